@@ -1,35 +1,67 @@
 //! Freestone: a general-purpose memory allocator in pure Rust for Linux.
+//!
+//! ```
+//! #[global_allocator]
+//! static ALLOC: freestone::Freestone = freestone::Freestone::new();
+//! # fn main() { assert_eq!(vec![1; 3].len(), 3); }
+//! ```
+//!
+//! The floors, each using only those below it:
+//!
+//! | floor | what it is |
+//! | --- | --- |
+//! | `global` | the Rust door: `GlobalAlloc`; a null pointer exists only here |
+//! | `thread` | a thread's heap: its slot, its making, its end; fork |
+//! | `heap` | one thread's bins and slabs, its remote frees, and the shared heap |
+//! | `depot` | what threads share: chunks, their free units, purging |
+//! | `chunk`, `chunk_map` | an aligned mapping cut into units; which addresses are ours |
+//! | `slab` | a run of units cut into blocks of one class |
+//! | `large` | allocations that are mappings of their own |
+//! | `remote_list`, `free_list` | blocks on their way back, and those that are back |
+//! | `size_class` | sizes, and the one function that says where a layout lives |
+//! | `meta` | memory for the allocator's own records |
+//! | `sys` | the only floor that calls the kernel |
+//! | `sync`, `address`, `fatal`, `config` | locks, arithmetic, the last line, the numbers |
 
-use std::alloc::{GlobalAlloc, Layout, System};
+#[cfg(target_os = "linux")]
+mod address;
+#[cfg(target_os = "linux")]
+mod chunk;
+#[cfg(target_os = "linux")]
+mod chunk_map;
+#[cfg(target_os = "linux")]
+mod config;
+#[cfg(target_os = "linux")]
+mod depot;
+#[cfg(target_os = "linux")]
+mod fatal;
+#[cfg(target_os = "linux")]
+mod free_list;
+#[cfg(target_os = "linux")]
+mod global;
+#[cfg(target_os = "linux")]
+mod heap;
+#[cfg(target_os = "linux")]
+mod large;
+#[cfg(target_os = "linux")]
+mod meta;
+#[cfg(target_os = "linux")]
+mod remote_list;
+#[cfg(target_os = "linux")]
+mod size_class;
+#[cfg(target_os = "linux")]
+mod slab;
+#[cfg(target_os = "linux")]
+mod sync;
+#[cfg(target_os = "linux")]
+mod sys;
+#[cfg(target_os = "linux")]
+mod thread;
 
-/// The allocator; one static of it is the program's global allocator.
-#[derive(Debug)]
-pub struct Freestone {
-    _private: (),
-}
+#[cfg(target_os = "linux")]
+pub use global::{Freestone, purge};
 
-impl Freestone {
-    /// The allocator with its default options.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self { _private: () }
-    }
-}
-
-impl Default for Freestone {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-// SAFETY: every call is forwarded unchanged to the system allocator.
-unsafe impl GlobalAlloc for Freestone {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller's contract is System's contract.
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        // SAFETY: the caller's contract is System's contract.
-        unsafe { System.dealloc(ptr, layout) }
-    }
-}
+#[cfg(not(target_os = "linux"))]
+mod elsewhere;
+#[cfg(not(target_os = "linux"))]
+pub use elsewhere::{Freestone, purge};

@@ -1,0 +1,298 @@
+//! A chunk: one aligned mapping, its header, and which of its units are free.
+
+use core::cell::Cell;
+use core::num::NonZeroUsize;
+use core::ptr::{self, NonNull};
+
+use static_assertions::const_assert;
+
+use crate::address::{align_down, align_up};
+use crate::config::{CHUNK_BYTES, RECORD_BYTES, UNIT_BYTES, UNITS};
+use crate::slab::Slab;
+use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sys;
+
+/// A set of a chunk's units, one bit a unit.
+pub(crate) type Units = u64;
+
+/// What is known of free units' pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// They read as zero, and none is resident.
+    Clean,
+    /// They may be resident, and hold anything.
+    Dirty,
+}
+
+/// The header's first record. It reads as a slab's without owner and home, so that a stray
+/// free into the header is told from a good one by the same look.
+#[repr(C, align(128))]
+pub(crate) struct Chunk {
+    /// Lies over `free` to `home` of a slab's record; always zero.
+    no_slab: [usize; 4],
+    /// Units in no slab. All of this is touched under the depot's lock only.
+    free: Cell<Units>,
+    /// Free units whose pages may be resident; the others read as zero.
+    dirty: Cell<Units>,
+    /// Dirty units that were so at the last look already: the next look purges them.
+    stale: Cell<Units>,
+    /// When the next look is due.
+    pub(crate) due_ms: Cell<u64>,
+    /// Neighbours on the depot's list of chunks with the same longest run.
+    pub(crate) next: Cell<*const Chunk>,
+    pub(crate) previous: Cell<*const Chunk>,
+    /// The next chunk to look at.
+    pub(crate) next_due: Cell<*const Chunk>,
+    /// Whether a look is planned.
+    pub(crate) planned: Cell<bool>,
+    /// Units mapped, fewer than [`UNITS`] where memory was short.
+    mapped: Cell<u8>,
+    /// Length of the longest run of free units.
+    longest: Cell<u8>,
+}
+
+const_assert!(size_of::<Chunk>() == RECORD_BYTES);
+
+/// The record of the unit that `address` lies in. Plain arithmetic; whether there is a chunk
+/// is for the caller to know.
+#[inline(always)]
+pub(crate) fn record_at(address: usize) -> *const Slab {
+    const SHIFT: u32 = UNIT_BYTES.ilog2() - RECORD_BYTES.ilog2();
+    let record = (address >> SHIFT) & ((UNITS - 1) * RECORD_BYTES);
+    ptr::with_exposed_provenance((address & !(CHUNK_BYTES - 1)).wrapping_add(record))
+}
+
+/// Whether `address` lies in a chunk's header unit.
+pub(crate) fn is_header(address: usize) -> bool {
+    address % CHUNK_BYTES < UNIT_BYTES
+}
+
+/// Where the last chunk was mapped: a neighbour of it is the likeliest aligned gap.
+static LAST: AtomicUsize = AtomicUsize::new(0);
+
+/// Maps `bytes` at an address that is a multiple of `CHUNK_BYTES`.
+fn map_aligned(bytes: usize) -> Option<NonNull<u8>> {
+    let below = NonZeroUsize::new(LAST.load(Ordering::Relaxed).wrapping_sub(CHUNK_BYTES));
+    let start = sys::map(below, bytes).ok()?;
+    if start.addr().get().is_multiple_of(CHUNK_BYTES) {
+        return Some(start);
+    }
+    // SAFETY: just mapped, and nobody knows of it. If the kernel keeps it, it stays untouched.
+    let _ = unsafe { sys::unmap(start, bytes) };
+    let wide = bytes.wrapping_add(CHUNK_BYTES);
+    let start = sys::map(None, wide).ok()?;
+    let address = start.addr().get();
+    let aligned = align_up(address, CHUNK_BYTES);
+    let (head, tail) =
+        (aligned.wrapping_sub(address), address.wrapping_add(wide).wrapping_sub(aligned.wrapping_add(bytes)));
+    // SAFETY: `aligned` lies inside the new mapping.
+    let aligned = unsafe { start.byte_add(head) };
+    if head != 0 {
+        // SAFETY: the head was just mapped and is not part of the chunk.
+        let _ = unsafe { sys::unmap(start, head) };
+    }
+    if tail != 0 {
+        // SAFETY: as for the head.
+        let _ = unsafe { sys::unmap(aligned.byte_add(bytes), tail) };
+    }
+    Some(aligned)
+}
+
+impl Chunk {
+    /// Maps a chunk with a run of at least `units` free units: a full one, or where that
+    /// cannot be had the smallest that will do.
+    pub(crate) fn map(units: usize) -> Option<&'static Self> {
+        let least = units.wrapping_add(1);
+        let (start, mapped) = match map_aligned(CHUNK_BYTES) {
+            Some(start) => (start, UNITS),
+            None => (map_aligned(least.wrapping_mul(UNIT_BYTES))?, least),
+        };
+        LAST.store(start.as_ptr().expose_provenance(), Ordering::Relaxed);
+        // SAFETY: fresh zeroed memory, aligned and large enough; zero is a valid header.
+        let chunk = unsafe { start.cast::<Self>().as_ref() };
+        chunk.mapped.set(mapped as u8);
+        chunk.free.set((Units::MAX >> (UNITS.wrapping_sub(mapped))) & !1);
+        chunk.measure();
+        Some(chunk)
+    }
+
+    /// Unmaps the chunk. False where the kernel refuses; it is then as before.
+    ///
+    /// # Safety
+    /// Every unit is free, and nobody else can find the chunk any more.
+    pub(crate) unsafe fn unmap(&self) -> bool {
+        let start = NonNull::from(self).cast();
+        // SAFETY: forwarded to the caller.
+        unsafe { sys::unmap(start, self.mapped_bytes()) }.is_ok()
+    }
+
+    pub(crate) fn base(&self) -> usize {
+        ptr::from_ref(self).addr()
+    }
+
+    pub(crate) fn mapped_bytes(&self) -> usize {
+        usize::from(self.mapped.get()).wrapping_mul(UNIT_BYTES)
+    }
+
+    /// Length of the longest run of free units.
+    pub(crate) fn longest(&self) -> usize {
+        usize::from(self.longest.get())
+    }
+
+    fn measure(&self) {
+        let mut runs = self.free.get();
+        let mut length = 0_u8;
+        while runs != 0 {
+            runs &= runs >> 1;
+            length = length.wrapping_add(1);
+        }
+        self.longest.set(length);
+    }
+
+    /// Whether no unit is in a slab.
+    pub(crate) fn is_unused(&self) -> bool {
+        self.free.get().count_ones().wrapping_add(1) == u32::from(self.mapped.get())
+    }
+
+    /// Whether no unit is in a slab, and none was at the last look.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.is_unused() && self.stale.get() == self.dirty.get()
+    }
+
+    /// Whether pages of free units may be resident.
+    pub(crate) fn is_dirty(&self) -> bool {
+        self.dirty.get() != 0
+    }
+
+    /// Takes a run of `units`, dirty ones first: they are resident already. Says whether
+    /// the run reads as zero.
+    pub(crate) fn take(&'static self, units: usize) -> Option<(&'static Slab, bool)> {
+        let free = self.free.get();
+        let first = first_run(free & self.dirty.get(), units).or_else(|| first_run(free, units))?;
+        let run = run_mask(first, units);
+        let zero = self.dirty.get() & run == 0;
+        self.free.set(free & !run);
+        self.dirty.set(self.dirty.get() & !run);
+        self.stale.set(self.stale.get() & !run);
+        self.measure();
+        Some((self.record(first), zero))
+    }
+
+    fn record(&'static self, unit: u32) -> &'static Slab {
+        // SAFETY: the header has a record for each unit below 64, and zeroes are a record.
+        unsafe { &*ptr::from_ref(self).byte_add((unit as usize).wrapping_mul(RECORD_BYTES)).cast() }
+    }
+
+    /// Takes the run of `slab` back, dirty.
+    pub(crate) fn put(&self, slab: &Slab) {
+        let first = (ptr::from_ref(slab).addr() % CHUNK_BYTES / RECORD_BYTES) as u32;
+        self.put_units(run_mask(first, slab.units()), State::Dirty);
+    }
+
+    /// Takes `run` back from a slab or from a purge.
+    pub(crate) fn put_units(&self, run: Units, state: State) {
+        self.free.set(self.free.get() | run);
+        if state == State::Dirty {
+            self.dirty.set(self.dirty.get() | run);
+        }
+        self.measure();
+    }
+
+    /// Takes the first run of stale units out, at most `most` units, to be purged.
+    pub(crate) fn take_stale(&self, most: usize) -> Option<Run> {
+        let stale = self.stale.get();
+        if stale == 0 || most == 0 {
+            return None;
+        }
+        let first = stale.trailing_zeros();
+        let length = (stale >> first).trailing_ones().min(most as u32);
+        let units = run_mask(first, length as usize);
+        self.free.set(self.free.get() & !units);
+        self.dirty.set(self.dirty.get() & !units);
+        self.stale.set(stale & !units);
+        self.measure();
+        let start = self.base().wrapping_add((first as usize).wrapping_mul(UNIT_BYTES));
+        Some(Run { units, start, bytes: (length as usize).wrapping_mul(UNIT_BYTES) })
+    }
+
+    /// Makes what is dirty now purgeable at the next look.
+    pub(crate) fn age(&self) {
+        self.stale.set(self.dirty.get());
+    }
+}
+
+/// Units on their way through a purge, in nobody's set.
+pub(crate) struct Run {
+    pub(crate) units: Units,
+    start: usize,
+    pub(crate) bytes: usize,
+}
+
+impl Run {
+    /// Gives the pages back. Whether they now read as zero.
+    pub(crate) fn purge(&self) -> bool {
+        let Some(start) = NonNull::new(ptr::with_exposed_provenance_mut(self.start)) else { return false };
+        // SAFETY: the units are in no slab and taken out of the chunk's free set.
+        unsafe { sys::discard(start, self.bytes) }.is_ok()
+    }
+}
+
+/// The chunk of a record.
+pub(crate) fn chunk_of(slab: &Slab) -> &'static Chunk {
+    let base = align_down(ptr::from_ref(slab).addr(), CHUNK_BYTES);
+    // SAFETY: records lie in the header of their chunk, which is mapped while one is referred to.
+    unsafe { &*ptr::with_exposed_provenance(base) }
+}
+
+fn run_mask(first: u32, units: usize) -> Units {
+    (Units::MAX >> UNITS.wrapping_sub(units)) << first
+}
+
+/// First bit of the lowest run of `units` set bits.
+fn first_run(set: Units, units: usize) -> Option<u32> {
+    let mut starts = set;
+    let mut have = 1;
+    while have < units {
+        let step = have.min(units.wrapping_sub(have));
+        starts &= starts >> step;
+        have = have.wrapping_add(step);
+    }
+    if starts == 0 { None } else { Some(starts.trailing_zeros()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs() {
+        assert_eq!(first_run(0, 1), None);
+        assert_eq!(first_run(0b1011_0110, 1), Some(1));
+        assert_eq!(first_run(0b1011_0110, 2), Some(1));
+        assert_eq!(first_run(0b0111_0110, 3), Some(4));
+        assert_eq!(first_run(u64::MAX << 1, 63), Some(1));
+        assert_eq!(first_run(u64::MAX << 1, 64), None);
+        assert_eq!(run_mask(1, 63), u64::MAX << 1);
+        assert_eq!(run_mask(4, 2), 0b11_0000);
+    }
+
+    #[test]
+    fn units_come_back_dirty_and_are_purged_after_two_looks() {
+        let chunk = Chunk::map(1).expect("a chunk");
+        assert!(chunk.is_unused() && !chunk.is_dirty());
+        let (slab, zero) = chunk.take(3).expect("a run");
+        assert!(zero && !chunk.is_unused());
+        assert_eq!(chunk.longest(), UNITS - 4);
+        chunk.put_units(0b1110, State::Dirty);
+        assert_eq!(slab.base(), chunk.base() + UNIT_BYTES);
+        assert!(chunk.is_dirty() && chunk.take_stale(UNITS).is_none());
+        chunk.age();
+        let run = chunk.take_stale(UNITS).expect("a stale run");
+        assert_eq!((run.units, run.bytes), (0b1110, 3 * UNIT_BYTES));
+        assert!(run.purge());
+        chunk.put_units(run.units, State::Clean);
+        assert!(chunk.is_unused() && !chunk.is_dirty());
+        // SAFETY: nobody else knows of the chunk.
+        assert!(unsafe { chunk.unmap() });
+    }
+}

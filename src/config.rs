@@ -1,0 +1,60 @@
+//! The numbers that shape the allocator, each with its reason.
+#![forbid(unsafe_code)]
+
+use static_assertions::const_assert;
+
+/// Bytes of one chunk, and its alignment: large enough that a mapping call and a header
+/// are spread over dozens of slabs, small enough that a tiny process maps little.
+pub(crate) const CHUNK_BYTES: usize = 4 << 20;
+
+/// Bytes of one unit, the grain in which a chunk is cut into slabs: a multiple of every
+/// OS page size in use (4, 16 and 64 KiB), so that a unit can always be purged alone.
+pub(crate) const UNIT_BYTES: usize = 64 << 10;
+
+/// Units in a chunk; the first one holds the header. 64, so that a set of units is a word.
+pub(crate) const UNITS: usize = CHUNK_BYTES / UNIT_BYTES;
+
+/// Bytes of a slab's record in the chunk header: two cache lines, one that only the
+/// owner touches and one that any thread may.
+pub(crate) const RECORD_BYTES: usize = 128;
+
+/// The largest block that is carved from a slab; above it a block is a mapping of its own.
+pub(crate) const MAX_BLOCK_BYTES: usize = 1 << 20;
+
+/// The largest alignment a slab can give: a slab starts on a unit.
+pub(crate) const MAX_BLOCK_ALIGN: usize = UNIT_BYTES;
+
+/// Sizes and alignments strictly below this take the inlined path: a table look-up.
+pub(crate) const INLINE_LIMIT: usize = 1 << 10;
+
+/// Freed pages wait this long, and at most twice as long, before they are purged.
+pub(crate) const PURGE_DELAY_MS: u64 = 100;
+
+/// Most bytes given back to the kernel by one slow path, so that no call is slow for long.
+pub(crate) const PURGE_STEP_BYTES: usize = 1 << 20;
+
+/// Freed large mappings kept for reuse: a count that one look through stays cheap for.
+pub(crate) const RETAINED_MAPPINGS: usize = 16;
+
+/// Most bytes that retained mappings may hold together.
+pub(crate) const RETAINED_BYTES: usize = 128 << 20;
+
+/// Slabs that one thread collects remote frees for at a time; a power of two.
+pub(crate) const REMOTE_SLOTS: usize = 16;
+
+/// Remote frees of one slab collected before they are published: beyond a few dozen the
+/// one atomic operation is spread thin enough.
+pub(crate) const REMOTE_BATCH_BLOCKS: usize = 64;
+
+/// Bytes of one slab's remote frees collected before they are published, so that what
+/// an idle thread holds back stays small.
+pub(crate) const REMOTE_BATCH_BYTES: usize = 8 << 10;
+
+/// What a free block carries in its second word. Finding it in a block that is being
+/// freed means *look closer*, never *abort*: user data may hold the same bits.
+pub(crate) const FREE_TAG: u64 = 0xffff_ffff_9e37_79b9;
+
+const_assert!(UNITS == u64::BITS as usize);
+const_assert!(CHUNK_BYTES.is_power_of_two() && UNIT_BYTES.is_power_of_two());
+const_assert!(RECORD_BYTES.is_power_of_two() && RECORD_BYTES * UNITS <= UNIT_BYTES);
+const_assert!(REMOTE_SLOTS.is_power_of_two());

@@ -1,0 +1,252 @@
+//! What threads share: the chunks and their free units, and giving units' pages back.
+
+use core::ptr;
+
+use crate::chunk::{self, Chunk, State};
+use crate::chunk_map;
+use crate::config::{PURGE_DELAY_MS, PURGE_STEP_BYTES, UNIT_BYTES, UNITS};
+use crate::size_class::Class;
+use crate::slab::Slab;
+use crate::sync::Lock;
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sys;
+
+/// Chunks with free units by the length of their longest run, and the queue of chunks to look
+/// at for pages to purge.
+struct Depot {
+    /// First chunk of each list; chunks without free units are on none.
+    by_run: [*const Chunk; UNITS],
+    /// Which lists are not empty.
+    filled: u64,
+    /// Chunks with dirty units in the order in which they are due.
+    due_first: *const Chunk,
+    due_last: *const Chunk,
+}
+
+// SAFETY: the chunks that the pointers lead to are touched under the same lock.
+unsafe impl Send for Depot {}
+
+static DEPOT: Lock<Depot> = Lock::new(Depot {
+    by_run: [ptr::null(); UNITS],
+    filled: 0,
+    due_first: ptr::null(),
+    due_last: ptr::null(),
+});
+
+/// When the first chunk in the queue is due; a hint that is read without the lock.
+static NEXT_DUE_MS: AtomicU64 = AtomicU64::new(u64::MAX);
+
+/// The lock that a fork must hold.
+pub(crate) fn hold() {
+    DEPOT.hold();
+}
+
+/// Ends [`hold`].
+///
+/// # Safety
+/// As for [`Lock::release`].
+pub(crate) unsafe fn release_lock() {
+    // SAFETY: forwarded to the caller.
+    unsafe { DEPOT.release() }
+}
+
+impl Depot {
+    fn list(&mut self, chunk: &'static Chunk) {
+        let longest = chunk.longest();
+        let Some(first) = self.by_run.get_mut(longest).filter(|_| longest != 0) else { return };
+        chunk.previous.set(ptr::null());
+        chunk.next.set(*first);
+        // SAFETY: listed chunks are mapped.
+        if let Some(next) = unsafe { first.as_ref() } {
+            next.previous.set(chunk);
+        }
+        *first = chunk;
+        self.filled |= 1 << longest;
+    }
+
+    fn unlist(&mut self, chunk: &'static Chunk) {
+        let longest = chunk.longest();
+        let Some(first) = self.by_run.get_mut(longest).filter(|_| longest != 0) else { return };
+        // SAFETY: listed chunks are mapped.
+        match unsafe { chunk.previous.get().as_ref() } {
+            Some(previous) => previous.next.set(chunk.next.get()),
+            None => *first = chunk.next.get(),
+        }
+        // SAFETY: listed chunks are mapped.
+        if let Some(next) = unsafe { chunk.next.get().as_ref() } {
+            next.previous.set(chunk.previous.get());
+        }
+        if first.is_null() {
+            self.filled &= !(1 << longest);
+        }
+    }
+
+    /// Changes a listed chunk's free units and keeps it on the right list.
+    fn change<T>(&mut self, chunk: &'static Chunk, change: impl FnOnce(&'static Chunk) -> T) -> T {
+        self.unlist(chunk);
+        let changed = change(chunk);
+        self.list(chunk);
+        changed
+    }
+
+    /// A chunk whose longest run is the shortest that holds `units`.
+    fn best(&self, units: usize) -> Option<&'static Chunk> {
+        let fitting = self.filled & (u64::MAX << units);
+        let first = *self.by_run.get(fitting.trailing_zeros() as usize)?;
+        // SAFETY: listed chunks are mapped.
+        unsafe { first.as_ref() }
+    }
+
+    /// Plans a look at `chunk`, after one delay.
+    fn plan(&mut self, chunk: &'static Chunk, now_ms: u64) {
+        if chunk.planned.get() || !chunk.is_dirty() {
+            return;
+        }
+        chunk.planned.set(true);
+        chunk.due_ms.set(now_ms.saturating_add(PURGE_DELAY_MS));
+        chunk.next_due.set(ptr::null());
+        // SAFETY: queued chunks are mapped.
+        match unsafe { self.due_last.as_ref() } {
+            Some(last) => last.next_due.set(chunk),
+            None => {
+                self.due_first = chunk;
+                NEXT_DUE_MS.store(chunk.due_ms.get(), Ordering::Relaxed);
+            }
+        }
+        self.due_last = chunk;
+    }
+
+    /// The chunk to look at, if one is due.
+    fn pop_due(&mut self, now_ms: u64) -> Option<&'static Chunk> {
+        // SAFETY: queued chunks are mapped.
+        let chunk = unsafe { self.due_first.as_ref() }.filter(|chunk| chunk.due_ms.get() <= now_ms)?;
+        self.due_first = chunk.next_due.get();
+        // SAFETY: queued chunks are mapped.
+        match unsafe { self.due_first.as_ref() } {
+            Some(next) => NEXT_DUE_MS.store(next.due_ms.get(), Ordering::Relaxed),
+            None => {
+                self.due_last = ptr::null();
+                NEXT_DUE_MS.store(u64::MAX, Ordering::Relaxed);
+            }
+        }
+        chunk.planned.set(false);
+        Some(chunk)
+    }
+}
+
+/// Units for a slab of `class`, and whether they read as zero. The slab is not open yet.
+pub(crate) fn acquire(class: Class) -> Option<(&'static Slab, bool)> {
+    let units = class.shape().units as usize;
+    let found = {
+        let mut depot = DEPOT.lock();
+        depot.best(units).and_then(|chunk| depot.change(chunk, |chunk| chunk.take(units)))
+    };
+    let run = match found {
+        Some(run) => run,
+        None => {
+            // The call to the kernel is made without the lock; two threads may map one each.
+            let chunk = Chunk::map(units)?;
+            if !chunk_map::insert(chunk.base()) {
+                // SAFETY: just mapped, and in no list.
+                let _ = unsafe { chunk.unmap() };
+                return None;
+            }
+            let run = chunk.take(units);
+            DEPOT.lock().list(chunk);
+            run?
+        }
+    };
+    purge_due();
+    Some(run)
+}
+
+/// Takes the units of `slab` back, which was closed.
+pub(crate) fn release(slab: &'static Slab) {
+    let chunk = chunk::chunk_of(slab);
+    let now_ms = sys::now_ms();
+    {
+        let mut depot = DEPOT.lock();
+        depot.change(chunk, |chunk| chunk.put(slab));
+        depot.plan(chunk, now_ms);
+    }
+    purge_due();
+}
+
+/// Purges what is due, up to the bytes that one slow path may.
+#[inline]
+pub(crate) fn purge_due() {
+    let due_ms = NEXT_DUE_MS.load(Ordering::Relaxed);
+    if due_ms != u64::MAX {
+        let now_ms = sys::now_ms();
+        if due_ms <= now_ms {
+            look_at_chunks(now_ms, PURGE_STEP_BYTES);
+        }
+    }
+}
+
+/// Purges every free unit now, and unmaps chunks that hold nothing.
+pub(crate) fn purge_all() {
+    // Two looks: the first makes dirty units stale, the second purges them.
+    look_at_chunks(u64::MAX, usize::MAX);
+    look_at_chunks(u64::MAX, usize::MAX);
+}
+
+/// Looks once at each chunk that is due by `until_ms`, until `most_bytes` were purged.
+#[cold]
+fn look_at_chunks(until_ms: u64, most_bytes: usize) {
+    let mut left = most_bytes;
+    let last = DEPOT.lock().due_last;
+    while left != 0 {
+        let mut depot = DEPOT.lock();
+        let Some(chunk) = depot.pop_due(until_ms) else { return };
+        if chunk.is_idle() {
+            depot.unlist(chunk);
+            chunk_map::remove(chunk.base());
+            drop(depot);
+            unmap(chunk);
+        } else {
+            drop(depot);
+            left = left.saturating_sub(purge_stale(chunk, left));
+        }
+        if ptr::eq(chunk, last) {
+            return;
+        }
+    }
+}
+
+/// Purges stale units of a chunk taken from the queue, at most `most_bytes`, and plans the
+/// next look. Returns the bytes purged.
+fn purge_stale(chunk: &'static Chunk, most_bytes: usize) -> usize {
+    let mut purged = 0_usize;
+    let mut depot = DEPOT.lock();
+    loop {
+        let most_units = (most_bytes.saturating_sub(purged) / UNIT_BYTES).min(UNITS);
+        let Some(run) = depot.change(chunk, |chunk| chunk.take_stale(most_units)) else { break };
+        // While its units are out, the chunk is not unused and stays mapped without the lock.
+        drop(depot);
+        let clean = run.purge();
+        purged = purged.saturating_add(run.bytes);
+        depot = DEPOT.lock();
+        depot.change(chunk, |chunk| {
+            chunk.put_units(run.units, if clean { State::Clean } else { State::Dirty })
+        });
+    }
+    chunk.age();
+    depot.plan(chunk, sys::now_ms());
+    purged
+}
+
+/// Unmaps a chunk that the depot has forgotten, or takes it back where the kernel refuses.
+fn unmap(chunk: &'static Chunk) {
+    // SAFETY: no unit is in a slab, and nobody can find the chunk.
+    if unsafe { chunk.unmap() } {
+        return;
+    }
+    // ENOMEM: unmapping would split a mapping at the map-count limit. The range stays ours and
+    // is tried again with the next look.
+    if chunk_map::insert(chunk.base()) {
+        let mut depot = DEPOT.lock();
+        depot.list(chunk);
+        depot.plan(chunk, sys::now_ms());
+    }
+}

@@ -1,0 +1,73 @@
+//! The end of the road: one line on standard error, then abort. Never unwinds, never allocates.
+
+use crate::sys;
+
+/// Longest report line; what does not fit is cut.
+const LINE_BYTES: usize = 160;
+
+/// A line built on the stack.
+struct Line {
+    text: [u8; LINE_BYTES],
+    len: usize,
+}
+
+impl Line {
+    const fn new() -> Self {
+        Self { text: [0; LINE_BYTES], len: 0 }
+    }
+
+    fn byte(&mut self, byte: u8) {
+        if let Some(slot) = self.text.get_mut(self.len) {
+            *slot = byte;
+            self.len = self.len.wrapping_add(1);
+        }
+    }
+
+    fn text(&mut self, text: &str) {
+        for byte in text.bytes() {
+            self.byte(byte);
+        }
+    }
+
+    fn hex(&mut self, value: usize) {
+        self.text("0x");
+        let digits = (usize::BITS - value.leading_zeros()).div_ceil(4).max(1);
+        for place in (0..digits).rev() {
+            let digit = ((value >> (place * 4)) & 0xf) as u8;
+            self.byte(if digit < 10 { b'0' | digit } else { b'a'.wrapping_add(digit - 10) });
+        }
+    }
+
+    fn send(&self) {
+        if let Some(line) = self.text.get(..self.len) {
+            sys::write_stderr(line);
+        }
+    }
+}
+
+/// Reports misuse of the allocator at `address` and aborts.
+#[cold]
+#[inline(never)]
+pub(crate) fn misuse(what: &str, address: usize) -> ! {
+    let mut line = Line::new();
+    line.text("freestone: ");
+    line.text(what);
+    line.text(" at ");
+    line.hex(address);
+    line.byte(b'\n');
+    line.send();
+    sys::abort()
+}
+
+/// Reports a broken invariant of the allocator's own and aborts.
+#[cold]
+#[inline(never)]
+#[cfg_attr(not(debug_assertions), expect(dead_code, reason = "only debug builds recompute invariants"))]
+pub(crate) fn broken(invariant: &str) -> ! {
+    let mut line = Line::new();
+    line.text("freestone: broken invariant: ");
+    line.text(invariant);
+    line.byte(b'\n');
+    line.send();
+    sys::abort()
+}

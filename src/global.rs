@@ -1,0 +1,240 @@
+//! The Rust door: `GlobalAlloc`. A null pointer exists only here.
+
+use core::alloc::{GlobalAlloc, Layout};
+use core::ptr::{self, NonNull};
+
+use crate::chunk;
+use crate::chunk_map;
+use crate::config::{MAX_BLOCK_ALIGN, MAX_BLOCK_BYTES, UNIT_BYTES};
+use crate::depot;
+use crate::fatal;
+use crate::free_list::{self, Block};
+use crate::heap::{Found, shared};
+use crate::large::{self, Contents};
+use crate::size_class::{Class, Route, inline_class, route};
+use crate::slab::{Left, Slab};
+use crate::sys::KeepErrno;
+use crate::thread;
+
+/// Sizes and alignments strictly below this are in a slab whatever else they are.
+const SLAB_LIMIT: usize = UNIT_BYTES;
+
+static_assertions::const_assert!(SLAB_LIMIT <= MAX_BLOCK_BYTES && SLAB_LIMIT <= MAX_BLOCK_ALIGN);
+
+/// The allocator. One static of this type with `#[global_allocator]` makes it the program's.
+///
+/// Every value of the type is the same allocator: blocks may be freed through any of them.
+#[derive(Debug)]
+pub struct Freestone {
+    _options: (),
+}
+
+impl Freestone {
+    /// The allocator with its default options.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { _options: () }
+    }
+}
+
+impl Default for Freestone {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+// SAFETY: blocks are disjoint, of at least the layout's size and alignment, and stay so until
+// they are freed: `route` sends the same layout the same way each time. Nothing unwinds.
+unsafe impl GlobalAlloc for Freestone {
+    #[inline]
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if let Some(class) = inline_class(layout)
+            && let Some(block) = thread::heap().pop(class)
+        {
+            return block.into_raw().as_ptr();
+        }
+        alloc_slow(layout)
+    }
+
+    #[inline]
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        if (layout.size() | layout.align()) < SLAB_LIMIT {
+            // SAFETY: the layout says that the pointer lies in a slab, so its chunk is mapped.
+            let slab: &'static Slab = unsafe { &*chunk::record_at(pointer.addr()) };
+            let heap = thread::heap();
+            // SAFETY: blocks have at least two words.
+            if slab.is_served_by(heap.inbox()) && !unsafe { free_list::looks_free(pointer) } {
+                // SAFETY: the caller gives up the block; its pointer is made from the chunk's
+                // own provenance, since the caller's may reach fewer bytes than the block has.
+                let block = unsafe { Block::from_raw(reexposed(pointer)) };
+                if slab.push(block) == Left::Some {
+                    return;
+                }
+                return emptied(slab);
+            }
+        }
+        // SAFETY: forwarded to the caller.
+        unsafe { dealloc_slow(pointer, layout) }
+    }
+
+    #[inline]
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        if let Some(class) = inline_class(layout)
+            && let Some(block) = thread::heap().pop(class)
+        {
+            let start = block.into_raw();
+            // SAFETY: the block has at least that many bytes.
+            unsafe { start.write_bytes(0, layout.size()) };
+            return start.as_ptr();
+        }
+        alloc_zeroed_slow(layout)
+    }
+
+    #[inline]
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        // SAFETY: forwarded to the caller.
+        unsafe { realloc_slow(pointer, layout, new_size) }
+    }
+}
+
+/// The same address, with the provenance of the chunk.
+#[inline(always)]
+fn reexposed(pointer: *mut u8) -> NonNull<u8> {
+    // SAFETY: a pointer that was allocated is not null.
+    unsafe { NonNull::new_unchecked(ptr::with_exposed_provenance_mut(pointer.addr())) }
+}
+
+fn or_null(pointer: Option<NonNull<u8>>) -> *mut u8 {
+    pointer.map_or(ptr::null_mut(), NonNull::as_ptr)
+}
+
+#[inline(never)]
+fn alloc_slow(layout: Layout) -> *mut u8 {
+    or_null(match route(layout) {
+        Route::Small(class) => find(class).map(|found| found.block.into_raw()),
+        Route::Large => large::allocate(layout.size(), layout.align(), Contents::Any),
+    })
+}
+
+#[inline(never)]
+fn alloc_zeroed_slow(layout: Layout) -> *mut u8 {
+    or_null(match route(layout) {
+        Route::Small(class) => find(class).map(|found| {
+            let start = found.block.into_raw();
+            if !found.zero {
+                // SAFETY: the block has at least that many bytes.
+                unsafe { start.write_bytes(0, layout.size()) };
+            }
+            start
+        }),
+        Route::Large => large::allocate(layout.size(), layout.align(), Contents::Zero),
+    })
+}
+
+/// A block of `class`, from wherever there is one.
+fn find(class: Class) -> Option<Found> {
+    large::purge_due();
+    match try_find(class) {
+        Some(found) => Some(found),
+        None => find_after_release(class),
+    }
+}
+
+fn try_find(class: Class) -> Option<Found> {
+    match thread::own_heap() {
+        Some(heap) => match heap.pop(class) {
+            Some(block) => Some(Found { block, zero: false }),
+            None => heap.find(class),
+        },
+        None => shared::find(class),
+    }
+}
+
+/// Out of memory, it seems: once more, after giving back all that is only kept.
+#[cold]
+fn find_after_release(class: Class) -> Option<Found> {
+    purge();
+    try_find(class)
+}
+
+#[cold]
+#[inline(never)]
+fn emptied(slab: &'static Slab) {
+    let _keep = KeepErrno::new();
+    thread::heap().settle(slab, Left::Nothing);
+}
+
+/// # Safety
+/// As for [`GlobalAlloc::dealloc`].
+#[inline(never)]
+unsafe fn dealloc_slow(pointer: *mut u8, layout: Layout) {
+    let _keep = KeepErrno::new();
+    let Some(start) = NonNull::new(pointer) else { return };
+    match route(layout) {
+        Route::Large => large::free(start),
+        // SAFETY: forwarded to the caller.
+        Route::Small(_) => unsafe { free_block(start) },
+    }
+}
+
+/// Frees a block of a slab after looking at everything that can be wrong with it.
+///
+/// # Safety
+/// If a block begins at `start`, the caller gives it up.
+unsafe fn free_block(start: NonNull<u8>) {
+    let address = start.addr().get();
+    if !chunk_map::contains(address) || chunk::is_header(address) {
+        fatal::misuse("free of an address that is no allocation", address);
+    }
+    // SAFETY: the chunk is ours, and so mapped, and the address is not in its header.
+    let slab = unsafe { &*chunk::record_at(address) }.first_unit();
+    let home = slab.home();
+    if home.is_null() {
+        fatal::misuse("free into a slab that is not in use", address);
+    }
+    if !slab.has_block_at(address) {
+        fatal::misuse("free of an address that begins no block", address);
+    }
+    // SAFETY: a block begins here, and the caller gives it up.
+    let block = unsafe { Block::from_raw(reexposed(start.as_ptr())) };
+    match thread::own_heap() {
+        Some(heap) if ptr::eq(home, heap.inbox()) => heap.free(slab, block),
+        // SAFETY: as above.
+        Some(heap) => unsafe { heap.send(slab, block) },
+        // SAFETY: as above.
+        None => unsafe { shared::free(slab, block) },
+    }
+}
+
+/// # Safety
+/// As for [`GlobalAlloc::realloc`].
+unsafe fn realloc_slow(pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+    // SAFETY: the caller keeps to `realloc`'s contract: the size, rounded up, is not too large.
+    let new = unsafe { Layout::from_size_align_unchecked(new_size, layout.align()) };
+    match (route(layout), route(new)) {
+        (Route::Small(old), Route::Small(new)) if old == new => return pointer,
+        (Route::Large, Route::Large) => {
+            let Some(start) = NonNull::new(pointer) else { return pointer };
+            return or_null(large::reallocate(start, new_size, layout.align()));
+        }
+        _ => {}
+    }
+    let fresh = alloc_slow(new);
+    if !fresh.is_null() {
+        // SAFETY: both blocks are live, distinct, and at least this long.
+        unsafe { ptr::copy_nonoverlapping(pointer, fresh, layout.size().min(new_size)) };
+        // SAFETY: forwarded to the caller.
+        unsafe { Freestone::new().dealloc(pointer, layout) };
+    }
+    fresh
+}
+
+/// Gives back to the kernel, at once, everything that is only kept for reuse: what ended
+/// threads and the calling thread left, freed slabs' pages, and retained mappings. What other
+/// live threads hold for themselves stays theirs.
+pub fn purge() {
+    let _keep = KeepErrno::new();
+    thread::trim();
+    large::release_retained();
+    depot::purge_all();
+}

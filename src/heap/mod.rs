@@ -1,0 +1,256 @@
+//! A heap: for each size class the slab that is allocated from and those that wait their turn.
+//!
+//! A heap is used by one thread at a time: the one it belongs to, or for the shared heap the
+//! one that holds its lock. Other threads reach its inbox only.
+
+use core::cell::Cell;
+use core::ptr;
+
+use crate::depot;
+use crate::fatal;
+use crate::free_list::{self, Block};
+use crate::size_class::{CLASSES, Class};
+use crate::slab::{Carved, Inbox, Left, Place, Slab, SlabList};
+
+mod outbox;
+pub(crate) mod shared;
+
+use outbox::Outbox;
+
+/// What bins without a slab point to: it never has a block.
+static EMPTY: Slab = Slab::empty();
+
+/// One heap. `repr(C)`: the inbox comes first, so that the heap's address is its inbox's.
+#[repr(C, align(128))]
+pub(crate) struct Heap {
+    /// Any thread announces here that slabs of this heap have remote frees.
+    inbox: Inbox,
+    /// The slab each class allocates from; never null.
+    current: [Cell<*const Slab>; CLASSES],
+    /// Slabs with room: first those with free blocks, then those with uncarved ones only.
+    partial: [SlabList; CLASSES],
+    /// Slabs without room.
+    full: SlabList,
+    /// Remote frees that were not published yet.
+    outbox: Outbox,
+    /// The next heap that waits for a thread; see [`crate::thread`].
+    pub(crate) next_idle: Cell<*const Heap>,
+}
+
+// SAFETY: see the module's head; the inbox is atomic.
+unsafe impl Sync for Heap {}
+
+/// Memory that slow paths found.
+pub(crate) struct Found {
+    pub(crate) block: Block,
+    /// Whether it reads as zero.
+    pub(crate) zero: bool,
+}
+
+impl From<Carved> for Found {
+    fn from(carved: Carved) -> Self {
+        Self { block: carved.block, zero: carved.zero }
+    }
+}
+
+impl Heap {
+    /// A heap without slabs.
+    pub(crate) const fn new() -> Self {
+        Self {
+            inbox: Inbox::new(),
+            current: [const { Cell::new(&raw const EMPTY) }; CLASSES],
+            partial: [const { SlabList::new() }; CLASSES],
+            full: SlabList::new(),
+            outbox: Outbox::new(),
+            next_idle: Cell::new(ptr::null()),
+        }
+    }
+
+    // ---- the two fast paths ----
+
+    /// A block of `class`, if one is at hand.
+    #[inline(always)]
+    pub(crate) fn pop(&self, class: Class) -> Option<Block> {
+        self.current(class).pop()
+    }
+
+    /// The heap's name in slabs.
+    #[inline(always)]
+    pub(crate) const fn inbox(&self) -> &Inbox {
+        &self.inbox
+    }
+
+    #[inline(always)]
+    fn current(&self, class: Class) -> &'static Slab {
+        // SAFETY: `class.index()` is below CLASSES, the array's length.
+        let slab = unsafe { self.current.get_unchecked(class.index()) };
+        // SAFETY: a bin points to the empty slab or to a current one, whose chunk is mapped.
+        unsafe { &*slab.get() }
+    }
+
+    fn bin(&self, class: Class) -> (&Cell<*const Slab>, &SlabList) {
+        // SAFETY: `class.index()` is below CLASSES, the arrays' length.
+        unsafe { (self.current.get_unchecked(class.index()), self.partial.get_unchecked(class.index())) }
+    }
+
+    // ---- allocation ----
+
+    /// A block of `class` after [`pop`](Self::pop) found none: from remote frees, from a slab
+    /// that waits, from untouched pages, from an orphan, from the depot, in this order.
+    pub(crate) fn find(&'static self, class: Class) -> Option<Found> {
+        let (current, partial) = self.bin(class);
+        self.current(class).settle();
+        self.collect();
+        loop {
+            let slab = self.current(class);
+            if slab.available() > 0
+                && let Some(block) = slab.pop()
+            {
+                return Some(Found { block, zero: false });
+            }
+            let waiting = partial.first().filter(|waiting| waiting.available() > 0 || !slab.has_uncarved());
+            let next = match waiting {
+                Some(waiting) => {
+                    partial.remove(waiting);
+                    waiting
+                }
+                None if slab.has_uncarved() => return Some(slab.carve().into()),
+                None => self.take_over(class)?,
+            };
+            self.park(slab);
+            next.move_to(Place::Current);
+            current.set(next);
+        }
+    }
+
+    /// A slab of `class` that this heap did not have; it is on no list yet.
+    fn take_over(&'static self, class: Class) -> Option<&'static Slab> {
+        if let Some(orphan) = shared::adopt(class, self) {
+            return Some(orphan);
+        }
+        let (slab, zero) = depot::acquire(class)?;
+        slab.open(class, zero, &self.inbox);
+        Some(slab)
+    }
+
+    /// Puts a slab that was current where it belongs.
+    fn park(&'static self, slab: &'static Slab) {
+        if ptr::eq(slab, &raw const EMPTY) {
+            return;
+        }
+        if slab.available() > 0 || slab.has_uncarved() {
+            self.park_partial(slab);
+        } else {
+            slab.move_to(Place::Full);
+            self.full.push_first(slab);
+        }
+    }
+
+    fn park_partial(&'static self, slab: &'static Slab) {
+        slab.move_to(Place::Partial);
+        let (_, partial) = self.bin(slab.class());
+        if slab.available() > 0 { partial.push_first(slab) } else { partial.push_last(slab) }
+    }
+
+    // ---- frees ----
+
+    /// Frees a block into a slab of this heap, whatever its place.
+    pub(crate) fn free(&'static self, slab: &'static Slab, block: Block) {
+        // SAFETY: the token says that the block is readable.
+        if unsafe { free_list::looks_free(block.address() as *const u8) } && slab.lists(block.address()) {
+            fatal::misuse("double free", block.address());
+        }
+        let left = slab.push(block);
+        self.settle(slab, left);
+    }
+
+    /// Puts a slab that gained free blocks where it belongs now.
+    #[inline]
+    pub(crate) fn settle(&'static self, slab: &'static Slab, left: Left) {
+        match (slab.place(), left) {
+            (Place::Full, Left::Some) => {
+                self.full.remove(slab);
+                self.park_partial(slab);
+            }
+            (Place::Full, Left::Nothing) => {
+                self.full.remove(slab);
+                Self::give_back(slab);
+            }
+            (Place::Partial, Left::Nothing) => {
+                self.bin(slab.class()).1.remove(slab);
+                Self::give_back(slab);
+            }
+            (Place::Partial | Place::Current, _) => {}
+            (Place::Nowhere, _) => fatal::misuse("free into a slab that is not in use,", slab.base()),
+        }
+    }
+
+    fn give_back(slab: &'static Slab) {
+        slab.close();
+        depot::release(slab);
+    }
+
+    /// Frees a block into a slab of another heap: collected, and published in batches.
+    ///
+    /// # Safety
+    /// The caller gives up the block, a used one of `slab`.
+    pub(crate) unsafe fn send(&'static self, slab: &'static Slab, block: Block) {
+        // SAFETY: forwarded to the caller.
+        unsafe { self.outbox.put(slab, block) };
+    }
+
+    /// Adopts what other threads have freed into this heap's slabs.
+    #[inline]
+    pub(crate) fn collect(&'static self) {
+        if !self.inbox.is_empty() {
+            self.collect_slow();
+        }
+    }
+
+    #[cold]
+    fn collect_slow(&'static self) {
+        self.inbox.take_all(|slab| {
+            let home = slab.home();
+            if ptr::eq(home, &self.inbox) {
+                let left = slab.adopt();
+                self.settle(slab, left);
+            } else {
+                // The slab changed hands between a publication and its announcement.
+                // SAFETY: a slab with remote frees has a home, and heaps are never unmapped.
+                unsafe { &*home }.announce(slab);
+            }
+        });
+    }
+
+    // ---- the end, and rest ----
+
+    /// Publishes what waits, adopts what came, and gives back every slab without used blocks.
+    pub(crate) fn trim(&'static self) {
+        self.outbox.publish_all();
+        self.collect();
+        for class in crate::size_class::all() {
+            let (current, _) = self.bin(class);
+            let slab = self.current(class);
+            if !ptr::eq(slab, &raw const EMPTY) && slab.used() == 0 {
+                current.set(&raw const EMPTY);
+                Self::give_back(slab);
+            }
+        }
+    }
+
+    /// Ends the heap's use by its thread: what holds used blocks goes to the shared heap.
+    pub(crate) fn retire(&'static self) {
+        self.trim();
+        for class in crate::size_class::all() {
+            let (current, partial) = self.bin(class);
+            let slab = self.current(class);
+            current.set(&raw const EMPTY);
+            self.park(slab);
+            shared::take_in(partial);
+        }
+        shared::take_in(&self.full);
+        // Announcements that came before the slabs changed hands; later ones are passed on by
+        // whoever uses this heap next.
+        self.collect();
+    }
+}

@@ -1,0 +1,100 @@
+//! Remote frees of one thread, collected by slab so that a batch costs one atomic operation.
+
+use core::cell::Cell;
+use core::ptr;
+
+use super::shared;
+use crate::config::{RECORD_BYTES, REMOTE_BATCH_BLOCKS, REMOTE_BATCH_BYTES, REMOTE_SLOTS};
+use crate::fatal;
+use crate::free_list::{self, Block};
+use crate::slab::Slab;
+
+/// A chain of blocks of one slab. Newest first; the chain's last link is written when it is
+/// published.
+struct Slot {
+    /// Null where the slot is empty.
+    slab: Cell<*const Slab>,
+    first: Cell<*mut u8>,
+    last: Cell<*mut u8>,
+    blocks: Cell<u32>,
+}
+
+/// A direct-mapped table from slab to chain. One thread's own.
+pub(super) struct Outbox([Slot; REMOTE_SLOTS]);
+
+impl Outbox {
+    pub(super) const fn new() -> Self {
+        const EMPTY: Slot = Slot {
+            slab: Cell::new(ptr::null()),
+            first: Cell::new(ptr::null_mut()),
+            last: Cell::new(ptr::null_mut()),
+            blocks: Cell::new(0),
+        };
+        Self([EMPTY; REMOTE_SLOTS])
+    }
+
+    /// Collects a block.
+    ///
+    /// # Safety
+    /// The caller gives up the block, a used one of `slab`.
+    pub(super) unsafe fn put(&self, slab: &'static Slab, block: Block) {
+        let at = (ptr::from_ref(slab).addr() / RECORD_BYTES) % REMOTE_SLOTS;
+        let Some(slot) = self.0.get(at) else { return };
+        if !ptr::eq(slot.slab.get(), slab) {
+            slot.publish();
+            slot.slab.set(slab);
+        }
+        // SAFETY: the token says that the block is readable.
+        if unsafe { free_list::looks_free(block.address() as *const u8) } && slot.holds(block.address()) {
+            fatal::misuse("double free", block.address());
+        }
+        let blocks = slot.blocks.get().wrapping_add(1);
+        block.link(slot.first.get());
+        let start = block.into_raw().as_ptr();
+        if blocks == 1 {
+            slot.last.set(start);
+        }
+        slot.first.set(start);
+        slot.blocks.set(blocks);
+        if blocks as usize >= REMOTE_BATCH_BLOCKS
+            || (blocks as usize).wrapping_mul(slab.block_bytes()) >= REMOTE_BATCH_BYTES
+        {
+            slot.publish();
+        }
+    }
+
+    /// Publishes everything.
+    pub(super) fn publish_all(&self) {
+        for slot in &self.0 {
+            slot.publish();
+        }
+    }
+}
+
+impl Slot {
+    fn publish(&self) {
+        let blocks = self.blocks.replace(0);
+        let slab = self.slab.replace(ptr::null());
+        let first = self.first.replace(ptr::null_mut());
+        if blocks == 0 {
+            return;
+        }
+        // SAFETY: the slab has used blocks, these, so it is open; the chain is this slot's.
+        let told = unsafe { (*slab).publish(first, self.last.get(), blocks) };
+        if let Some(home) = told {
+            shared::serve(home);
+        }
+    }
+
+    fn holds(&self, address: usize) -> bool {
+        let mut block = self.first.get();
+        for _ in 0..self.blocks.get() {
+            if block.addr() == address {
+                return true;
+            }
+            // SAFETY: the chain has `blocks` linked blocks.
+            block = unsafe { free_list::next_of(block) };
+        }
+        false
+    }
+}

@@ -1,0 +1,116 @@
+//! The heap that belongs to no thread: slabs of threads that have ended, until another thread
+//! adopts them, and the allocations of threads that have no heap of their own.
+
+use core::ptr;
+
+use super::{Found, Heap};
+use crate::free_list::Block;
+use crate::size_class::{CLASSES, Class};
+use crate::slab::{Inbox, Place, Slab, SlabList};
+use crate::sync::Lock;
+use crate::sync::atomic::{AtomicUsize, Ordering};
+
+/// Slabs that one lock moves: the lock is not held for long.
+const STEP: usize = 64;
+
+static SHARED: Heap = Heap::new();
+static LOCK: Lock<()> = Lock::new(());
+
+/// How many slabs of each class may be waiting with room; a hint that is read without the lock.
+static WAITING: [AtomicUsize; CLASSES] = [const { AtomicUsize::new(0) }; CLASSES];
+
+/// Locks out every other user of the shared heap, for a fork.
+pub(crate) fn hold() {
+    LOCK.hold();
+}
+
+/// Ends [`hold`].
+///
+/// # Safety
+/// As for [`Lock::release`].
+pub(crate) unsafe fn release() {
+    // SAFETY: forwarded to the caller.
+    unsafe { LOCK.release() }
+}
+
+/// Whether `home` is the shared heap's.
+fn is_shared(home: *const Inbox) -> bool {
+    ptr::eq(home, SHARED.inbox())
+}
+
+/// A block of `class` for a thread without a heap.
+pub(crate) fn find(class: Class) -> Option<Found> {
+    super::EMPTY.settle();
+    let _guard = LOCK.lock();
+    match SHARED.pop(class) {
+        Some(block) => Some(Found { block, zero: false }),
+        None => SHARED.find(class),
+    }
+}
+
+/// Frees a block for a thread without a heap, whoever the slab belongs to.
+///
+/// # Safety
+/// The caller gives up the block, a used one of `slab`.
+pub(crate) unsafe fn free(slab: &'static Slab, block: Block) {
+    block.link(ptr::null_mut());
+    let start = block.into_raw().as_ptr();
+    // SAFETY: a chain of one block, which the caller gives up.
+    if let Some(home) = unsafe { slab.publish(start, start, 1) } {
+        serve(home);
+    }
+}
+
+/// Adopts remote frees at once if `home`, which was just told of some, is the shared heap:
+/// no thread of its own would.
+pub(crate) fn serve(home: &'static Inbox) {
+    if is_shared(home)
+        && let Some(_guard) = LOCK.try_lock()
+    {
+        SHARED.collect();
+    }
+}
+
+/// Adopts remote frees into the shared heap and gives back what they emptied.
+pub(crate) fn trim() {
+    let _guard = LOCK.lock();
+    SHARED.trim();
+}
+
+/// A slab of `class` with room whose thread has ended, now of the heap `by`; on no list.
+pub(crate) fn adopt(class: Class, by: &'static Heap) -> Option<&'static Slab> {
+    if ptr::eq(by, &raw const SHARED) {
+        return None;
+    }
+    let waiting = WAITING.get(class.index())?;
+    if waiting.load(Ordering::Relaxed) == 0 && SHARED.inbox().is_empty() {
+        return None;
+    }
+    let _guard = LOCK.try_lock()?;
+    SHARED.collect();
+    let (_, partial) = SHARED.bin(class);
+    let slab = partial.pop();
+    waiting.store(usize::from(partial.first().is_some()), Ordering::Relaxed);
+    let slab = slab?;
+    slab.set_home(by.inbox());
+    Some(slab)
+}
+
+/// Takes in every slab of `list`, from a heap whose thread ends.
+pub(super) fn take_in(list: &SlabList) {
+    while list.first().is_some() {
+        let _guard = LOCK.lock();
+        for slab in core::iter::from_fn(|| list.pop()).take(STEP) {
+            slab.set_home(SHARED.inbox());
+            if slab.place() == Place::Full {
+                SHARED.full.push_first(slab);
+            } else {
+                let (_, partial) = SHARED.bin(slab.class());
+                partial.push_first(slab);
+                if let Some(waiting) = WAITING.get(slab.class().index()) {
+                    waiting.store(1, Ordering::Relaxed);
+                }
+            }
+        }
+    }
+}

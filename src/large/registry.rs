@@ -1,0 +1,199 @@
+//! The registry of large allocations: an open-addressed hash table from address to length.
+
+use core::ptr::{self, NonNull};
+
+use super::Mapping;
+use crate::sys;
+
+/// Slots in the program's own data, so that a program with few large allocations maps nothing
+/// for them; a power of two.
+const FIRST_SLOTS: usize = 64;
+
+#[derive(Clone, Copy)]
+struct Slot {
+    /// Address of the allocation; zero where the slot is free.
+    address: usize,
+    bytes: usize,
+}
+
+const FREE: Slot = Slot { address: 0, bytes: 0 };
+
+/// `used ≤ slots - slots / 4` after an insertion that grew the table, or could.
+pub(super) struct Registry {
+    first: [Slot; FIRST_SLOTS],
+    /// The table once it has outgrown `first`: a mapping of `slots` slots.
+    grown: *mut Slot,
+    slots: usize,
+    used: usize,
+    /// Places kept for allocations that are being resized.
+    reserved: usize,
+}
+
+// SAFETY: the pointer is to a mapping that only this table uses.
+unsafe impl Send for Registry {}
+
+impl Registry {
+    pub(super) const fn new() -> Self {
+        Self { first: [FREE; FIRST_SLOTS], grown: ptr::null_mut(), slots: FIRST_SLOTS, used: 0, reserved: 0 }
+    }
+
+    fn table(&mut self) -> &mut [Slot] {
+        if self.grown.is_null() {
+            return &mut self.first;
+        }
+        // SAFETY: the mapping has `slots` slots, zeroed or written, and is borrowed with `self`.
+        unsafe { core::slice::from_raw_parts_mut(self.grown, self.slots) }
+    }
+
+    fn home(&self, address: usize) -> usize {
+        // Fibonacci hashing (Knuth, TAOCP 6.4) of the page number's upper bits.
+        let hash = (address >> 12).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        hash >> (usize::BITS.wrapping_sub(self.slots.ilog2()))
+    }
+
+    /// Position of `address`, or of the free slot where it would go.
+    fn find(&mut self, address: usize) -> Option<usize> {
+        let mask = self.slots.wrapping_sub(1);
+        let mut at = self.home(address);
+        loop {
+            let slot = self.table().get(at)?;
+            if slot.address == address || slot.address == 0 {
+                return Some(at);
+            }
+            at = at.wrapping_add(1) & mask;
+        }
+    }
+
+    /// Notes `mapping`. False where the table is full and cannot grow.
+    #[must_use]
+    pub(super) fn insert(&mut self, mapping: Mapping) -> bool {
+        let taken = self.used.wrapping_add(self.reserved);
+        if taken >= self.slots.wrapping_sub(self.slots / 4) {
+            self.grow();
+        }
+        // One slot stays free, so that every search ends.
+        if taken.wrapping_add(1) >= self.slots {
+            return false;
+        }
+        self.place(mapping);
+        true
+    }
+
+    fn place(&mut self, mapping: Mapping) {
+        let address = mapping.start.as_ptr().expose_provenance();
+        if let Some(at) = self.find(address)
+            && let Some(slot) = self.table().get_mut(at)
+        {
+            *slot = Slot { address, bytes: mapping.bytes };
+            self.used = self.used.wrapping_add(1);
+        }
+    }
+
+    /// Notes a mapping again that [`take`](Self::take) took out.
+    pub(super) fn insert_again(&mut self, mapping: Mapping) {
+        self.reserved = self.reserved.wrapping_sub(1);
+        self.place(mapping);
+    }
+
+    /// Takes out the allocation at `start`, and keeps its place for [`insert_again`](Self::insert_again).
+    pub(super) fn take(&mut self, start: NonNull<u8>) -> Option<Mapping> {
+        let taken = self.remove(start)?;
+        self.reserved = self.reserved.wrapping_add(1);
+        Some(taken)
+    }
+
+    /// Length of the allocation at `start`.
+    pub(super) fn get(&mut self, start: NonNull<u8>) -> Option<usize> {
+        let at = self.find(start.addr().get())?;
+        let slot = self.table().get(at)?;
+        if slot.address == 0 { None } else { Some(slot.bytes) }
+    }
+
+    /// Forgets the allocation at `start`.
+    pub(super) fn remove(&mut self, start: NonNull<u8>) -> Option<Mapping> {
+        let mut hole = self.find(start.addr().get())?;
+        let found = *self.table().get(hole)?;
+        if found.address == 0 {
+            return None;
+        }
+        // Close the gap: move up every later slot of the cluster whose home is not after the hole.
+        let mask = self.slots.wrapping_sub(1);
+        let mut at = hole;
+        loop {
+            at = at.wrapping_add(1) & mask;
+            let slot = *self.table().get(at)?;
+            if slot.address == 0 {
+                break;
+            }
+            let home = self.home(slot.address);
+            if at.wrapping_sub(home) & mask >= at.wrapping_sub(hole) & mask {
+                *self.table().get_mut(hole)? = slot;
+                hole = at;
+            }
+        }
+        *self.table().get_mut(hole)? = FREE;
+        self.used = self.used.wrapping_sub(1);
+        // From the mapping's own provenance: the caller's pointer may reach its block only.
+        let start = NonNull::new(ptr::with_exposed_provenance_mut(found.address))?;
+        Some(Mapping { start, bytes: found.bytes })
+    }
+
+    /// Makes the table four times as long, if there is memory.
+    fn grow(&mut self) {
+        let slots = self.slots.wrapping_mul(4);
+        let Ok(fresh) = sys::map(None, slots.wrapping_mul(size_of::<Slot>())) else { return };
+        let (old, old_slots) = (self.grown, self.slots);
+        let mut before = self.first;
+        let old_table: &mut [Slot] = match NonNull::new(old) {
+            // SAFETY: the old mapping, which nothing else refers to from here on.
+            Some(old) => unsafe { core::slice::from_raw_parts_mut(old.as_ptr(), old_slots) },
+            None => &mut before,
+        };
+        self.grown = fresh.as_ptr().cast();
+        self.slots = slots;
+        self.used = 0;
+        for slot in old_table.iter().filter(|slot| slot.address != 0) {
+            if let Some(start) = NonNull::new(ptr::with_exposed_provenance_mut(slot.address)) {
+                self.place(Mapping { start, bytes: slot.bytes });
+            }
+        }
+        if let Some(old) = NonNull::new(old) {
+            // SAFETY: the old table was copied; a range that cannot be unmapped stays untouched.
+            let _ = unsafe { sys::unmap(old.cast(), old_slots.wrapping_mul(size_of::<Slot>())) };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::{Rng, SeedableRng, rngs::StdRng, seq::IteratorRandom};
+    use std::collections::HashMap;
+
+    fn at(page: usize) -> NonNull<u8> {
+        NonNull::new(ptr::without_provenance_mut(page << 12)).expect("not null")
+    }
+
+    #[test]
+    fn agrees_with_a_map() {
+        let mut random = StdRng::seed_from_u64(7);
+        let mut registry = Registry::new();
+        let mut shadow = HashMap::new();
+        for _ in 0..50_000 {
+            let page = random.random_range(1..3000);
+            if shadow.contains_key(&page) || shadow.len() > 1500 {
+                let page = *shadow.keys().choose(&mut random).expect("not empty");
+                let expected = shadow.remove(&page);
+                assert_eq!(registry.remove(at(page)).map(|mapping| mapping.bytes), expected);
+                assert_eq!(registry.remove(at(page)), None);
+            } else {
+                shadow.insert(page, page * 3);
+                assert!(registry.insert(Mapping { start: at(page), bytes: page * 3 }));
+            }
+            assert_eq!(registry.used, shadow.len());
+        }
+        for (page, bytes) in shadow {
+            assert_eq!(registry.get(at(page)), Some(bytes));
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Memory for the allocator's own records that never go away: heaps, leaves of the chunk map.
+
+use core::cell::UnsafeCell;
+use core::ptr::NonNull;
+
+use crate::address::align_up;
+use crate::sync::Lock;
+use crate::sys;
+
+/// Bytes in the program's own zeroed data, so that a small program maps nothing for records.
+const FIRST_BYTES: usize = 16 << 10;
+/// Bytes mapped at a time afterwards.
+const NEXT_BYTES: usize = 128 << 10;
+
+#[repr(align(128))]
+struct First(UnsafeCell<[u8; FIRST_BYTES]>);
+
+// SAFETY: its bytes are handed out once each, under the lock.
+unsafe impl Sync for First {}
+
+static FIRST: First = First(UnsafeCell::new([0; FIRST_BYTES]));
+
+/// What is left of the piece that records are cut from.
+struct Piece {
+    start: usize,
+    bytes: usize,
+}
+
+static PIECE: Lock<Option<Piece>> = Lock::new(None);
+
+/// The lock that a fork must hold.
+pub(crate) fn hold() {
+    PIECE.hold();
+}
+
+/// Ends [`hold`].
+///
+/// # Safety
+/// As for [`Lock::release`].
+pub(crate) unsafe fn release() {
+    // SAFETY: forwarded to the caller.
+    unsafe { PIECE.release() }
+}
+
+/// `bytes` of zeroed memory on a 128-byte boundary, for good.
+pub(crate) fn take(bytes: usize) -> Option<NonNull<u8>> {
+    let bytes = align_up(bytes, 128);
+    if bytes > NEXT_BYTES {
+        return None;
+    }
+    let mut guard = PIECE.lock();
+    let piece =
+        guard.get_or_insert_with(|| Piece { start: FIRST.0.get().expose_provenance(), bytes: FIRST_BYTES });
+    if piece.bytes < bytes {
+        let start = sys::map(None, NEXT_BYTES).ok()?.as_ptr().expose_provenance();
+        *piece = Piece { start, bytes: NEXT_BYTES };
+    }
+    let taken = piece.start;
+    piece.start = piece.start.wrapping_add(bytes);
+    piece.bytes = piece.bytes.wrapping_sub(bytes);
+    NonNull::new(core::ptr::with_exposed_provenance_mut(taken))
+}

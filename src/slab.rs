@@ -1,0 +1,464 @@
+//! A slab: a run of units cut into equal blocks of one size class, and its record.
+//!
+//! The record lies in the chunk header, apart from the blocks, so that headers of many slabs
+//! share cache lines' sets evenly and a full page of blocks stays a page of blocks.
+
+use core::cell::Cell;
+use core::ptr::{self, NonNull};
+
+use static_assertions::const_assert;
+
+use crate::address::{align_down, align_up};
+use crate::config::{CHUNK_BYTES, RECORD_BYTES, UNIT_BYTES};
+use crate::fatal;
+#[cfg(debug_assertions)]
+use crate::free_list;
+use crate::free_list::{Block, FreeList};
+use crate::remote_list::{Chain, Published, RemoteList, Stack, Stacked};
+use crate::size_class::{Class, Shape};
+use crate::sync::atomic::{AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use crate::sync::{self, Sign};
+use crate::sys;
+
+/// Where a heap is told that some of its slabs have remote frees.
+#[repr(transparent)]
+pub(crate) struct Inbox(Stack<Slab>);
+
+impl Inbox {
+    pub(crate) const fn new() -> Self {
+        Self(Stack::from_top(AtomicPtr::new(ptr::null_mut())))
+    }
+
+    /// Whether nothing was announced; a moment's impression.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Announces `slab`, which the caller has made non-empty or was handed by another inbox.
+    pub(crate) fn announce(&self, slab: &'static Slab) {
+        self.0.push(NonNull::from(slab));
+    }
+
+    /// Takes every announced slab.
+    pub(crate) fn take_all(&self, mut each: impl FnMut(&'static Slab)) {
+        // SAFETY: records live as long as their chunk, and a chunk with announced slabs has
+        // used blocks and is never unmapped.
+        self.0.take_all(|slab| each(unsafe { slab.as_ref() }));
+    }
+}
+
+/// Which of its owner's places a slab is in. Its count is read accordingly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// No slab: the unit is free, or inside another slab.
+    Nowhere,
+    /// The one that its class allocates from: `count` is the number of free blocks.
+    Current,
+    /// On its class's list, with room: `count` is minus the number of used blocks.
+    Partial,
+    /// On the list of slabs without room: as `Partial`. The fast free path skips it.
+    Full,
+}
+
+/// Whether a free left used blocks behind. Only a slab that is not current can tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Left {
+    Some,
+    Nothing,
+}
+
+/// A slab's record. `used + free + remote = carved ≤ capacity`, where *used* counts the
+/// blocks callers hold and those on their way back (`remote` ones are used until adopted).
+#[repr(C, align(128))]
+pub(crate) struct Slab {
+    // -- Written by the owner only; `owner` and `home` are read by any thread.
+    /// See [`Place`]. Atomic so that other threads may read it; one thread writes. First, so
+    /// that the fast paths' address of it is the record's own.
+    count: AtomicI32,
+    /// Blocks that have ever been handed out or linked; those above lie in untouched memory.
+    carved: Cell<u32>,
+    /// Free blocks, last in, first out.
+    free: FreeList,
+    /// The heap whose thread may free into this slab without a further look, or null.
+    owner: AtomicPtr<Inbox>,
+    /// The heap that the slab belongs to; null where there is no slab.
+    home: AtomicPtr<Inbox>,
+    /// Neighbours on the owner's list that `place` names.
+    next: Cell<*const Slab>,
+    previous: Cell<*const Slab>,
+    block_bytes: Cell<u32>,
+    capacity: Cell<u32>,
+    class: Cell<Class>,
+    units: Cell<u8>,
+    place: Cell<Place>,
+    /// Whether uncarved blocks are known to read as zero.
+    zero: Cell<bool>,
+    // -- Written by any thread.
+    /// How many units before this one its slab begins.
+    lead: AtomicU8,
+    /// Blocks freed by other threads.
+    remote: RemoteList,
+    /// Place of the last of them; written between the first publication and its announcement.
+    remote_last: AtomicU32,
+    /// The next announced slab of the same inbox.
+    below: AtomicPtr<Slab>,
+}
+
+const_assert!(size_of::<Slab>() == RECORD_BYTES);
+
+// SAFETY: the cells are touched by the thread that owns the slab's heap, or under the lock of
+// a shared one; before that by the depot under its lock. The rest is atomic.
+unsafe impl Sync for Slab {}
+
+impl Stacked for Slab {
+    fn below(&self) -> &AtomicPtr<Self> {
+        &self.below
+    }
+}
+
+impl Slab {
+    /// A slab without blocks, for bins that have none.
+    pub(crate) const fn empty() -> Self {
+        Self {
+            free: FreeList::new(),
+            count: AtomicI32::new(0),
+            carved: Cell::new(0),
+            owner: AtomicPtr::new(ptr::null_mut()),
+            home: AtomicPtr::new(ptr::null_mut()),
+            next: Cell::new(ptr::null()),
+            previous: Cell::new(ptr::null()),
+            block_bytes: Cell::new(0),
+            capacity: Cell::new(0),
+            class: Cell::new(Class::FIRST),
+            units: Cell::new(0),
+            place: Cell::new(Place::Current),
+            zero: Cell::new(false),
+            lead: AtomicU8::new(0),
+            remote: RemoteList::from_word(AtomicU64::new(0)),
+            remote_last: AtomicU32::new(0),
+            below: AtomicPtr::new(ptr::null_mut()),
+        }
+    }
+
+    // ---- the two fast paths ----
+
+    /// Takes a block, if the slab is current and has one.
+    #[inline(always)]
+    pub(crate) fn pop(&self) -> Option<Block> {
+        if sync::decrement(&self.count) == Sign::Negative {
+            return None;
+        }
+        // SAFETY: a current slab's count is the length of its list, and it was not zero.
+        Some(unsafe { self.free.pop() })
+    }
+
+    /// Takes a block back.
+    #[inline(always)]
+    pub(crate) fn push(&self, block: Block) -> Left {
+        self.free.push(block);
+        if sync::increment(&self.count) == Sign::Zero { Left::Nothing } else { Left::Some }
+    }
+
+    /// Whether the thread of the heap with this inbox may [`push`](Self::push) at once.
+    #[inline(always)]
+    pub(crate) fn is_served_by(&self, inbox: *const Inbox) -> bool {
+        ptr::eq(self.owner.load(Ordering::Relaxed), inbox)
+    }
+
+    // ---- where it is ----
+
+    /// The slab that the unit at this record belongs to.
+    pub(crate) fn first_unit(&'static self) -> &'static Self {
+        let back = usize::from(self.lead.load(Ordering::Relaxed)).wrapping_mul(RECORD_BYTES);
+        // SAFETY: `lead` counts records back inside the same chunk header.
+        unsafe { &*ptr::from_ref(self).byte_sub(back) }
+    }
+
+    /// Address of the first block.
+    pub(crate) fn base(&self) -> usize {
+        let record = ptr::from_ref(self).addr();
+        let chunk = align_down(record, CHUNK_BYTES);
+        chunk.wrapping_add(record.wrapping_sub(chunk) / RECORD_BYTES * UNIT_BYTES)
+    }
+
+    fn pointer(&self, place: u32) -> *mut u8 {
+        ptr::with_exposed_provenance_mut(self.base().wrapping_add(place as usize))
+    }
+
+    fn place_of(&self, block: *const u8) -> u32 {
+        block.addr().wrapping_sub(self.base()) as u32
+    }
+
+    /// Whether a carved block begins at `address`.
+    pub(crate) fn has_block_at(&self, address: usize) -> bool {
+        let place = address.wrapping_sub(self.base()) as u32;
+        match place.checked_div(self.block_bytes.get()) {
+            Some(index) => index < self.carved.get() && index.wrapping_mul(self.block_bytes.get()) == place,
+            None => false,
+        }
+    }
+
+    pub(crate) fn home(&self) -> *const Inbox {
+        self.home.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn class(&self) -> Class {
+        self.class.get()
+    }
+
+    pub(crate) fn units(&self) -> usize {
+        usize::from(self.units.get())
+    }
+
+    pub(crate) fn block_bytes(&self) -> usize {
+        self.block_bytes.get() as usize
+    }
+
+    pub(crate) fn place(&self) -> Place {
+        self.place.get()
+    }
+
+    // ---- counts ----
+
+    /// Free blocks on the list.
+    pub(crate) fn available(&self) -> u32 {
+        let count = self.count.load(Ordering::Relaxed);
+        match self.place.get() {
+            Place::Current => count.max(0).unsigned_abs(),
+            _ => self.carved.get().wrapping_sub(count.unsigned_abs()),
+        }
+    }
+
+    /// Blocks not on the list.
+    pub(crate) fn used(&self) -> u32 {
+        self.carved.get().wrapping_sub(self.available())
+    }
+
+    /// Whether there are blocks that were never carved.
+    pub(crate) fn has_uncarved(&self) -> bool {
+        self.carved.get() < self.capacity.get()
+    }
+
+    // ---- the owner's slow steps ----
+
+    /// Makes the record a slab of `class` over fresh units. `zero`: they read as zero.
+    pub(crate) fn open(&'static self, class: Class, zero: bool, home: &'static Inbox) {
+        let Shape { block, units, capacity } = class.shape();
+        self.count.store(0, Ordering::Relaxed);
+        self.carved.set(0);
+        self.block_bytes.set(block);
+        self.capacity.set(capacity);
+        self.class.set(class);
+        self.units.set(units as u8);
+        self.zero.set(zero);
+        self.move_to(Place::Partial);
+        self.set_home(home);
+        for unit in 0..units as u8 {
+            // SAFETY: the run's records lie one after another in the chunk header.
+            let record =
+                unsafe { &*ptr::from_ref(self).byte_add(usize::from(unit).wrapping_mul(RECORD_BYTES)) };
+            record.lead.store(unit, Ordering::Relaxed);
+        }
+    }
+
+    /// Ends the slab: no block is used. Its units may be given away afterwards.
+    pub(crate) fn close(&self) {
+        self.place.set(Place::Nowhere);
+        self.owner.store(ptr::null_mut(), Ordering::Relaxed);
+        self.home.store(ptr::null_mut(), Ordering::Relaxed);
+    }
+
+    /// Gives the slab to another heap.
+    pub(crate) fn set_home(&self, home: &'static Inbox) {
+        self.home.store(ptr::from_ref(home).cast_mut(), Ordering::Release);
+        self.refresh_owner();
+    }
+
+    fn refresh_owner(&self) {
+        let owner = match self.place.get() {
+            Place::Current | Place::Partial => self.home.load(Ordering::Relaxed),
+            Place::Full | Place::Nowhere => ptr::null_mut(),
+        };
+        self.owner.store(owner, Ordering::Relaxed);
+    }
+
+    /// Changes the place, and how the count is kept with it.
+    pub(crate) fn move_to(&self, place: Place) {
+        let count = match place {
+            Place::Current => self.available().cast_signed(),
+            _ => self.used().cast_signed().wrapping_neg(),
+        };
+        self.count.store(count, Ordering::Relaxed);
+        self.place.set(place);
+        self.refresh_owner();
+    }
+
+    /// Undoes what a [`pop`](Self::pop) without success did to the count.
+    pub(crate) fn settle(&self) {
+        self.count.store(0, Ordering::Relaxed);
+    }
+
+    /// Carves the blocks up to the end of the OS page in which the next one ends, so that
+    /// pages beyond it stay untouched. The first is returned, the others join the list.
+    /// For a current slab with [`has_uncarved`](Self::has_uncarved).
+    pub(crate) fn carve(&self) -> Carved {
+        let block = self.block_bytes();
+        let from = (self.carved.get() as usize).wrapping_mul(block);
+        let edge = align_up(from.wrapping_add(block), sys::page_bytes());
+        let fit = (edge.wrapping_sub(from).checked_div(block).unwrap_or(1)) as u32;
+        let blocks = fit.min(self.capacity.get().wrapping_sub(self.carved.get()));
+        for index in (1..blocks as usize).rev() {
+            self.free.push(self.block_at(from.wrapping_add(index.wrapping_mul(block)) as u32));
+        }
+        self.carved.set(self.carved.get().wrapping_add(blocks));
+        let count = self.count.load(Ordering::Relaxed).wrapping_add(blocks.cast_signed()).wrapping_sub(1);
+        self.count.store(count, Ordering::Relaxed);
+        Carved { block: self.block_at(from as u32), zero: self.zero.get() }
+    }
+
+    fn block_at(&self, place: u32) -> Block {
+        // SAFETY: only called for uncarved places below capacity: nobody has them yet, and
+        // the pointer comes from the chunk's exposed mapping.
+        unsafe { Block::from_raw(NonNull::new_unchecked(self.pointer(place))) }
+    }
+
+    /// Whether the block at `address` is on the list. Walks it.
+    pub(crate) fn lists(&self, address: usize) -> bool {
+        // SAFETY: `available` is the length of the list.
+        unsafe { self.free.contains(address, self.available() as usize) }
+    }
+
+    /// Adopts what other threads have freed, after the slab was announced.
+    pub(crate) fn adopt(&self) -> Left {
+        let last = self.remote_last.load(Ordering::Relaxed);
+        let Some(chain) = self.remote.take() else { return Left::Some };
+        let used = self.used();
+        if chain.blocks > used {
+            fatal::misuse("double free by another thread, in the slab", self.base());
+        }
+        // SAFETY: the publishers gave up the blocks from `first` to `last`, which they linked.
+        unsafe { self.free.push_chain(self.pointer(chain.first), self.pointer(last)) };
+        let count = self.count.load(Ordering::Relaxed).wrapping_add(chain.blocks.cast_signed());
+        self.count.store(count, Ordering::Relaxed);
+        if self.place.get() != Place::Current && chain.blocks == used { Left::Nothing } else { Left::Some }
+    }
+
+    // ---- any thread ----
+
+    /// Gives back the chain of `blocks` from `first` to `last` to the slab's home.
+    /// Returns the home if it had to be told.
+    ///
+    /// # Safety
+    /// The caller owns the chain: used blocks of this slab, linked from first to last.
+    pub(crate) unsafe fn publish(
+        &'static self,
+        first: *mut u8,
+        last: *mut u8,
+        blocks: u32,
+    ) -> Option<&'static Inbox> {
+        let chain = Chain { first: self.place_of(first), blocks };
+        let published = self.remote.publish(chain, |before| {
+            // SAFETY: `last` is a block of the caller's chain until the publication succeeds.
+            let last = unsafe { Block::from_raw(NonNull::new_unchecked(last)) };
+            last.link(before.map_or(ptr::null_mut(), |place| self.pointer(place)));
+        });
+        if published == Published::More {
+            return None;
+        }
+        // The slab has used blocks until somebody adopts these, which takes the announcement.
+        self.remote_last.store(self.place_of(last), Ordering::Relaxed);
+        // SAFETY: heaps are never unmapped, and a slab with used blocks has a home.
+        let home = unsafe { &*self.home() };
+        home.announce(self);
+        Some(home)
+    }
+
+    /// Whether frees of other threads wait to be adopted; a moment's impression.
+    pub(crate) fn has_remote(&self) -> bool {
+        !self.remote.is_empty()
+    }
+
+    /// Recomputes the invariants. For debug builds and tests.
+    #[cfg(debug_assertions)]
+    pub(crate) fn check(&self) {
+        if self.carved.get() > self.capacity.get() || self.available() > self.carved.get() {
+            fatal::broken("free ≤ carved ≤ capacity");
+        }
+        let mut block = self.free.head();
+        for _ in 0..self.available() {
+            if !self.has_block_at(block.addr()) {
+                fatal::broken("every free block begins where a block begins");
+            }
+            // SAFETY: fewer than `available` blocks were visited, so this one is on the list.
+            block = unsafe { free_list::next_of(block) };
+        }
+    }
+}
+
+/// A block carved from untouched memory.
+pub(crate) struct Carved {
+    pub(crate) block: Block,
+    /// Whether the block reads as zero.
+    pub(crate) zero: bool,
+}
+
+/// Slabs in a doubly linked list; the order is its user's. Only its heap's owner touches it.
+pub(crate) struct SlabList {
+    first: Cell<*const Slab>,
+    last: Cell<*const Slab>,
+}
+
+impl SlabList {
+    pub(crate) const fn new() -> Self {
+        Self { first: Cell::new(ptr::null()), last: Cell::new(ptr::null()) }
+    }
+
+    pub(crate) fn first(&self) -> Option<&'static Slab> {
+        // SAFETY: listed slabs have used blocks or are being kept, so their chunk is mapped.
+        unsafe { self.first.get().as_ref() }
+    }
+
+    pub(crate) fn push_first(&self, slab: &'static Slab) {
+        let next = self.first.replace(slab);
+        slab.previous.set(ptr::null());
+        slab.next.set(next);
+        // SAFETY: as in `first`.
+        match unsafe { next.as_ref() } {
+            Some(next) => next.previous.set(slab),
+            None => self.last.set(slab),
+        }
+    }
+
+    pub(crate) fn push_last(&self, slab: &'static Slab) {
+        let previous = self.last.replace(slab);
+        slab.next.set(ptr::null());
+        slab.previous.set(previous);
+        // SAFETY: as in `first`.
+        match unsafe { previous.as_ref() } {
+            Some(previous) => previous.next.set(slab),
+            None => self.first.set(slab),
+        }
+    }
+
+    /// Takes out `slab`, which is on this list.
+    pub(crate) fn remove(&self, slab: &Slab) {
+        let (previous, next) = (slab.previous.get(), slab.next.get());
+        // SAFETY: as in `first`.
+        match unsafe { previous.as_ref() } {
+            Some(previous) => previous.next.set(next),
+            None => self.first.set(next),
+        }
+        // SAFETY: as in `first`.
+        match unsafe { next.as_ref() } {
+            Some(next) => next.previous.set(previous),
+            None => self.last.set(previous),
+        }
+    }
+
+    pub(crate) fn pop(&self) -> Option<&'static Slab> {
+        let first = self.first()?;
+        self.remove(first);
+        Some(first)
+    }
+}

@@ -1,0 +1,146 @@
+//! Atomics and the lock: the one place that knows how threads wait.
+
+pub(crate) mod atomic {
+    pub(crate) use core::sync::atomic::{
+        AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
+    };
+}
+
+use atomic::{AtomicI32, Ordering};
+
+use crate::sys;
+
+/// What the caller of a counter step wants to know of the new value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sign {
+    Negative,
+    Zero,
+    Other,
+}
+
+/// Takes one from a counter that only the calling thread writes. Says [`Sign::Negative`] or
+/// [`Sign::Other`].
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+pub(crate) fn decrement(counter: &AtomicI32) -> Sign {
+    // A relaxed load and store; but the compiler makes three instructions and a test of them,
+    // where the processor's own read-modify-write sets the flags as well.
+    // SAFETY: the counter is writable, and an aligned 32-bit access is atomic on this processor.
+    unsafe {
+        core::arch::asm!(
+            "dec dword ptr [{counter}]",
+            "js {negative}",
+            counter = in(reg) counter.as_ptr(),
+            negative = label {
+                core::hint::cold_path();
+                return Sign::Negative;
+            },
+            options(nostack),
+        );
+    }
+    Sign::Other
+}
+
+/// Adds one to a counter that only the calling thread writes. Says [`Sign::Zero`] or
+/// [`Sign::Other`].
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+pub(crate) fn increment(counter: &AtomicI32) -> Sign {
+    // SAFETY: as in `decrement`.
+    unsafe {
+        core::arch::asm!(
+            "inc dword ptr [{counter}]",
+            "jne {other}",
+            counter = in(reg) counter.as_ptr(),
+            other = label { return Sign::Other },
+            options(nostack),
+        );
+    }
+    core::hint::cold_path();
+    Sign::Zero
+}
+
+/// Takes one from a counter that only the calling thread writes. Says [`Sign::Negative`] or
+/// [`Sign::Other`].
+#[cfg(not(target_arch = "x86_64"))]
+#[inline(always)]
+pub(crate) fn decrement(counter: &AtomicI32) -> Sign {
+    let value = counter.load(Ordering::Relaxed).wrapping_sub(1);
+    counter.store(value, Ordering::Relaxed);
+    if value < 0 { Sign::Negative } else { Sign::Other }
+}
+
+/// Adds one to a counter that only the calling thread writes. Says [`Sign::Zero`] or
+/// [`Sign::Other`].
+#[cfg(not(target_arch = "x86_64"))]
+#[inline(always)]
+pub(crate) fn increment(counter: &AtomicI32) -> Sign {
+    let value = counter.load(Ordering::Relaxed).wrapping_add(1);
+    counter.store(value, Ordering::Relaxed);
+    if value == 0 { Sign::Zero } else { Sign::Other }
+}
+
+/// Tries of each kind before the next, more patient one.
+const SPINS: u32 = 100;
+const YIELDS: u32 = 20;
+/// A waiter under `SCHED_FIFO` that only yields can starve the holder, so at last it sleeps.
+const SLEEP_NS: i64 = 50_000;
+
+/// A lock whose waiter spins, then yields, then sleeps. `T` is reached only while it is held.
+pub(crate) struct Lock<T>(spin::mutex::SpinMutex<T>);
+
+/// Proof that a [`Lock`] is held; releases it when dropped.
+pub(crate) type Guard<'a, T> = spin::mutex::SpinMutexGuard<'a, T>;
+
+impl<T> Lock<T> {
+    pub(crate) const fn new(value: T) -> Self {
+        Self(spin::mutex::SpinMutex::new(value))
+    }
+
+    /// Waits for the lock.
+    #[inline]
+    pub(crate) fn lock(&self) -> Guard<'_, T> {
+        match self.0.try_lock() {
+            Some(guard) => guard,
+            None => self.lock_slow(),
+        }
+    }
+
+    #[cold]
+    fn lock_slow(&self) -> Guard<'_, T> {
+        let mut tries = 0_u32;
+        loop {
+            if let Some(guard) = self.0.try_lock() {
+                return guard;
+            }
+            tries = tries.saturating_add(1);
+            if tries < SPINS {
+                core::hint::spin_loop();
+            } else if tries < SPINS + YIELDS {
+                sys::yield_now();
+            } else {
+                sys::sleep_ns(SLEEP_NS);
+            }
+        }
+    }
+
+    /// The lock, if nobody holds it.
+    #[inline]
+    pub(crate) fn try_lock(&self) -> Option<Guard<'_, T>> {
+        self.0.try_lock()
+    }
+
+    /// Takes the lock and keeps it taken, across `fork`.
+    pub(crate) fn hold(&self) {
+        core::mem::forget(self.lock());
+    }
+
+    /// Releases what [`Self::hold`] took.
+    ///
+    /// # Safety
+    /// The calling thread, or the thread it is the forked image of, called `hold`.
+    pub(crate) unsafe fn release(&self) {
+        // SAFETY: the lock is held through `hold`, and its guard was forgotten.
+        unsafe { self.0.force_unlock() }
+    }
+}

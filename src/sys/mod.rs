@@ -1,0 +1,201 @@
+//! The only floor that calls the kernel: one function a system call, its errno as a value.
+//!
+//! Callers treat every errno as an ordinary answer. The minimum kernel is Linux 4.4; what is
+//! newer is probed by its first use and has a fallback where it is used.
+
+use core::num::NonZeroUsize;
+use core::ptr::{self, NonNull};
+
+use crate::sync::atomic::{AtomicUsize, Ordering};
+
+mod errno;
+
+pub(crate) use errno::{Errno, KeepErrno};
+
+/// An answer of the kernel.
+pub(crate) type Result<T> = core::result::Result<T, Errno>;
+
+/// Bytes of an OS page, as the kernel says at run time; a power of two.
+#[inline]
+pub(crate) fn page_bytes() -> usize {
+    static PAGE: AtomicUsize = AtomicUsize::new(0);
+    match PAGE.load(Ordering::Relaxed) {
+        0 => {
+            // SAFETY: sysconf(_SC_PAGESIZE) has no preconditions and allocates nothing.
+            let answer = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+            let page = usize::try_from(answer).ok().filter(|page| page.is_power_of_two()).unwrap_or(4096);
+            PAGE.store(page, Ordering::Relaxed);
+            page
+        }
+        page => page,
+    }
+}
+
+fn checked(pointer: *mut libc::c_void) -> Result<NonNull<u8>> {
+    if pointer == libc::MAP_FAILED {
+        return Err(Errno::last());
+    }
+    // The kernel never maps page zero unasked; null would be unusable and counts as no memory.
+    NonNull::new(pointer.cast()).ok_or(Errno(libc::ENOMEM))
+}
+
+fn answered(status: libc::c_int) -> Result<()> {
+    if status == 0 { Ok(()) } else { Err(Errno::last()) }
+}
+
+/// `mmap` of fresh, private, anonymous, readable and writable memory; known zero.
+/// `hint` is where the kernel should look first, and may be ignored.
+pub(crate) fn map(hint: Option<NonZeroUsize>, bytes: usize) -> Result<NonNull<u8>> {
+    let hint = hint.map_or(ptr::null_mut(), |hint| ptr::without_provenance_mut(hint.get()));
+    // SAFETY: without MAP_FIXED, mmap replaces no mapping that exists.
+    let pointer = unsafe {
+        libc::mmap(
+            hint,
+            bytes,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        )
+    };
+    checked(pointer)
+}
+
+/// `mmap` of address space alone: nothing in it may be touched.
+pub(crate) fn reserve(bytes: usize) -> Result<NonNull<u8>> {
+    // SAFETY: without MAP_FIXED, mmap replaces no mapping that exists.
+    let pointer = unsafe {
+        libc::mmap(
+            ptr::null_mut(),
+            bytes,
+            libc::PROT_NONE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
+            -1,
+            0,
+        )
+    };
+    checked(pointer)
+}
+
+/// `munmap`. May fail with `ENOMEM` when it would split a mapping at the map-count limit;
+/// the range is then as before.
+///
+/// # Safety
+/// The range belongs to the caller, and nothing refers to it any more.
+pub(crate) unsafe fn unmap(start: NonNull<u8>, bytes: usize) -> Result<()> {
+    // SAFETY: forwarded to the caller.
+    answered(unsafe { libc::munmap(start.as_ptr().cast(), bytes) })
+}
+
+/// `mremap` without moving: grows or shrinks the mapping where it is.
+///
+/// # Safety
+/// The mapping belongs to the caller; what a shrink cuts off is referred to by nothing.
+pub(crate) unsafe fn remap_in_place(start: NonNull<u8>, old: usize, new: usize) -> Result<()> {
+    // SAFETY: forwarded to the caller; without MREMAP_MAYMOVE the start stays.
+    checked(unsafe { libc::mremap(start.as_ptr().cast(), old, new, 0) }).map(drop)
+}
+
+/// `mremap(MREMAP_MAYMOVE)`: resizes the mapping, moving its pages' places, not their bytes.
+///
+/// # Safety
+/// The mapping belongs to the caller, who forgets `start` when the call succeeds.
+pub(crate) unsafe fn remap(start: NonNull<u8>, old: usize, new: usize) -> Result<NonNull<u8>> {
+    // SAFETY: forwarded to the caller.
+    checked(unsafe { libc::mremap(start.as_ptr().cast(), old, new, libc::MREMAP_MAYMOVE) })
+}
+
+/// `mremap(MREMAP_FIXED)`: as [`remap`], to `target`, whose mapping is replaced.
+///
+/// # Safety
+/// Both ranges belong to the caller, they do not overlap, and nothing refers to the target.
+pub(crate) unsafe fn remap_to(start: NonNull<u8>, old: usize, new: usize, target: NonNull<u8>) -> Result<()> {
+    // SAFETY: forwarded to the caller.
+    let pointer = unsafe {
+        libc::mremap(
+            start.as_ptr().cast(),
+            old,
+            new,
+            libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED,
+            target.as_ptr().cast::<libc::c_void>(),
+        )
+    };
+    checked(pointer).map(drop)
+}
+
+/// `madvise(MADV_DONTNEED)`: gives the pages back; after success the range reads as zero.
+/// After a failure its contents are unknown: part of it may have been zeroed (madvise(2)).
+///
+/// # Safety
+/// The range is private anonymous memory of the caller, who needs its contents no more.
+pub(crate) unsafe fn discard(start: NonNull<u8>, bytes: usize) -> Result<()> {
+    // SAFETY: forwarded to the caller.
+    answered(unsafe { libc::madvise(start.as_ptr().cast(), bytes, libc::MADV_DONTNEED) })
+}
+
+/// Milliseconds on a clock that only goes forward, to the kernel's tick.
+#[inline]
+pub(crate) fn now_ms() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is writable for the call. A clock that is missing leaves zero: no decay.
+    let _ = unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, &raw mut time) };
+    (time.tv_sec as u64).wrapping_mul(1000).wrapping_add(time.tv_nsec as u64 / 1_000_000)
+}
+
+/// Lets another thread run.
+pub(crate) fn yield_now() {
+    // SAFETY: no preconditions.
+    let _ = unsafe { libc::syscall(libc::SYS_sched_yield) };
+}
+
+/// Sleeps, by the bare system call: libc's wrapper is a cancellation point.
+pub(crate) fn sleep_ns(nanoseconds: i64) {
+    let time = libc::timespec { tv_sec: 0, tv_nsec: nanoseconds };
+    let _keep = KeepErrno::new();
+    // SAFETY: `time` is readable for the call; null means that the rest is not wanted.
+    let _ = unsafe { libc::syscall(libc::SYS_nanosleep, &raw const time, ptr::null_mut::<libc::timespec>()) };
+}
+
+/// Writes `line` to standard error; what cannot be written is lost.
+pub(crate) fn write_stderr(line: &[u8]) {
+    // SAFETY: the slice is readable.
+    let _ = unsafe { libc::write(libc::STDERR_FILENO, line.as_ptr().cast(), line.len()) };
+}
+
+/// Ends the process with `SIGABRT`.
+pub(crate) fn abort() -> ! {
+    // SAFETY: no preconditions.
+    unsafe { libc::abort() }
+}
+
+/// `pthread_key_create`: `at_exit` runs in each thread that ends with a value set.
+pub(crate) fn key_create(at_exit: unsafe extern "C" fn(*mut libc::c_void)) -> Result<libc::pthread_key_t> {
+    let mut key = 0;
+    // SAFETY: `key` is writable for the call.
+    match unsafe { libc::pthread_key_create(&raw mut key, Some(at_exit)) } {
+        0 => Ok(key),
+        errno => Err(Errno(errno)),
+    }
+}
+
+/// `pthread_setspecific`. May allocate (glibc does for keys from 32 up).
+pub(crate) fn key_set(key: libc::pthread_key_t, value: *const libc::c_void) -> Result<()> {
+    // SAFETY: the key was created, and is never deleted.
+    match unsafe { libc::pthread_setspecific(key, value) } {
+        0 => Ok(()),
+        errno => Err(Errno(errno)),
+    }
+}
+
+/// `pthread_atfork`. May allocate.
+pub(crate) fn at_fork(
+    prepare: unsafe extern "C" fn(),
+    parent: unsafe extern "C" fn(),
+    child: unsafe extern "C" fn(),
+) -> Result<()> {
+    // SAFETY: the handlers are functions of this crate, which is never unloaded before them.
+    match unsafe { libc::pthread_atfork(Some(prepare), Some(parent), Some(child)) } {
+        0 => Ok(()),
+        errno => Err(Errno(errno)),
+    }
+}

@@ -1,0 +1,182 @@
+//! A thread's heap: the slot that points to it, its making, and its end.
+//!
+//! The slot is never null. Before the first allocation it points to [`NEW`], while the heap
+//! is being made and after the thread's end to [`DETACHED`]: both are empty, so that every
+//! request falls through to the slow path, which looks which of them it is.
+
+use core::cell::Cell;
+use core::ffi::c_void;
+use core::ptr::{self, NonNull};
+
+use crate::depot;
+use crate::heap::{Heap, shared};
+use crate::large;
+use crate::meta;
+use crate::sync::Lock;
+use crate::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use crate::sys;
+
+static NEW: Heap = Heap::new();
+static DETACHED: Heap = Heap::new();
+
+thread_local! {
+    static HEAP: Cell<*const Heap> = const { Cell::new(&raw const NEW) };
+}
+
+/// The calling thread's heap, or a stand-in that has nothing.
+#[inline(always)]
+pub(crate) fn heap() -> &'static Heap {
+    // SAFETY: the slot points to a static or to memory that is never taken back.
+    unsafe { &*HEAP.with(Cell::get) }
+}
+
+/// The calling thread's heap, made if this is its first need of one. None while it is being
+/// made, and after the thread's end.
+#[inline]
+pub(crate) fn own_heap() -> Option<&'static Heap> {
+    let heap = heap();
+    if ptr::eq(heap, &raw const NEW) {
+        return attach();
+    }
+    if ptr::eq(heap, &raw const DETACHED) { None } else { Some(heap) }
+}
+
+/// Heaps whose threads have ended, for the next ones.
+struct Idle(*const Heap);
+
+// SAFETY: heaps on the list are used by nobody, and the list only under its lock.
+unsafe impl Send for Idle {}
+
+static IDLE: Lock<Idle> = Lock::new(Idle(ptr::null()));
+
+/// Gives the calling thread a heap. The allocations that this may cause are the shared heap's.
+#[cold]
+fn attach() -> Option<&'static Heap> {
+    HEAP.set(&raw const DETACHED);
+    let key = exit_key()?;
+    let heap = idle_heap().or_else(new_heap)?;
+    if sys::key_set(key, ptr::from_ref(heap).cast()).is_err() {
+        put_idle(heap);
+        return None;
+    }
+    HEAP.set(heap);
+    Some(heap)
+}
+
+fn new_heap() -> Option<&'static Heap> {
+    let place: NonNull<Heap> = meta::take(size_of::<Heap>())?.cast();
+    // SAFETY: the place is fresh, aligned, long enough, and never taken back.
+    unsafe { place.write(Heap::new()) };
+    // SAFETY: as above.
+    Some(unsafe { place.as_ref() })
+}
+
+fn idle_heap() -> Option<&'static Heap> {
+    let mut idle = IDLE.lock();
+    // SAFETY: heaps are never unmapped.
+    let heap = unsafe { idle.0.as_ref() }?;
+    idle.0 = heap.next_idle.replace(ptr::null());
+    Some(heap)
+}
+
+fn put_idle(heap: &'static Heap) {
+    let mut idle = IDLE.lock();
+    heap.next_idle.set(idle.0);
+    idle.0 = heap;
+}
+
+/// States of the process-wide preparations.
+const UNPREPARED: u8 = 0;
+const PREPARING: u8 = 1;
+const PREPARED: u8 = 2;
+const IMPOSSIBLE: u8 = 3;
+
+static STATE: AtomicU8 = AtomicU8::new(UNPREPARED);
+static KEY: AtomicU32 = AtomicU32::new(0);
+
+/// The key whose destructor ends threads' heaps. None while another thread, or this one
+/// further up its stack, is making it.
+fn exit_key() -> Option<libc::pthread_key_t> {
+    match STATE.compare_exchange(UNPREPARED, PREPARING, Ordering::Acquire, Ordering::Acquire) {
+        Err(PREPARED) => {}
+        Err(PREPARING) => {
+            // Only for this call: the next one asks again.
+            HEAP.set(&raw const NEW);
+            return None;
+        }
+        Err(_) => return None,
+        Ok(_) => {
+            let key = sys::key_create(end_of_thread);
+            if let Ok(key) = key {
+                KEY.store(key, Ordering::Relaxed);
+                // Without handlers a fork still works, unless another thread holds a lock.
+                let _ = sys::at_fork(before_fork, after_fork, after_fork);
+            }
+            STATE.store(if key.is_ok() { PREPARED } else { IMPOSSIBLE }, Ordering::Release);
+            key.ok()?;
+        }
+    }
+    Some(KEY.load(Ordering::Relaxed))
+}
+
+/// Rounds of destructors that other keys' destructors may still allocate in: glibc and musl
+/// run four (PTHREAD_DESTRUCTOR_ITERATIONS), and ours ends the heap in the last.
+const ROUNDS: usize = 3;
+
+/// Runs when a thread ends. Re-arms itself for as long as there are further rounds, so that
+/// destructors which run after this one still find the thread's heap. The round is counted
+/// in the heap address's low bits.
+unsafe extern "C" fn end_of_thread(value: *mut c_void) {
+    let round = value.addr() % align_of::<Heap>();
+    let heap = value.map_addr(|address| address.wrapping_sub(round)).cast::<Heap>();
+    if round < ROUNDS && sys::key_set(KEY.load(Ordering::Relaxed), value.wrapping_byte_add(1)).is_ok() {
+        return;
+    }
+    HEAP.set(&raw const DETACHED);
+    // SAFETY: the key's value is the thread's heap, and heaps are never unmapped.
+    let heap = unsafe { &*heap };
+    heap.retire();
+    put_idle(heap);
+}
+
+/// Every lock, in the one order in which they nest: the shared heap's before the depot's and
+/// the record memory's.
+unsafe extern "C" fn before_fork() {
+    IDLE.hold();
+    shared::hold();
+    depot::hold();
+    large::hold();
+    meta::hold();
+}
+
+/// In the parent and in the child, whose only thread is the one that forked. In the child the
+/// other threads' heaps stay as they were caught, perhaps half-way through a change: frees
+/// into them are announced to inboxes that nobody opens, and their blocks are never reused.
+unsafe extern "C" fn after_fork() {
+    // SAFETY: this thread, or its original, took the locks in `before_fork`.
+    unsafe {
+        meta::release();
+        large::release();
+        depot::release_lock();
+        shared::release();
+        IDLE.release();
+    }
+}
+
+/// Adopts and gives back what ended threads and the calling thread left.
+pub(crate) fn trim() {
+    if let Some(heap) = own_heap() {
+        heap.trim();
+    }
+    // Late announcements to heaps that wait for a thread are passed on.
+    {
+        let idle = IDLE.lock();
+        let mut next = idle.0;
+        // SAFETY: heaps are never unmapped, and those on the list are used under its lock only.
+        while let Some(heap) = unsafe { next.as_ref() } {
+            heap.collect();
+            next = heap.next_idle.get();
+        }
+    }
+    shared::trim();
+}
