@@ -28,7 +28,7 @@ pub(crate) enum State {
 /// free into the header is told from a good one by the same look.
 #[repr(C, align(128))]
 pub(crate) struct Chunk {
-    /// Lies over `free` to `home` of a slab's record; always zero.
+    /// Lies over `count` to `home` of a slab's record; always zero.
     no_slab: [usize; 4],
     /// Units in no slab. All of this is touched under the depot's lock only.
     free: Cell<Units>,

@@ -31,10 +31,13 @@ impl Line {
 
     fn hex(&mut self, value: usize) {
         self.text("0x");
-        let digits = (usize::BITS - value.leading_zeros()).div_ceil(4).max(1);
-        for place in (0..digits).rev() {
-            let digit = ((value >> (place * 4)) & 0xf) as u8;
-            self.byte(if digit < 10 { b'0' | digit } else { b'a'.wrapping_add(digit - 10) });
+        let mut started = false;
+        for shift in (0..usize::BITS).step_by(4).rev() {
+            let digit = (value >> shift) as u8 & 0xf;
+            started |= digit != 0 || shift == 0;
+            if started {
+                self.byte(digit.wrapping_add(if digit < 10 { b'0' } else { b'a' - 10 }));
+            }
         }
     }
 

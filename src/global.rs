@@ -99,17 +99,17 @@ unsafe impl GlobalAlloc for Freestone {
 
 /// The same address, with the provenance of the chunk.
 #[inline(always)]
-fn reexposed(pointer: *mut u8) -> NonNull<u8> {
+pub(crate) fn reexposed(pointer: *mut u8) -> NonNull<u8> {
     // SAFETY: a pointer that was allocated is not null.
     unsafe { NonNull::new_unchecked(ptr::with_exposed_provenance_mut(pointer.addr())) }
 }
 
-fn or_null(pointer: Option<NonNull<u8>>) -> *mut u8 {
+pub(crate) fn or_null(pointer: Option<NonNull<u8>>) -> *mut u8 {
     pointer.map_or(ptr::null_mut(), NonNull::as_ptr)
 }
 
 #[inline(never)]
-fn alloc_slow(layout: Layout) -> *mut u8 {
+pub(crate) fn alloc_slow(layout: Layout) -> *mut u8 {
     or_null(match route(layout) {
         Route::Small(class) => find(class).map(|found| found.block.into_raw()),
         Route::Large => large::allocate(layout.size(), layout.align(), Contents::Any),
@@ -117,7 +117,7 @@ fn alloc_slow(layout: Layout) -> *mut u8 {
 }
 
 #[inline(never)]
-fn alloc_zeroed_slow(layout: Layout) -> *mut u8 {
+pub(crate) fn alloc_zeroed_slow(layout: Layout) -> *mut u8 {
     or_null(match route(layout) {
         Route::Small(class) => find(class).map(|found| {
             let start = found.block.into_raw();
@@ -159,7 +159,7 @@ fn find_after_release(class: Class) -> Option<Found> {
 
 #[cold]
 #[inline(never)]
-fn emptied(slab: &'static Slab) {
+pub(crate) fn emptied(slab: &'static Slab) {
     let _keep = KeepErrno::new();
     thread::heap().settle(slab, Left::Nothing);
 }
@@ -177,28 +177,50 @@ unsafe fn dealloc_slow(pointer: *mut u8, layout: Layout) {
     }
 }
 
+/// Frees whatever begins at `pointer`.
+///
+/// # Safety
+/// The caller gives up the block, if there is one.
+#[inline(never)]
+pub(crate) unsafe fn free_untyped(pointer: *mut u8) {
+    let _keep = KeepErrno::new();
+    let Some(start) = NonNull::new(pointer) else { return };
+    if chunk_map::contains(pointer.addr()) {
+        // SAFETY: forwarded to the caller.
+        unsafe { free_block(start) }
+    } else {
+        large::free(start)
+    }
+}
+
+/// Whether a layout's block is a mapping of its own.
+pub(crate) fn is_large(layout: Layout) -> bool {
+    route(layout) == Route::Large
+}
+
+/// The slab that has a block at `address`, used or free.
+pub(crate) fn slab_of_block(address: usize) -> Option<&'static Slab> {
+    if !chunk_map::contains(address) || chunk::is_header(address) {
+        return None;
+    }
+    // SAFETY: the chunk is ours, and so mapped, and the address is not in its header.
+    let slab = unsafe { &*chunk::record_at(address) }.first_unit();
+    if slab.home().is_null() || !slab.has_block_at(address) { None } else { Some(slab) }
+}
+
 /// Frees a block of a slab after looking at everything that can be wrong with it.
 ///
 /// # Safety
 /// If a block begins at `start`, the caller gives it up.
 unsafe fn free_block(start: NonNull<u8>) {
     let address = start.addr().get();
-    if !chunk_map::contains(address) || chunk::is_header(address) {
-        fatal::misuse("free of an address that is no allocation", address);
-    }
-    // SAFETY: the chunk is ours, and so mapped, and the address is not in its header.
-    let slab = unsafe { &*chunk::record_at(address) }.first_unit();
-    let home = slab.home();
-    if home.is_null() {
-        fatal::misuse("free into a slab that is not in use", address);
-    }
-    if !slab.has_block_at(address) {
-        fatal::misuse("free of an address that begins no block", address);
-    }
+    let Some(slab) = slab_of_block(address) else {
+        fatal::misuse("free of an address that is no allocation", address)
+    };
     // SAFETY: a block begins here, and the caller gives it up.
     let block = unsafe { Block::from_raw(reexposed(start.as_ptr())) };
     match thread::own_heap() {
-        Some(heap) if ptr::eq(home, heap.inbox()) => heap.free(slab, block),
+        Some(heap) if ptr::eq(slab.home(), heap.inbox()) => heap.free(slab, block),
         // SAFETY: as above.
         Some(heap) => unsafe { heap.send(slab, block) },
         // SAFETY: as above.

@@ -11,7 +11,8 @@
 //! | floor | what it is |
 //! | --- | --- |
 //! | `global` | the Rust door: `GlobalAlloc`; a null pointer exists only here |
-//! | `thread` | a thread's heap: its slot, its making, its end; fork |
+//! | `untyped` | the door for callers without a layout: C's |
+//! | `thread`, `slot` | a thread's heap: its slot, its making, its end; fork |
 //! | `heap` | one thread's bins and slabs, its remote frees, and the shared heap |
 //! | `depot` | what threads share: chunks, their free units, purging |
 //! | `chunk`, `chunk_map` | an aligned mapping cut into units; which addresses are ours |
@@ -22,6 +23,17 @@
 //! | `meta` | memory for the allocator's own records |
 //! | `sys` | the only floor that calls the kernel |
 //! | `sync`, `address`, `fatal`, `config` | locks, arithmetic, the last line, the numbers |
+
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic
+    )
+)]
 
 #[cfg(target_os = "linux")]
 mod address;
@@ -52,11 +64,15 @@ mod size_class;
 #[cfg(target_os = "linux")]
 mod slab;
 #[cfg(target_os = "linux")]
+mod slot;
+#[cfg(target_os = "linux")]
 mod sync;
 #[cfg(target_os = "linux")]
 mod sys;
 #[cfg(target_os = "linux")]
 mod thread;
+#[cfg(target_os = "linux")]
+pub mod untyped;
 
 #[cfg(target_os = "linux")]
 pub use global::{Freestone, purge};

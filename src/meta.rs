@@ -8,7 +8,7 @@ use crate::sync::Lock;
 use crate::sys;
 
 /// Bytes in the program's own zeroed data, so that a small program maps nothing for records.
-const FIRST_BYTES: usize = 16 << 10;
+const FIRST_BYTES: usize = 32 << 10;
 /// Bytes mapped at a time afterwards.
 const NEXT_BYTES: usize = 128 << 10;
 

@@ -68,11 +68,6 @@ impl RemoteList {
     pub(crate) fn take(&self) -> Option<Chain> {
         Chain::unpack(self.0.swap(0, Ordering::Acquire))
     }
-
-    /// Whether nothing is there; a moment's impression.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.load(Ordering::Relaxed) == 0
-    }
 }
 
 /// A node of a [`Stack`].

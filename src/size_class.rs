@@ -6,7 +6,8 @@
 #![forbid(unsafe_code)]
 #![expect(
     clippy::indexing_slicing,
-    reason = "every index is a class below CLASSES, or checked at compile time"
+    clippy::arithmetic_side_effects,
+    reason = "tables are made and checked at compile time, and have an entry for every index"
 )]
 
 use core::alloc::Layout;
@@ -68,7 +69,7 @@ pub(crate) const fn inline_class(layout: Layout) -> Option<Class> {
     if (layout.size() | layout.align()) >= INLINE_LIMIT {
         return None;
     }
-    Some(Class::looked_up(align_up(layout.size(), layout.align())))
+    Some(Class::of_inline(align_up(layout.size(), layout.align())))
 }
 
 impl Class {
@@ -78,18 +79,19 @@ impl Class {
     /// The smallest class that holds `size` bytes, at most [`MAX_BLOCK_BYTES`].
     #[inline]
     pub(crate) const fn of(size: usize) -> Self {
-        if size <= INLINE_LIMIT { Self::looked_up(size) } else { Self::computed(size) }
+        if size <= INLINE_LIMIT { Self::of_inline(size) } else { Self::computed(size) }
     }
 
+    /// As [`Self::of`], for sizes of at most [`INLINE_LIMIT`].
     #[inline(always)]
-    const fn looked_up(size: usize) -> Self {
+    pub(crate) const fn of_inline(size: usize) -> Self {
         Self(LOOKUP[(size + 7) >> 3])
     }
 
     /// For sizes above 128.
     #[inline]
     const fn computed(size: usize) -> Self {
-        let log2 = (size - 1).ilog2() as usize;
+        let log2 = (usize::BITS - 1 - (size - 1).leading_zeros()) as usize;
         let step = (size - 1) >> (log2 - STEPS.ilog2() as usize);
         Self((FINE + (log2 - FINE_LOG2) * STEPS + step - STEPS) as u8)
     }
@@ -113,7 +115,7 @@ impl Class {
     }
 
     /// Bytes of a block.
-    #[inline]
+    #[cfg(test)]
     pub(crate) const fn block_bytes(self) -> usize {
         SHAPES[self.0 as usize].block as usize
     }
@@ -125,8 +127,9 @@ pub(crate) fn all() -> impl Iterator<Item = Class> {
 }
 
 const LOOKUP: [u8; INLINE_LIMIT / 8 + 1] = lookup();
-static SHAPES: [Shape; CLASSES] = SHAPE_TABLE;
-const SHAPE_TABLE: [Shape; CLASSES] = shapes();
+/// An entry for every `u8`, so that no index needs a check.
+static SHAPES: [Shape; 256] = SHAPE_TABLE;
+const SHAPE_TABLE: [Shape; 256] = shapes();
 
 const fn block_size(index: usize) -> usize {
     if index < 7 {
@@ -162,8 +165,8 @@ const fn slab_units(block: usize) -> usize {
     units
 }
 
-const fn shapes() -> [Shape; CLASSES] {
-    let mut table = [Shape { block: 0, units: 0, capacity: 0 }; CLASSES];
+const fn shapes() -> [Shape; 256] {
+    let mut table = [Shape { block: 0, units: 0, capacity: 0 }; 256];
     let mut index = 0;
     while index < CLASSES {
         let block = block_size(index);

@@ -76,27 +76,31 @@ pub(crate) struct Slab {
     /// See [`Place`]. Atomic so that other threads may read it; one thread writes. First, so
     /// that the fast paths' address of it is the record's own.
     count: AtomicI32,
-    /// Blocks that have ever been handed out or linked; those above lie in untouched memory.
-    carved: Cell<u32>,
+    /// Bytes of the blocks that have ever been handed out or linked; those above are untouched.
+    carved_bytes: Cell<u32>,
     /// Free blocks, last in, first out.
     free: FreeList,
     /// The heap whose thread may free into this slab without a further look, or null.
     owner: AtomicPtr<Inbox>,
     /// The heap that the slab belongs to; null where there is no slab.
     home: AtomicPtr<Inbox>,
-    /// Neighbours on the owner's list that `place` names.
-    next: Cell<*const Slab>,
-    previous: Cell<*const Slab>,
+    /// 2^64 / `block_bytes`, rounded up: see [`Self::has_block_at`].
+    inverse: Cell<u64>,
     block_bytes: Cell<u32>,
     capacity: Cell<u32>,
+    /// How many blocks those `carved_bytes` are.
+    carved: Cell<u32>,
     class: Cell<Class>,
     units: Cell<u8>,
     place: Cell<Place>,
     /// Whether uncarved blocks are known to read as zero.
     zero: Cell<bool>,
-    // -- Written by any thread.
     /// How many units before this one its slab begins.
     lead: AtomicU8,
+    /// Neighbours on the owner's list that `place` names.
+    next: Cell<*const Slab>,
+    previous: Cell<*const Slab>,
+    // -- Written by any thread.
     /// Blocks freed by other threads.
     remote: RemoteList,
     /// Place of the last of them; written between the first publication and its announcement.
@@ -123,11 +127,11 @@ impl Slab {
         Self {
             free: FreeList::new(),
             count: AtomicI32::new(0),
+            carved_bytes: Cell::new(0),
             carved: Cell::new(0),
             owner: AtomicPtr::new(ptr::null_mut()),
             home: AtomicPtr::new(ptr::null_mut()),
-            next: Cell::new(ptr::null()),
-            previous: Cell::new(ptr::null()),
+            inverse: Cell::new(0),
             block_bytes: Cell::new(0),
             capacity: Cell::new(0),
             class: Cell::new(Class::FIRST),
@@ -135,6 +139,8 @@ impl Slab {
             place: Cell::new(Place::Current),
             zero: Cell::new(false),
             lead: AtomicU8::new(0),
+            next: Cell::new(ptr::null()),
+            previous: Cell::new(ptr::null()),
             remote: RemoteList::from_word(AtomicU64::new(0)),
             remote_last: AtomicU32::new(0),
             below: AtomicPtr::new(ptr::null_mut()),
@@ -179,7 +185,8 @@ impl Slab {
     pub(crate) fn base(&self) -> usize {
         let record = ptr::from_ref(self).addr();
         let chunk = align_down(record, CHUNK_BYTES);
-        chunk.wrapping_add(record.wrapping_sub(chunk) / RECORD_BYTES * UNIT_BYTES)
+        let unit = record.wrapping_sub(chunk) / RECORD_BYTES;
+        chunk.wrapping_add(unit.wrapping_mul(UNIT_BYTES))
     }
 
     fn pointer(&self, place: u32) -> *mut u8 {
@@ -190,13 +197,24 @@ impl Slab {
         block.addr().wrapping_sub(self.base()) as u32
     }
 
-    /// Whether a carved block begins at `address`.
+    /// As [`Self::has_block_at`], for a slab that [`is_served_by`](Self::is_served_by) somebody:
+    /// only the record of its first unit is.
+    #[inline(always)]
+    pub(crate) fn has_block_in_first_unit(&self, address: usize) -> bool {
+        self.has_block_in(address & (UNIT_BYTES - 1))
+    }
+
+    /// Whether a carved block begins at `address`, which lies in the slab's units.
     pub(crate) fn has_block_at(&self, address: usize) -> bool {
-        let place = address.wrapping_sub(self.base()) as u32;
-        match place.checked_div(self.block_bytes.get()) {
-            Some(index) => index < self.carved.get() && index.wrapping_mul(self.block_bytes.get()) == place,
-            None => false,
-        }
+        self.has_block_in(address.wrapping_sub(self.base()))
+    }
+
+    /// Division by multiplication with the inverse modulo 2^64 (Lemire, Kaser and Kurz 2019):
+    /// exact for dividends below 2^32.
+    #[inline(always)]
+    fn has_block_in(&self, place: usize) -> bool {
+        let inverse = self.inverse.get();
+        place < self.carved_bytes.get() as usize && (place as u64).wrapping_mul(inverse) < inverse
     }
 
     pub(crate) fn home(&self) -> *const Inbox {
@@ -247,7 +265,10 @@ impl Slab {
         let Shape { block, units, capacity } = class.shape();
         self.count.store(0, Ordering::Relaxed);
         self.carved.set(0);
+        self.carved_bytes.set(0);
         self.block_bytes.set(block);
+        let inverse = u64::MAX.checked_div(u64::from(block)).unwrap_or(0);
+        self.inverse.set(inverse.wrapping_add(1));
         self.capacity.set(capacity);
         self.class.set(class);
         self.units.set(units as u8);
@@ -312,6 +333,7 @@ impl Slab {
             self.free.push(self.block_at(from.wrapping_add(index.wrapping_mul(block)) as u32));
         }
         self.carved.set(self.carved.get().wrapping_add(blocks));
+        self.carved_bytes.set(self.carved.get().wrapping_mul(self.block_bytes.get()));
         let count = self.count.load(Ordering::Relaxed).wrapping_add(blocks.cast_signed()).wrapping_sub(1);
         self.count.store(count, Ordering::Relaxed);
         Carved { block: self.block_at(from as u32), zero: self.zero.get() }
@@ -372,11 +394,6 @@ impl Slab {
         let home = unsafe { &*self.home() };
         home.announce(self);
         Some(home)
-    }
-
-    /// Whether frees of other threads wait to be adopted; a moment's impression.
-    pub(crate) fn has_remote(&self) -> bool {
-        !self.remote.is_empty()
     }
 
     /// Recomputes the invariants. For debug builds and tests.

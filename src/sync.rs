@@ -6,7 +6,9 @@ pub(crate) mod atomic {
     };
 }
 
-use atomic::{AtomicI32, Ordering};
+use atomic::AtomicI32;
+#[cfg(not(target_arch = "x86_64"))]
+use atomic::Ordering;
 
 use crate::sys;
 

@@ -4,7 +4,6 @@
 //! is being made and after the thread's end to [`DETACHED`]: both are empty, so that every
 //! request falls through to the slow path, which looks which of them it is.
 
-use core::cell::Cell;
 use core::ffi::c_void;
 use core::ptr::{self, NonNull};
 
@@ -12,22 +11,18 @@ use crate::depot;
 use crate::heap::{Heap, shared};
 use crate::large;
 use crate::meta;
+use crate::slot::{self, NEW};
 use crate::sync::Lock;
 use crate::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use crate::sys;
 
-static NEW: Heap = Heap::new();
 static DETACHED: Heap = Heap::new();
-
-thread_local! {
-    static HEAP: Cell<*const Heap> = const { Cell::new(&raw const NEW) };
-}
 
 /// The calling thread's heap, or a stand-in that has nothing.
 #[inline(always)]
 pub(crate) fn heap() -> &'static Heap {
     // SAFETY: the slot points to a static or to memory that is never taken back.
-    unsafe { &*HEAP.with(Cell::get) }
+    unsafe { &*slot::get() }
 }
 
 /// The calling thread's heap, made if this is its first need of one. None while it is being
@@ -52,14 +47,14 @@ static IDLE: Lock<Idle> = Lock::new(Idle(ptr::null()));
 /// Gives the calling thread a heap. The allocations that this may cause are the shared heap's.
 #[cold]
 fn attach() -> Option<&'static Heap> {
-    HEAP.set(&raw const DETACHED);
+    slot::set(&raw const DETACHED);
     let key = exit_key()?;
     let heap = idle_heap().or_else(new_heap)?;
     if sys::key_set(key, ptr::from_ref(heap).cast()).is_err() {
         put_idle(heap);
         return None;
     }
-    HEAP.set(heap);
+    slot::set(heap);
     Some(heap)
 }
 
@@ -101,7 +96,7 @@ fn exit_key() -> Option<libc::pthread_key_t> {
         Err(PREPARED) => {}
         Err(PREPARING) => {
             // Only for this call: the next one asks again.
-            HEAP.set(&raw const NEW);
+            slot::set(&raw const NEW);
             return None;
         }
         Err(_) => return None,
@@ -126,13 +121,13 @@ const ROUNDS: usize = 3;
 /// Runs when a thread ends. Re-arms itself for as long as there are further rounds, so that
 /// destructors which run after this one still find the thread's heap. The round is counted
 /// in the heap address's low bits.
-unsafe extern "C" fn end_of_thread(value: *mut c_void) {
-    let round = value.addr() % align_of::<Heap>();
+unsafe extern "C-unwind" fn end_of_thread(value: *mut c_void) {
+    let round = value.addr() & (align_of::<Heap>().wrapping_sub(1));
     let heap = value.map_addr(|address| address.wrapping_sub(round)).cast::<Heap>();
     if round < ROUNDS && sys::key_set(KEY.load(Ordering::Relaxed), value.wrapping_byte_add(1)).is_ok() {
         return;
     }
-    HEAP.set(&raw const DETACHED);
+    slot::set(&raw const DETACHED);
     // SAFETY: the key's value is the thread's heap, and heaps are never unmapped.
     let heap = unsafe { &*heap };
     heap.retire();
@@ -141,7 +136,7 @@ unsafe extern "C" fn end_of_thread(value: *mut c_void) {
 
 /// Every lock, in the one order in which they nest: the shared heap's before the depot's and
 /// the record memory's.
-unsafe extern "C" fn before_fork() {
+unsafe extern "C-unwind" fn before_fork() {
     IDLE.hold();
     shared::hold();
     depot::hold();
@@ -152,7 +147,7 @@ unsafe extern "C" fn before_fork() {
 /// In the parent and in the child, whose only thread is the one that forked. In the child the
 /// other threads' heaps stay as they were caught, perhaps half-way through a change: frees
 /// into them are announced to inboxes that nobody opens, and their blocks are never reused.
-unsafe extern "C" fn after_fork() {
+unsafe extern "C-unwind" fn after_fork() {
     // SAFETY: this thread, or its original, took the locks in `before_fork`.
     unsafe {
         meta::release();

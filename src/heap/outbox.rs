@@ -24,13 +24,7 @@ pub(super) struct Outbox([Slot; REMOTE_SLOTS]);
 
 impl Outbox {
     pub(super) const fn new() -> Self {
-        const EMPTY: Slot = Slot {
-            slab: Cell::new(ptr::null()),
-            first: Cell::new(ptr::null_mut()),
-            last: Cell::new(ptr::null_mut()),
-            blocks: Cell::new(0),
-        };
-        Self([EMPTY; REMOTE_SLOTS])
+        Self([const { Slot::empty() }; REMOTE_SLOTS])
     }
 
     /// Collects a block.
@@ -72,6 +66,15 @@ impl Outbox {
 }
 
 impl Slot {
+    const fn empty() -> Self {
+        Self {
+            slab: Cell::new(ptr::null()),
+            first: Cell::new(ptr::null_mut()),
+            last: Cell::new(ptr::null_mut()),
+            blocks: Cell::new(0),
+        }
+    }
+
     fn publish(&self) {
         let blocks = self.blocks.replace(0);
         let slab = self.slab.replace(ptr::null());

@@ -48,7 +48,7 @@ impl Registry {
     fn home(&self, address: usize) -> usize {
         // Fibonacci hashing (Knuth, TAOCP 6.4) of the page number's upper bits.
         let hash = (address >> 12).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        hash >> (usize::BITS.wrapping_sub(self.slots.ilog2()))
+        hash >> self.slots.leading_zeros().wrapping_add(1)
     }
 
     /// Position of `address`, or of the free slot where it would go.

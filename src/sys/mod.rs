@@ -168,11 +168,33 @@ pub(crate) fn abort() -> ! {
     unsafe { libc::abort() }
 }
 
+/// Handlers that libc calls. Not plain `extern "C"`, whose every call to another function
+/// would come with code, and a reference to the panic machinery, for an unwinding that never is.
+pub(crate) type ExitHandler = unsafe extern "C-unwind" fn(*mut libc::c_void);
+/// As [`ExitHandler`].
+pub(crate) type ForkHandler = unsafe extern "C-unwind" fn();
+
+mod handlers {
+    use super::{ExitHandler, ForkHandler};
+
+    unsafe extern "C" {
+        pub(super) fn pthread_key_create(
+            key: *mut libc::pthread_key_t,
+            at_exit: Option<ExitHandler>,
+        ) -> libc::c_int;
+        pub(super) fn pthread_atfork(
+            prepare: Option<ForkHandler>,
+            parent: Option<ForkHandler>,
+            child: Option<ForkHandler>,
+        ) -> libc::c_int;
+    }
+}
+
 /// `pthread_key_create`: `at_exit` runs in each thread that ends with a value set.
-pub(crate) fn key_create(at_exit: unsafe extern "C" fn(*mut libc::c_void)) -> Result<libc::pthread_key_t> {
+pub(crate) fn key_create(at_exit: ExitHandler) -> Result<libc::pthread_key_t> {
     let mut key = 0;
-    // SAFETY: `key` is writable for the call.
-    match unsafe { libc::pthread_key_create(&raw mut key, Some(at_exit)) } {
+    // SAFETY: `key` is writable for the call, and the handler stays as long as the process.
+    match unsafe { handlers::pthread_key_create(&raw mut key, Some(at_exit)) } {
         0 => Ok(key),
         errno => Err(Errno(errno)),
     }
@@ -188,13 +210,9 @@ pub(crate) fn key_set(key: libc::pthread_key_t, value: *const libc::c_void) -> R
 }
 
 /// `pthread_atfork`. May allocate.
-pub(crate) fn at_fork(
-    prepare: unsafe extern "C" fn(),
-    parent: unsafe extern "C" fn(),
-    child: unsafe extern "C" fn(),
-) -> Result<()> {
-    // SAFETY: the handlers are functions of this crate, which is never unloaded before them.
-    match unsafe { libc::pthread_atfork(Some(prepare), Some(parent), Some(child)) } {
+pub(crate) fn at_fork(prepare: ForkHandler, parent: ForkHandler, child: ForkHandler) -> Result<()> {
+    // SAFETY: the handlers stay as long as the process.
+    match unsafe { handlers::pthread_atfork(Some(prepare), Some(parent), Some(child)) } {
         0 => Ok(()),
         errno => Err(Errno(errno)),
     }

@@ -1,0 +1,136 @@
+//! The door for callers who do not know the layout: C's. The preload library stands on it.
+//!
+//! Where a block lies is found from its address alone, and every free is checked before
+//! anything is read through the pointer: it must begin a block that is in use. Blocks are
+//! aligned to 16 bytes at least. Nothing here sets `errno`; frees preserve it.
+
+use core::alloc::Layout;
+use core::ptr::{self, NonNull};
+
+use crate::address::align_up;
+use crate::chunk;
+use crate::chunk_map;
+use crate::config::INLINE_LIMIT;
+use crate::fatal;
+use crate::free_list::{self, Block};
+use crate::global;
+use crate::large;
+use crate::size_class::Class;
+use crate::slab::{Left, Slab};
+use crate::thread;
+
+/// The alignment of every block.
+pub const MIN_ALIGN: usize = 16;
+
+/// A block of at least `size` bytes, aligned to [`MIN_ALIGN`]; null where there is no memory.
+#[inline(always)]
+#[must_use]
+pub fn allocate(size: usize) -> *mut u8 {
+    if size <= INLINE_LIMIT - MIN_ALIGN
+        && let Some(block) = thread::heap().pop(Class::of_inline(align_up(size, MIN_ALIGN)))
+    {
+        return block.into_raw().as_ptr();
+    }
+    allocate_aligned(size, MIN_ALIGN)
+}
+
+/// As [`allocate`], aligned to `align` as well, a power of two; null also where it is not one.
+#[inline(never)]
+#[must_use]
+pub fn allocate_aligned(size: usize, align: usize) -> *mut u8 {
+    match layout(size, align) {
+        Some(layout) => global::alloc_slow(layout),
+        None => ptr::null_mut(),
+    }
+}
+
+/// As [`allocate_aligned`], all zero.
+#[inline(never)]
+#[must_use]
+pub fn allocate_zeroed(size: usize, align: usize) -> *mut u8 {
+    match layout(size, align) {
+        Some(layout) => global::alloc_zeroed_slow(layout),
+        None => ptr::null_mut(),
+    }
+}
+
+fn layout(size: usize, align: usize) -> Option<Layout> {
+    let align = align.max(MIN_ALIGN);
+    let size = size.checked_next_multiple_of(MIN_ALIGN)?.max(MIN_ALIGN);
+    Layout::from_size_align(size, align).ok()
+}
+
+/// Frees the block at `pointer`; null is ignored. Anything that is not the beginning of a block
+/// in use is reported and ends the process.
+///
+/// # Safety
+/// The caller gives up the block, if there is one.
+#[inline(always)]
+pub unsafe fn free(pointer: *mut u8) {
+    let address = pointer.addr();
+    if chunk_map::contains(address) {
+        // SAFETY: the chunk is ours, and so mapped; its header holds a record a unit.
+        let slab: &'static Slab = unsafe { &*chunk::record_at(address) };
+        if slab.is_served_by(thread::heap().inbox())
+            && slab.has_block_in_first_unit(address)
+            // SAFETY: a block begins here, and blocks have at least two words.
+            && !unsafe { free_list::looks_free(pointer) }
+        {
+            // SAFETY: the caller gives up the block that begins here.
+            let block = unsafe { Block::from_raw(global::reexposed(pointer)) };
+            if slab.push(block) == Left::Nothing {
+                global::emptied(slab);
+            }
+            return;
+        }
+    }
+    // SAFETY: forwarded to the caller.
+    unsafe { global::free_untyped(pointer) };
+}
+
+/// Bytes that the block at `pointer` has room for; zero for null. A pointer that begins no
+/// block is reported and ends the process.
+#[must_use]
+pub fn usable_size(pointer: *const u8) -> usize {
+    let Some(start) = NonNull::new(pointer.cast_mut()) else { return 0 };
+    match size_of_block(start) {
+        Some(bytes) => bytes,
+        None => fatal::misuse("size of an address that is no allocation", start.addr().get()),
+    }
+}
+
+fn size_of_block(start: NonNull<u8>) -> Option<usize> {
+    let address = start.addr().get();
+    if !chunk_map::contains(address) {
+        return large::length(start);
+    }
+    global::slab_of_block(address).map(Slab::block_bytes)
+}
+
+/// Resizes the block at `pointer` to at least `size` bytes, more than zero; contents are kept
+/// up to the shorter length, alignment beyond [`MIN_ALIGN`] is not. Null where there is no
+/// memory: the old block is then as before. A null pointer is an allocation.
+///
+/// # Safety
+/// The caller gives up the old block, if the answer is not null.
+#[must_use]
+pub unsafe fn reallocate(pointer: *mut u8, size: usize) -> *mut u8 {
+    let Some(start) = NonNull::new(pointer) else { return allocate(size) };
+    let have = usable_size(pointer);
+    let Some(new) = layout(size, MIN_ALIGN) else { return ptr::null_mut() };
+    // Large or not is a matter of where the block is: an over-aligned small one may be large.
+    if large::length(start).is_some() && global::is_large(new) {
+        return global::or_null(large::reallocate(start, new.size(), MIN_ALIGN));
+    }
+    if new.size() <= have && new.size() > have / 2 {
+        return pointer;
+    }
+    let fresh = allocate(size);
+    if !fresh.is_null() {
+        // SAFETY: both blocks are live, distinct, and at least this long.
+        unsafe { ptr::copy_nonoverlapping(pointer, fresh, have.min(size)) };
+        // SAFETY: forwarded to the caller.
+        unsafe { free(pointer) };
+    }
+    fresh
+}
