@@ -214,7 +214,7 @@ mod tests {
     fn every_block_is_a_multiple_of_every_alignment_that_leads_to_it() {
         for log2 in 0..=MAX_BLOCK_ALIGN.ilog2() {
             let align = 1_usize << log2;
-            let mut size = 0;
+            let mut size = 1;
             while size <= MAX_BLOCK_BYTES {
                 let layout = Layout::from_size_align(size, align).expect("valid layout");
                 let Route::Small(class) = route(layout) else { panic!("{layout:?} must be small") };

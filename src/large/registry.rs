@@ -167,7 +167,7 @@ impl Registry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rand::{Rng, SeedableRng, rngs::StdRng, seq::IteratorRandom};
+    use rand::{RngExt, SeedableRng, rngs::StdRng, seq::IteratorRandom};
     use std::collections::HashMap;
 
     fn at(page: usize) -> NonNull<u8> {
