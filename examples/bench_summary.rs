@@ -149,8 +149,7 @@ fn read_rows(directory: &Path) -> io::Result<BTreeMap<Workload, Row>> {
 
 fn read_json<T: DeserializeOwned>(path: &Path) -> io::Result<T> {
     let file = BufReader::new(File::open(path)?);
-    serde_json::from_reader(file)
-        .map_err(|reason| io::Error::other(format!("{}: {reason}", path.display())))
+    serde_json::from_reader(file).map_err(|reason| io::Error::other(format!("{}: {reason}", path.display())))
 }
 
 fn show(rows: &BTreeMap<Workload, Row>, directory: &Path) -> io::Result<()> {
@@ -166,10 +165,7 @@ fn show(rows: &BTreeMap<Workload, Row>, directory: &Path) -> io::Result<()> {
     let mut verdicts = Vec::new();
     for ((workload, size), row) in by_size(rows) {
         let shown = |side: Option<Estimate>| {
-            side.map_or_else(
-                || "not run".to_owned(),
-                |time| show_time(time.point_estimate),
-            )
+            side.map_or_else(|| "not run".to_owned(), |time| show_time(time.point_estimate))
         };
         let (ratio, verdict) = match (&row.freestone, &row.system) {
             (Some(ours), Some(theirs)) => {
@@ -180,25 +176,13 @@ fn show(rows: &BTreeMap<Workload, Row>, directory: &Path) -> io::Result<()> {
             }
             _ => Default::default(),
         };
-        table.add_row([
-            workload,
-            size,
-            &shown(row.freestone),
-            &shown(row.system),
-            &ratio,
-            &verdict,
-        ]);
+        table.add_row([workload, size, &shown(row.freestone), &shown(row.system), &ratio, &verdict]);
     }
     for column in table.column_iter_mut().skip(1).take(4) {
         column.set_cell_alignment(CellAlignment::Right);
     }
 
-    let count = |wanted| {
-        verdicts
-            .iter()
-            .filter(|&&verdict| verdict == wanted)
-            .count()
-    };
+    let count = |wanted| verdicts.iter().filter(|&&verdict| verdict == wanted).count();
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "Medians in {}\n{table}", directory.display())?;
     writeln!(

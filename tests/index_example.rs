@@ -9,10 +9,7 @@ use serde_json::Value;
 /// The example as `cargo test` has built it, beside the directory this test runs from.
 fn index() -> Command {
     let test = std::env::current_exe().expect("a test knows where it is");
-    let profile = test
-        .ancestors()
-        .nth(2)
-        .expect("target/<profile>/deps/<test>");
+    let profile = test.ancestors().nth(2).expect("target/<profile>/deps/<test>");
     let example = profile.join("examples").join("index");
     assert!(
         example.is_file(),
@@ -24,9 +21,7 @@ fn index() -> Command {
 
 /// An empty directory of this test's own.
 fn directory(test: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR"))
-        .join("index_example")
-        .join(test);
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("index_example").join(test);
     if path.exists() {
         fs::remove_dir_all(&path).expect("an earlier run's directory goes");
     }
@@ -40,20 +35,13 @@ fn write(path: PathBuf, content: impl AsRef<[u8]>) {
 
 /// What the program says about `directory`, both sides being equal already by its exit code.
 fn result(directory: &Path, more: &[&str]) -> Value {
-    let output = index()
-        .arg(directory)
-        .args(["--format", "json"])
-        .args(more)
-        .output()
-        .expect("the example runs");
+    let output =
+        index().arg(directory).args(["--format", "json"]).args(more).output().expect("the example runs");
     assert!(output.status.success(), "{}", said(&output));
     let result: Value = serde_json::from_slice(&output.stdout).expect("JSON on stdout");
     assert_eq!(result["freestone"]["side"], "freestone");
     assert_eq!(result["system"]["side"], "system");
-    assert_eq!(
-        result["freestone"]["findings"],
-        result["system"]["findings"]
-    );
+    assert_eq!(result["freestone"]["findings"], result["system"]["findings"]);
     result
 }
 
@@ -69,15 +57,9 @@ fn counts_words_and_skips_what_is_not_text() {
     write(root.join("below").join("b.txt"), "beta ALPHA 42");
     write(root.join("empty.txt"), "");
     write(root.join("binary"), b"alpha\0beta");
-    write(
-        root.join("late_binary"),
-        [&[b' '; 10_000][..], b"\0"].concat(),
-    );
+    write(root.join("late_binary"), [&[b' '; 10_000][..], b"\0"].concat());
     write(root.join("latin1.txt"), b"na\xefve alpha");
-    write(
-        root.join("cut_off.txt"),
-        "alpha é".as_bytes().split_last().expect("not empty").1,
-    );
+    write(root.join("cut_off.txt"), "alpha é".as_bytes().split_last().expect("not empty").1);
 
     let result = result(&root, &["--find", "Alpha"]);
     let found = &result["freestone"]["findings"];
@@ -90,7 +72,8 @@ fn counts_words_and_skips_what_is_not_text() {
     assert_eq!(result["unreadable"], 0);
     assert_eq!(result["limit_reached"], false);
 
-    let place = |file: PathBuf, positions: &[u32]| serde_json::json!({ "file": file, "positions": positions });
+    let place =
+        |file: PathBuf, positions: &[u32]| serde_json::json!({ "file": file, "positions": positions });
     assert_eq!(
         found["places"],
         serde_json::json!([
@@ -131,11 +114,7 @@ fn counts_what_it_cannot_read_and_does_not_follow_links() {
     write(secret.clone(), "beta");
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o000)).expect("the mode can be set");
     // To root nothing is unreadable.
-    let (files, unreadable) = if File::open(&secret).is_ok() {
-        (2, 0)
-    } else {
-        (1, 1)
-    };
+    let (files, unreadable) = if File::open(&secret).is_ok() { (2, 0) } else { (1, 1) };
 
     let result = result(&root, &[]);
     assert_eq!(result["freestone"]["findings"]["files"], files);
@@ -169,15 +148,7 @@ fn shows_a_table_and_stays_quiet_without_a_terminal() {
     assert!(output.status.success());
     assert_eq!(said(&output), "");
     let table = String::from_utf8(output.stdout).expect("text");
-    for label in [
-        "files",
-        "words",
-        "bytes",
-        "wall time",
-        "peak memory",
-        "Freestone",
-        "system",
-    ] {
+    for label in ["files", "words", "bytes", "wall time", "peak memory", "Freestone", "system"] {
         assert!(table.contains(label), "no {label} in\n{table}");
     }
 }
@@ -186,18 +157,12 @@ fn shows_a_table_and_stays_quiet_without_a_terminal() {
 fn a_directory_that_is_none_is_an_error() {
     let root = directory("errors");
     write(root.join("file"), "alpha");
-    for (path, reason) in [
-        (root.join("missing"), "No such file"),
-        (root.join("file"), "Not a directory"),
-    ] {
+    for (path, reason) in [(root.join("missing"), "No such file"), (root.join("file"), "Not a directory")] {
         let output = index().arg(&path).output().expect("the example runs");
         assert_eq!(output.status.code(), Some(2));
         assert!(output.stdout.is_empty());
         let said = said(&output);
-        assert!(
-            said.contains(&path.display().to_string()) && said.contains(reason),
-            "{said}"
-        );
+        assert!(said.contains(&path.display().to_string()) && said.contains(reason), "{said}");
     }
 }
 

@@ -24,20 +24,13 @@ pub(crate) fn fifo(criterion: &mut Criterion) {
 pub(crate) fn random(criterion: &mut Criterion) {
     compare(criterion, "batch_random", |blocks| {
         let mut random = StdRng::seed_from_u64(SEED);
-        let picks: Vec<usize> = (1..=blocks)
-            .rev()
-            .map(|left| random.random_range(..left))
-            .collect();
+        let picks: Vec<usize> = (1..=blocks).rev().map(|left| random.random_range(..left)).collect();
         move |batch: &mut Batch| batch.free_picked(&picks)
     });
 }
 
 /// One group; `emptier` makes, for a number of blocks, what frees them all.
-fn compare<E: Fn(&mut Batch)>(
-    criterion: &mut Criterion,
-    workload: &str,
-    emptier: impl Fn(usize) -> E,
-) {
+fn compare<E: Fn(&mut Batch)>(criterion: &mut Criterion, workload: &str, emptier: impl Fn(usize) -> E) {
     const SIZES: [usize; 8] = [8, 24, 64, 512, 4 << 10, 32 << 10, 256 << 10, 1 << 20];
     let mut group = criterion.benchmark_group(workload);
     for shape in SIZES.map(Shape::of) {

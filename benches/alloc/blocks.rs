@@ -20,20 +20,12 @@ unsafe impl Send for Block {}
 impl Block {
     #[inline]
     pub(crate) fn new(side: &'static Side, shape: Shape) -> Self {
-        Self {
-            start: side.alloc(shape),
-            shape,
-            side,
-        }
+        Self { start: side.alloc(shape), shape, side }
     }
 
     #[inline]
     pub(crate) fn new_zeroed(side: &'static Side, shape: Shape) -> Self {
-        Self {
-            start: side.alloc_zeroed(shape),
-            shape,
-            side,
-        }
+        Self { start: side.alloc_zeroed(shape), shape, side }
     }
 
     pub(crate) fn shape(&self) -> Shape {
@@ -49,9 +41,7 @@ impl Block {
         self.shape = shape;
         // SAFETY: both ends of the range are in the block.
         unsafe {
-            self.start
-                .add(old_bytes)
-                .write_bytes(2, shape.bytes() - old_bytes);
+            self.start.add(old_bytes).write_bytes(2, shape.bytes() - old_bytes);
         }
     }
 
@@ -89,12 +79,7 @@ unsafe impl Send for Batch {}
 impl Batch {
     /// A batch without blocks.
     pub(crate) fn new(side: &'static Side, shape: Shape, room: usize) -> Self {
-        Self {
-            starts: Vec::with_capacity(room),
-            room,
-            shape,
-            side,
-        }
+        Self { starts: Vec::with_capacity(room), room, shape, side }
     }
 
     /// Allocates until the room is full.

@@ -16,6 +16,7 @@ use criterion::Criterion;
 
 mod batches;
 mod blocks;
+mod cpus;
 mod growth;
 mod mixed;
 mod side;

@@ -29,21 +29,9 @@ struct Mix {
 }
 
 const MIXES: [Mix; 3] = [
-    Mix {
-        name: "8B-1KiB",
-        max_bytes: 1 << 10,
-        blocks: 4096,
-    },
-    Mix {
-        name: "8B-32KiB",
-        max_bytes: 32 << 10,
-        blocks: 1024,
-    },
-    Mix {
-        name: "8B-1MiB",
-        max_bytes: 1 << 20,
-        blocks: 256,
-    },
+    Mix { name: "8B-1KiB", max_bytes: 1 << 10, blocks: 4096 },
+    Mix { name: "8B-32KiB", max_bytes: 32 << 10, blocks: 1024 },
+    Mix { name: "8B-1MiB", max_bytes: 1 << 20, blocks: 256 },
 ];
 
 /// Which block is replaced by one of which shape, step by step.
@@ -62,10 +50,7 @@ impl Trace {
                 (random.random_range(..mix.blocks), Shape::of(bytes))
             })
             .collect();
-        Self {
-            steps,
-            blocks: mix.blocks,
-        }
+        Self { steps, blocks: mix.blocks }
     }
 
     fn table(&self) -> Vec<Option<Block>> {

@@ -92,8 +92,7 @@ impl Side {
     #[inline]
     pub(crate) unsafe fn realloc(&self, start: NonNull<u8>, old: Shape, new: Shape) -> NonNull<u8> {
         // SAFETY: the caller's promise; the new size is a shape's, so not 0 and not too large.
-        let start =
-            unsafe { (self.realloc)(start.as_ptr(), black_box(old.0), black_box(new.bytes())) };
+        let start = unsafe { (self.realloc)(start.as_ptr(), black_box(old.0), black_box(new.bytes())) };
         first_write(start, new)
     }
 
@@ -109,9 +108,7 @@ impl Side {
 /// Ends the program where there is no block.
 #[inline]
 fn first_write(start: *mut u8, shape: Shape) -> NonNull<u8> {
-    let Some(start) = NonNull::new(start) else {
-        handle_alloc_error(shape.0)
-    };
+    let Some(start) = NonNull::new(start) else { handle_alloc_error(shape.0) };
     // SAFETY: a block just handed out, of one byte at least.
     unsafe { start.write(1) };
     start

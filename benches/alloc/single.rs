@@ -7,18 +7,7 @@ use crate::side::{Shape, sides};
 
 /// Allocates a block and frees it at once: a temporary `Box` or `String`.
 pub(crate) fn pairs(criterion: &mut Criterion) {
-    const SIZES: [usize; 10] = [
-        8,
-        24,
-        64,
-        256,
-        1 << 10,
-        4 << 10,
-        16 << 10,
-        64 << 10,
-        256 << 10,
-        1 << 20,
-    ];
+    const SIZES: [usize; 10] = [8, 24, 64, 256, 1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20];
     let mut group = criterion.benchmark_group("pairs");
     for shape in SIZES.map(Shape::of) {
         for side in sides() {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use criterion::{BenchmarkId, Criterion, Throughput};
 
 use crate::blocks::{Batch, Block};
+use crate::cpus::Pinned;
 use crate::side::{Shape, Side, sides};
 
 /// Blocks handed over at a time: so many that the channel's own cost is small against theirs.
@@ -38,6 +39,7 @@ pub(crate) fn hand_over(criterion: &mut Criterion) {
 
 /// Frees what comes and sends the empty batch back, until the producer is gone.
 fn consume(to_free: Receiver<Batch>, freed: Sender<Batch>) {
+    let _pinned = Pinned::to(1);
     while let Some(mut batch) = receive(&to_free) {
         batch.free_fifo();
         if freed.send(batch).is_err() {
@@ -48,8 +50,7 @@ fn consume(to_free: Receiver<Batch>, freed: Sender<Batch>) {
 
 /// The next batch; none when the other end is gone.
 ///
-/// Never sleeps: whether a thread is woken by the kernel once or a hundred times makes more difference than any
-/// allocator, and is a matter of chance (one allocator run against itself came out three times as fast).
+/// Never sleeps: to be woken takes the kernel as long as several batches take, and how often it happens is chance.
 fn receive(batches: &Receiver<Batch>) -> Option<Batch> {
     loop {
         match batches.try_recv() {
@@ -69,18 +70,13 @@ struct Producer {
 
 impl Producer {
     fn new(side: &'static Side, shape: Shape, full: Sender<Batch>, empty: Receiver<Batch>) -> Self {
-        Self {
-            idle: (0..IN_FLIGHT)
-                .map(|_| Batch::new(side, shape, HANDED_OVER))
-                .collect(),
-            full,
-            empty,
-        }
+        Self { idle: (0..IN_FLIGHT).map(|_| Batch::new(side, shape, HANDED_OVER)).collect(), full, empty }
     }
 
     /// The time until the last of so many batches has been freed.
     fn hand_over(&mut self, batches: u64) -> Duration {
         const GONE: &str = "the consumer outlives its producer";
+        let _pinned = Pinned::to(0);
         let start = Instant::now();
         for _ in 0..batches {
             let mut batch = match self.idle.pop() {
@@ -116,9 +112,7 @@ pub(crate) fn churn(criterion: &mut Criterion) {
 
 /// What one thread allocates: 64 blocks of 16 sizes from 16 bytes to 1 KiB.
 fn request(side: &'static Side) -> Vec<Block> {
-    (0..64)
-        .map(|number| Block::new(side, Shape::of(16 + number % 16 * 64)))
-        .collect()
+    (0..64).map(|number| Block::new(side, Shape::of(16 + number % 16 * 64))).collect()
 }
 
 fn join<T>(thread: thread::JoinHandle<T>) -> T {

@@ -21,8 +21,8 @@ pub(crate) fn run(side: Side, find: Option<&str>) -> Result<(), Failure> {
     let bytes = plan.iter().map(|entry| entry.bytes).sum();
     let progress = progress_bar(side.name(), bytes);
 
-    let report = index_and_free(side, &plan, find, &progress)
-        .map_err(Failure::during("building the index"))?;
+    let report =
+        index_and_free(side, &plan, find, &progress).map_err(Failure::during("building the index"))?;
     progress.finish_and_clear();
 
     let mut stdout = io::stdout().lock();

@@ -66,37 +66,23 @@ pub(crate) struct Index {
 
 impl Index {
     /// Indexes the files of `plan` with that many threads.
-    pub(crate) fn build(
-        plan: &[Entry],
-        workers: NonZero<usize>,
-        progress: &ProgressBar,
-    ) -> io::Result<Self> {
-        let queue = Queue {
-            plan,
-            next: AtomicUsize::new(0),
-        };
+    pub(crate) fn build(plan: &[Entry], workers: NonZero<usize>, progress: &ProgressBar) -> io::Result<Self> {
+        let queue = Queue { plan, next: AtomicUsize::new(0) };
         thread::scope(|scope| {
             // Made in here: were a worker not to start, returning drops them, and the others don't wait for its hand.
-            let (outboxes, inboxes): (Vec<_>, Vec<_>) =
-                (0..workers.get()).map(|_| mpsc::channel()).unzip();
+            let (outboxes, inboxes): (Vec<_>, Vec<_>) = (0..workers.get()).map(|_| mpsc::channel()).unzip();
             let workers = inboxes
                 .into_iter()
                 .map(|inbox| {
                     let (queue, outboxes) = (&queue, outboxes.clone());
-                    thread::Builder::new()
-                        .spawn_scoped(scope, move || work(queue, outboxes, inbox, progress))
+                    thread::Builder::new().spawn_scoped(scope, move || work(queue, outboxes, inbox, progress))
                 })
                 .collect::<io::Result<Vec<_>>>()?;
             drop(outboxes);
 
-            let mut index = Self {
-                shards: Vec::new(),
-                tally: Tally::default(),
-            };
+            let mut index = Self { shards: Vec::new(), tally: Tally::default() };
             for worker in workers {
-                let (shard, tally) = worker
-                    .join()
-                    .map_err(|_| io::Error::other("a worker panicked"))?;
+                let (shard, tally) = worker.join().map_err(|_| io::Error::other("a worker panicked"))?;
                 index.shards.push(shard);
                 index.tally.add(&tally);
             }
@@ -169,9 +155,7 @@ fn work(
 /// The part of a file that the plan says.
 fn read(entry: &Entry) -> io::Result<String> {
     let mut text = String::with_capacity(usize::try_from(entry.bytes).unwrap_or(0));
-    File::open(&entry.path)?
-        .take(entry.bytes)
-        .read_to_string(&mut text)?;
+    File::open(&entry.path)?.take(entry.bytes).read_to_string(&mut text)?;
     Ok(text)
 }
 
@@ -184,10 +168,7 @@ fn index_text(partial: &mut Partial, file: u32, text: &str) -> u32 {
         let postings = partial.entry(word.to_lowercase()).or_default();
         match postings.last_mut() {
             Some(posting) if posting.file == file => posting.positions.push(position),
-            _ => postings.push(Posting {
-                file,
-                positions: vec![position],
-            }),
+            _ => postings.push(Posting { file, positions: vec![position] }),
         }
     }
     next_position
@@ -195,8 +176,7 @@ fn index_text(partial: &mut Partial, file: u32, text: &str) -> u32 {
 
 /// Runs of letters, digits and underscores: words of prose and names of programs alike.
 fn words(text: &str) -> impl Iterator<Item = &str> {
-    text.split(|c: char| !c.is_alphanumeric() && c != '_')
-        .filter(|word| !word.is_empty())
+    text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty())
 }
 
 /// Sends every word to the worker whose it is to merge.

@@ -75,9 +75,7 @@ fn compare(survey: &Survey, arguments: &Arguments) -> Result<Comparison, Failure
     let findings = || freestone.iter().chain(&system).map(|run| &run.findings);
     if findings().zip(findings().skip(1)).any(|(a, b)| a != b) {
         let all: Vec<_> = findings().collect();
-        return Err(Failure::Job(format!(
-            "the runs disagree on what is in the text: {all:#?}"
-        )));
+        return Err(Failure::Job(format!("the runs disagree on what is in the text: {all:#?}")));
     }
     Ok(Comparison {
         binary_files: survey.binary_files,
@@ -100,15 +98,9 @@ fn run_side(side: Side, plan: &[Entry], find: Option<&str>) -> Result<Report, Fa
         .map_err(Failure::during("starting a child process"))?;
 
     let sent = send_plan(&mut child, plan);
-    let output = child
-        .wait_with_output()
-        .map_err(Failure::during("waiting for a child process"))?;
+    let output = child.wait_with_output().map_err(Failure::during("waiting for a child process"))?;
     if !output.status.success() {
-        return Err(Failure::Job(format!(
-            "the child process on {} failed: {}",
-            side.name(),
-            output.status
-        )));
+        return Err(Failure::Job(format!("the child process on {} failed: {}", side.name(), output.status)));
     }
     sent.map_err(Failure::during("sending the plan"))?;
     serde_json::from_slice(&output.stdout).map_err(Failure::during("reading a child's report"))
@@ -126,7 +118,5 @@ fn send_plan(child: &mut Child, plan: &[Entry]) -> io::Result<()> {
 fn median_run(mut runs: Vec<Report>) -> Result<Report, Failure> {
     runs.sort_unstable_by_key(|run| run.cost.wall());
     let middle = runs.len() / 2;
-    runs.into_iter()
-        .nth(middle)
-        .ok_or_else(|| Failure::Job("no run to show".to_owned()))
+    runs.into_iter().nth(middle).ok_or_else(|| Failure::Job("no run to show".to_owned()))
 }

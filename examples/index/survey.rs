@@ -61,23 +61,14 @@ fn installed_rust() -> impl Iterator<Item = PathBuf> {
     let sysroot = sysroot();
     let below_sysroot =
         ["lib/rustlib/src", "share/doc"].map(|part| sysroot.as_ref().map(|root| root.join(part)));
-    cargo_home
-        .map(|home| home.join("registry/src"))
-        .into_iter()
-        .chain(below_sysroot.into_iter().flatten())
+    cargo_home.map(|home| home.join("registry/src")).into_iter().chain(below_sysroot.into_iter().flatten())
 }
 
 /// The toolchain's directory, where there is a toolchain.
 fn sysroot() -> Option<PathBuf> {
-    let answer = Command::new("rustc")
-        .args(["--print", "sysroot"])
-        .output()
-        .ok()?;
+    let answer = Command::new("rustc").args(["--print", "sysroot"]).output().ok()?;
     let path = String::from_utf8(answer.stdout).ok()?;
-    answer
-        .status
-        .success()
-        .then(|| PathBuf::from(path.trim_end()))
+    answer.status.success().then(|| PathBuf::from(path.trim_end()))
 }
 
 /// Collects text below `roots`, in an order that depends on file names only, until there are `limit` bytes of it.
@@ -85,10 +76,7 @@ fn sysroot() -> Option<PathBuf> {
 /// Symbolic links are not followed, so there are no loops and no file comes twice.
 pub(crate) fn survey(roots: &[PathBuf], limit: u64, progress: &ProgressBar) -> Survey {
     let mut survey = Survey::default();
-    for found in roots
-        .iter()
-        .flat_map(|root| WalkDir::new(root).sort_by_file_name())
-    {
+    for found in roots.iter().flat_map(|root| WalkDir::new(root).sort_by_file_name()) {
         let entry = match found {
             Ok(entry) if entry.file_type().is_file() => entry,
             Ok(_) => continue,
@@ -134,15 +122,12 @@ enum Content {
 fn read_text(path: &Path, limit: u64) -> io::Result<Content> {
     let mut file = File::open(path)?;
     let mut content = Vec::new();
-    file.by_ref()
-        .take(SNIFFED_BYTES)
-        .read_to_end(&mut content)?;
+    file.by_ref().take(SNIFFED_BYTES).read_to_end(&mut content)?;
     if content.contains(&0) {
         return Ok(Content::Binary);
     }
     // One byte more than the limit tells a file that fills it from one that goes beyond.
-    file.take((limit + 1).saturating_sub(SNIFFED_BYTES))
-        .read_to_end(&mut content)?;
+    file.take((limit + 1).saturating_sub(SNIFFED_BYTES)).read_to_end(&mut content)?;
 
     let is_beyond = content.len() as u64 > limit;
     if is_beyond {

@@ -57,10 +57,7 @@ pub(crate) struct Switch {
 
 impl Switch {
     pub(crate) const fn new() -> Self {
-        Self {
-            freestone: Freestone::new(),
-            choice: AtomicU8::new(UNDECIDED),
-        }
+        Self { freestone: Freestone::new(), choice: AtomicU8::new(UNDECIDED) }
     }
 
     /// Whether this process runs on Freestone, for a request that may be the first one.

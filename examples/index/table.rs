@@ -11,11 +11,7 @@ use crate::report::{Cost, Findings, Report};
 /// So many places of a word are shown; there may be thousands.
 const PLACES_SHOWN: usize = 20;
 
-pub(crate) fn write(
-    comparison: &Comparison,
-    find: Option<&str>,
-    to: &mut impl Write,
-) -> io::Result<()> {
+pub(crate) fn write(comparison: &Comparison, find: Option<&str>, to: &mut impl Write) -> io::Result<()> {
     writeln!(to, "{}", sides(&comparison.freestone, &comparison.system))?;
     writeln!(
         to,
@@ -31,9 +27,7 @@ pub(crate) fn write(
     if comparison.limit_reached {
         writeln!(to, "Stopped at the limit; see --max-mb.")?;
     }
-    find.map_or(Ok(()), |word| {
-        places(word, &comparison.freestone.findings, to)
-    })
+    find.map_or(Ok(()), |word| places(word, &comparison.freestone.findings, to))
 }
 
 fn sides(freestone: &Report, system: &Report) -> Table {
@@ -64,21 +58,9 @@ fn sides(freestone: &Report, system: &Report) -> Table {
     took("  building", |cost| seconds(cost.building), show_seconds);
     took("  freeing", |cost| seconds(cost.freeing), show_seconds);
     took("processor time", |cost| seconds(cost.cpu), show_seconds);
-    took(
-        "page faults",
-        |cost| Some(cost.page_faults as f64),
-        |faults| count(faults as u64),
-    );
-    took(
-        "peak memory",
-        |cost| cost.peak_bytes.map(|bytes| bytes as f64),
-        show_mib,
-    );
-    took(
-        "resident after freeing",
-        |cost| cost.left_bytes.map(|bytes| bytes as f64),
-        show_mib,
-    );
+    took("page faults", |cost| Some(cost.page_faults as f64), |faults| count(faults as u64));
+    took("peak memory", |cost| cost.peak_bytes.map(|bytes| bytes as f64), show_mib);
+    took("resident after freeing", |cost| cost.left_bytes.map(|bytes| bytes as f64), show_mib);
 
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
