@@ -6,7 +6,7 @@
 //! cargo run --release --example bench_summary  # the ratios as a table
 //! ```
 //!
-//! Both sides of a workload are the same machine code: an allocator is a table of function pointers ([`side`]).
+//! Both sides of a workload are the same machine code: an allocator is a table of function pointers (`side`).
 //! For each size the two run one right after the other, so that a machine that grows busier or warmer in the
 //! course of the run does so for both.
 

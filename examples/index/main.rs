@@ -8,10 +8,10 @@
 //! cargo run --release --example index -- DIRECTORY --max-mb 64 --find allocator
 //! ```
 //!
-//! The parent surveys the files ([`survey`]), which also warms the page cache for both sides alike, and starts one
-//! child process a side, one after the other ([`parent`]). A child is this same program; it learns from its
-//! environment which allocator it runs on ([`switch`]), builds the index ([`inverted`]), frees it and reports what
-//! that took ([`child`], [`report`]). The parent compares what was found and prints both costs ([`table`]).
+//! The parent surveys the files (`survey`), which also warms the page cache for both sides alike, and starts one
+//! child process a side, one after the other (`parent`). A child is this same program; it learns from its
+//! environment which allocator it runs on (`switch`), builds the index (`inverted`), frees it and reports what
+//! that took (`child`, `report`). The parent compares what was found and prints both costs (`table`).
 
 use std::fmt;
 use std::io::{self, Write};
