@@ -27,6 +27,9 @@ pub(crate) const MAX_BLOCK_ALIGN: usize = UNIT_BYTES;
 /// Sizes and alignments strictly below this take the inlined path: a table look-up.
 pub(crate) const INLINE_LIMIT: usize = 1 << 10;
 
+/// Bytes of blocks linked at a time where the pages are resident already.
+pub(crate) const CARVE_BYTES: usize = 16 << 10;
+
 /// Freed pages wait this long, and at most twice as long, before they are purged.
 pub(crate) const PURGE_DELAY_MS: u64 = 100;
 

@@ -39,6 +39,13 @@ impl Block {
         self.0.addr().get()
     }
 
+    /// Makes the block look used.
+    #[inline(always)]
+    pub(crate) fn clear_tag(&self) {
+        // SAFETY: the token owns the block, whose second word is writable.
+        unsafe { (&raw mut (*self.0.as_ptr()).tag).write(0) }
+    }
+
     /// Makes `next` follow this block on a list.
     #[inline(always)]
     pub(crate) fn link(&self, next: *mut u8) {
@@ -86,10 +93,11 @@ impl FreeList {
         // SAFETY: the list is not empty, so its head is a block that the list owns.
         let next = unsafe { (*head).next };
         self.head.set(next);
-        // SAFETY: as above; clearing the tag is what makes the next free of it a first one.
-        unsafe { (&raw mut (*head).tag).write(0) };
         // SAFETY: as above, and a block is never at null.
-        Block(unsafe { NonNull::new_unchecked(head) }, PhantomData)
+        let block = Block(unsafe { NonNull::new_unchecked(head) }, PhantomData);
+        // This is what makes the next free of it a first one.
+        block.clear_tag();
+        block
     }
 
     /// The block in front, for as long as nothing is pushed or popped.

@@ -10,6 +10,7 @@
 //!
 //! | floor | what it is |
 //! | --- | --- |
+//! | [`map`] | memory mapping for everyone: files, shared and private memory; beside the allocator, on `sys` |
 //! | `global` | the Rust door: `GlobalAlloc`; a null pointer exists only here |
 //! | `untyped` | the door for callers without a layout: C's |
 //! | `thread`, `slot` | a thread's heap: its slot, its making, its end; fork |
@@ -55,6 +56,8 @@ mod global;
 mod heap;
 #[cfg(target_os = "linux")]
 mod large;
+#[cfg(target_os = "linux")]
+pub mod map;
 #[cfg(target_os = "linux")]
 mod meta;
 #[cfg(target_os = "linux")]

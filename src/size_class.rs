@@ -122,6 +122,7 @@ impl Class {
 }
 
 /// Every class in order.
+#[cfg(test)]
 pub(crate) fn all() -> impl Iterator<Item = Class> {
     (0..CLASSES).filter_map(Class::at)
 }
@@ -156,9 +157,19 @@ const fn lookup() -> [u8; INLINE_LIMIT / 8 + 1] {
     table
 }
 
-/// The fewest units whose tail, too short for a block, is at most an eighth of the slab.
+/// Units of a slab where there is a choice: blocks of 64 KiB still come by the handful, and a
+/// slab is not so long that one survivor keeps much.
+const MOST_UNITS: usize = 8;
+/// Blocks that make a slab worth its opening and closing.
+const ENOUGH_BLOCKS: usize = 8;
+
+/// The fewest units that hold enough blocks and whose tail, too short for another, is at most
+/// an eighth of the slab.
 const fn slab_units(block: usize) -> usize {
     let mut units = block.div_ceil(UNIT_BYTES);
+    while units < MOST_UNITS && units * UNIT_BYTES / block < ENOUGH_BLOCKS {
+        units += 1;
+    }
     while (units * UNIT_BYTES % block) * 8 > units * UNIT_BYTES {
         units += 1;
     }
@@ -203,7 +214,7 @@ const fn table_is_sound() -> bool {
     previous == MAX_BLOCK_BYTES
 }
 
-const_assert!(CLASSES <= u8::MAX as usize);
+const_assert!(CLASSES <= u128::BITS as usize);
 const_assert!(table_is_sound());
 
 #[cfg(test)]

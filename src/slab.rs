@@ -9,7 +9,7 @@ use core::ptr::{self, NonNull};
 use static_assertions::const_assert;
 
 use crate::address::{align_down, align_up};
-use crate::config::{CHUNK_BYTES, RECORD_BYTES, UNIT_BYTES};
+use crate::config::{CARVE_BYTES, CHUNK_BYTES, RECORD_BYTES, UNIT_BYTES};
 use crate::fatal;
 #[cfg(debug_assertions)]
 use crate::free_list;
@@ -320,14 +320,17 @@ impl Slab {
         self.count.store(0, Ordering::Relaxed);
     }
 
-    /// Carves the blocks up to the end of the OS page in which the next one ends, so that
-    /// pages beyond it stay untouched. The first is returned, the others join the list.
+    /// Carves some blocks. Where the memory is untouched: up to the end of the OS page in which
+    /// the next one ends, so that pages beyond it stay untouched. Where it was used before, and
+    /// is likely resident: a larger piece. The first block is returned, the others join the list.
     /// For a current slab with [`has_uncarved`](Self::has_uncarved).
     pub(crate) fn carve(&self) -> Carved {
+        let zero = self.zero.get();
         let block = self.block_bytes();
-        let from = (self.carved.get() as usize).wrapping_mul(block);
-        let edge = align_up(from.wrapping_add(block), sys::page_bytes());
-        let fit = (edge.wrapping_sub(from).checked_div(block).unwrap_or(1)) as u32;
+        let from = self.carved_bytes.get() as usize;
+        let grain = if zero { sys::page_bytes() } else { CARVE_BYTES };
+        let edge = align_up(from.wrapping_add(block), grain);
+        let fit = edge.wrapping_sub(from).checked_div(block).unwrap_or(1) as u32;
         let blocks = fit.min(self.capacity.get().wrapping_sub(self.carved.get()));
         for index in (1..blocks as usize).rev() {
             self.free.push(self.block_at(from.wrapping_add(index.wrapping_mul(block)) as u32));
@@ -336,7 +339,12 @@ impl Slab {
         self.carved_bytes.set(self.carved.get().wrapping_mul(self.block_bytes.get()));
         let count = self.count.load(Ordering::Relaxed).wrapping_add(blocks.cast_signed()).wrapping_sub(1);
         self.count.store(count, Ordering::Relaxed);
-        Carved { block: self.block_at(from as u32), zero: self.zero.get() }
+        let block = self.block_at(from as u32);
+        if !zero {
+            // What lay here before may look like a free block's tag.
+            block.clear_tag();
+        }
+        Carved { block, zero }
     }
 
     fn block_at(&self, place: u32) -> Block {

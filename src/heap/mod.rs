@@ -31,6 +31,8 @@ pub(crate) struct Heap {
     partial: [SlabList; CLASSES],
     /// Slabs without room.
     full: SlabList,
+    /// The classes that have ever had a slab here, a bit each: the others need no look.
+    classes: Cell<u128>,
     /// Remote frees that were not published yet.
     outbox: Outbox,
     /// The next heap that waits for a thread; see [`crate::thread`].
@@ -61,6 +63,7 @@ impl Heap {
             current: [const { Cell::new(&raw const EMPTY) }; CLASSES],
             partial: [const { SlabList::new() }; CLASSES],
             full: SlabList::new(),
+            classes: Cell::new(0),
             outbox: Outbox::new(),
             next_idle: Cell::new(ptr::null()),
         }
@@ -120,6 +123,7 @@ impl Heap {
             self.park(slab);
             next.move_to(Place::Current);
             current.set(next);
+            self.classes.set(self.classes.get() | (1 << class.index()));
         }
     }
 
@@ -224,11 +228,20 @@ impl Heap {
 
     // ---- the end, and rest ----
 
+    fn classes(&self) -> impl Iterator<Item = Class> + use<> {
+        let mut left = self.classes.get();
+        core::iter::from_fn(move || {
+            let class = Class::at(left.trailing_zeros() as usize)?;
+            left &= left.wrapping_sub(1);
+            Some(class)
+        })
+    }
+
     /// Publishes what waits, adopts what came, and gives back every slab without used blocks.
     pub(crate) fn trim(&'static self) {
         self.outbox.publish_all();
         self.collect();
-        for class in crate::size_class::all() {
+        for class in self.classes() {
             let (current, _) = self.bin(class);
             let slab = self.current(class);
             if !ptr::eq(slab, &raw const EMPTY) && slab.used() == 0 {
@@ -241,13 +254,14 @@ impl Heap {
     /// Ends the heap's use by its thread: what holds used blocks goes to the shared heap.
     pub(crate) fn retire(&'static self) {
         self.trim();
-        for class in crate::size_class::all() {
+        for class in self.classes() {
             let (current, partial) = self.bin(class);
             let slab = self.current(class);
             current.set(&raw const EMPTY);
             self.park(slab);
             shared::take_in(partial);
         }
+        self.classes.set(0);
         shared::take_in(&self.full);
         // Announcements that came before the slabs changed hands; later ones are passed on by
         // whoever uses this heap next.

@@ -9,6 +9,7 @@ use core::ptr::{self, NonNull};
 use crate::sync::atomic::{AtomicUsize, Ordering};
 
 mod errno;
+pub(crate) mod mapping;
 
 pub(crate) use errno::{Errno, KeepErrno};
 

@@ -1,0 +1,56 @@
+//! Huge pages: which there are, and which are wanted.
+#![forbid(unsafe_code)]
+
+use core::ffi::c_int;
+use std::{fs, io};
+
+/// Which huge pages a mapping uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HugePages {
+    /// Whichever the kernel can put together (`MADV_HUGEPAGE`): nothing needs to be reserved,
+    /// nothing fails for want of one, and OS pages take their place. They fit only where the
+    /// mapping holds whole ones: ask for their size as [alignment](super::Builder::align) too.
+    Transparent,
+    /// Pages of this many bytes, reserved by the administrator (`MAP_HUGETLB`; see
+    /// [`huge_page_sizes`]). The mapping is made of them: lengths are rounded to them.
+    ///
+    /// **Where too few are reserved, mapping fails with `ENOMEM`**, at once and whole; with
+    /// [`no_reserve`](super::Builder::no_reserve) it succeeds, and the first touch of a page that
+    /// is not there raises `SIGBUS`. So does a write to a private page that both sides of a
+    /// fork still share, in the child (the kernel's hugetlbpage documentation).
+    Reserved(usize),
+}
+
+impl HugePages {
+    /// The flags of mmap(2): `MAP_HUGETLB`, and the size's logarithm in the upper bits.
+    pub(super) const fn flags(self) -> c_int {
+        match self {
+            Self::Transparent => 0,
+            Self::Reserved(bytes) => {
+                libc::MAP_HUGETLB | ((bytes.trailing_zeros() as c_int) << libc::MAP_HUGE_SHIFT)
+            }
+        }
+    }
+}
+
+/// The sizes in bytes of huge pages that this kernel can reserve, in no order; none, where it
+/// knows of none. From the names in `/sys/kernel/mm/hugepages`.
+///
+/// # Errors
+/// That of reading the directory; a kernel without huge pages has none, and that is no error.
+pub fn huge_page_sizes() -> io::Result<Vec<usize>> {
+    let entries = match fs::read_dir("/sys/kernel/mm/hugepages") {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut sizes = Vec::new();
+    for entry in entries {
+        let name = entry?.file_name();
+        let kib =
+            name.to_str().and_then(|name| name.strip_prefix("hugepages-")?.strip_suffix("kB")?.parse().ok());
+        sizes.extend(kib.and_then(|kib: usize| kib.checked_mul(1024)));
+    }
+    Ok(sizes)
+}

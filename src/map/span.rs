@@ -1,0 +1,107 @@
+//! An owned run of pages: the one place that knows what is mapped.
+
+use core::ptr::NonNull;
+
+use crate::sys::{self, Errno};
+
+/// A run of pages that belongs to its owner alone, unmapped on drop; no bytes are no mapping.
+#[derive(Debug)]
+pub(super) struct Span {
+    start: NonNull<u8>,
+    bytes: usize,
+}
+
+// SAFETY: a span is an address range that one owner has; mappings belong to no thread.
+unsafe impl Send for Span {}
+// SAFETY: through a shared reference nothing of a span changes.
+unsafe impl Sync for Span {}
+
+impl Span {
+    /// Takes over what a mapping call has just answered.
+    ///
+    /// # Safety
+    /// The range is mapped, whole pages of it, and belongs to nobody else.
+    pub(super) const unsafe fn own(start: NonNull<u8>, bytes: usize) -> Self {
+        Self { start, bytes }
+    }
+
+    /// No pages, at an address that says where they would be.
+    pub(super) const fn empty(start: NonNull<u8>) -> Self {
+        Self { start, bytes: 0 }
+    }
+
+    pub(super) const fn start(&self) -> NonNull<u8> {
+        self.start
+    }
+
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The address `offset` bytes in; at the end for whatever lies beyond.
+    pub(super) fn at(&self, offset: usize) -> NonNull<u8> {
+        // SAFETY: not past the range's end.
+        unsafe { self.start.add(offset.min(self.bytes)) }
+    }
+
+    /// What lies before and behind `at` bytes, a multiple of the page.
+    pub(super) fn split(mut self, at: usize) -> (Self, Self) {
+        let back = self.split_off(at);
+        (self, back)
+    }
+
+    /// Keeps what lies before `at` bytes, a multiple of the page, and answers the rest.
+    pub(super) fn split_off(&mut self, at: usize) -> Self {
+        let at = at.min(self.bytes);
+        let back = Self { start: self.at(at), bytes: self.bytes.saturating_sub(at) };
+        self.bytes = at;
+        back
+    }
+
+    /// Unmaps now, and says when that failed; the span is then as before.
+    pub(super) fn unmap(mut self) -> Result<(), (Self, Errno)> {
+        match self.release() {
+            Ok(()) => Ok(()),
+            Err(errno) => Err((self, errno)),
+        }
+    }
+
+    /// Resizes in place.
+    ///
+    /// # Safety
+    /// Nothing refers to what is cut off.
+    pub(super) unsafe fn resize_in_place(&mut self, bytes: usize) -> Result<(), Errno> {
+        // SAFETY: the range is this span's own; the rest is the caller's word.
+        unsafe { sys::remap_in_place(self.start, self.bytes, bytes) }?;
+        self.bytes = bytes;
+        Ok(())
+    }
+
+    /// Resizes, moving where there is no room.
+    ///
+    /// # Safety
+    /// Nothing refers to the span: it may move.
+    pub(super) unsafe fn resize(&mut self, bytes: usize) -> Result<(), Errno> {
+        // SAFETY: the range is this span's own, and its old start is forgotten here.
+        self.start = unsafe { sys::remap(self.start, self.bytes, bytes) }?;
+        self.bytes = bytes;
+        Ok(())
+    }
+
+    fn release(&mut self) -> Result<(), Errno> {
+        if self.bytes != 0 {
+            // SAFETY: the range is this span's own, and references into it borrow from its owner.
+            unsafe { sys::unmap(self.start, self.bytes) }?;
+            self.bytes = 0;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Span {
+    fn drop(&mut self) {
+        // At the map-count limit munmap may fail to cut a mapping in two (munmap(2)): then the
+        // pages stay, which is the least harm. `unmap` is for whoever wants to know.
+        let _ = self.release();
+    }
+}
