@@ -81,7 +81,7 @@ impl Mapping {
             return Err(Refusal::NotSharedMemory.into());
         }
         self.require(Protection::READ_WRITE)?;
-        let words = self.len() / size_of::<AtomicU64>();
+        let words = self.len().wrapping_div(size_of::<AtomicU64>());
         // SAFETY: the words lie inside the mapping, which starts on a page without a file to offset
         // it; the memory is as long as it was made, and no plain reference to it is safe to make.
         Ok(unsafe { slice::from_raw_parts(self.as_ptr().cast(), words) })

@@ -192,8 +192,8 @@ mod tests {
                 let extent = extent(offset, len);
                 let Waste { before, after } = extent.waste();
                 assert_eq!(before + len + after, extent.mapped());
-                assert!(before < PAGE.0 && after < PAGE.0 && extent.mapped() % PAGE.0 == 0);
-                assert_eq!((offset - before as u64) % PAGE.0 as u64, 0);
+                assert!(before < PAGE.0 && after < PAGE.0 && PAGE.divides(extent.mapped()));
+                assert!(PAGE.divides((offset - before as u64) as usize));
             }
         }
     }

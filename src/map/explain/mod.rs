@@ -170,7 +170,6 @@ mod tests {
             Call::Munmap,
             Call::Mremap,
             Call::Mlock,
-            Call::Mincore,
             Call::Msync,
         ];
         let meanings: std::collections::HashSet<_> =
