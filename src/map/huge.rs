@@ -34,23 +34,17 @@ impl HugePages {
     }
 }
 
-/// The sizes in bytes of huge pages that this kernel can reserve, in no order; none, where it
-/// knows of none. From the names in `/sys/kernel/mm/hugepages`.
+/// The sizes in bytes of huge pages that this kernel can reserve, smallest first; none, where it
+/// knows of none. From the directories in `/sys/kernel/mm/hugepages`.
 ///
 /// # Errors
-/// That of reading the directory; a kernel without huge pages has none, and that is no error.
+/// That of looking for a directory there.
 pub fn huge_page_sizes() -> io::Result<Vec<usize>> {
-    let entries = match fs::read_dir("/sys/kernel/mm/hugepages") {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
     let mut sizes = Vec::new();
-    for entry in entries {
-        let name = entry?.file_name();
-        let kib =
-            name.to_str().and_then(|name| name.strip_prefix("hugepages-")?.strip_suffix("kB")?.parse().ok());
-        sizes.extend(kib.and_then(|kib: usize| kib.checked_mul(1024)));
+    for kib in (0..usize::BITS.saturating_sub(10)).map(|shift| 1_usize << shift) {
+        if fs::exists(format!("/sys/kernel/mm/hugepages/hugepages-{kib}kB"))? {
+            sizes.push(kib << 10);
+        }
     }
     Ok(sizes)
 }

@@ -175,13 +175,14 @@ impl Mapping {
     ///
     /// # Errors
     /// munmap(2)'s `ENOMEM`, with the mapping, which is as before.
-    pub fn unmap(mut self) -> Result<(), Box<StillMapped>> {
+    #[expect(clippy::result_large_err, reason = "a box is memory, which this call may be short of")]
+    pub fn unmap(mut self) -> Result<(), StillMapped> {
         let nothing = Span::empty(self.body.start());
         match core::mem::replace(&mut self.body, nothing).unmap() {
             Ok(()) => Ok(()),
             Err((body, errno)) => {
                 self.body = body;
-                Err(Box::new(StillMapped { mapping: self, error: Error::of(Call::Munmap)(errno) }))
+                Err(StillMapped { mapping: self, error: Error::of(Call::Munmap)(errno) })
             }
         }
     }

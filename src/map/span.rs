@@ -60,10 +60,14 @@ impl Span {
 
     /// Unmaps now, and says when that failed; the span is then as before.
     pub(super) fn unmap(mut self) -> Result<(), (Self, Errno)> {
-        match self.release() {
-            Ok(()) => Ok(()),
-            Err(errno) => Err((self, errno)),
+        if self.bytes != 0 {
+            // SAFETY: the range is this span's own, and references into it borrow from its owner.
+            if let Err(errno) = unsafe { sys::unmap(self.start, self.bytes) } {
+                return Err((self, errno));
+            }
+            self.bytes = 0;
         }
+        Ok(())
     }
 
     /// Resizes in place.
@@ -87,21 +91,16 @@ impl Span {
         self.bytes = bytes;
         Ok(())
     }
-
-    fn release(&mut self) -> Result<(), Errno> {
-        if self.bytes != 0 {
-            // SAFETY: the range is this span's own, and references into it borrow from its owner.
-            unsafe { sys::unmap(self.start, self.bytes) }?;
-            self.bytes = 0;
-        }
-        Ok(())
-    }
 }
 
 impl Drop for Span {
+    #[inline]
     fn drop(&mut self) {
-        // At the map-count limit munmap may fail to cut a mapping in two (munmap(2)): then the
-        // pages stay, which is the least harm. `unmap` is for whoever wants to know.
-        let _ = self.release();
+        if self.bytes != 0 {
+            // At the map-count limit munmap may fail to cut a mapping in two (munmap(2)): then the
+            // pages stay, which is the least harm. `unmap` is for whoever wants to know.
+            // SAFETY: the range is this span's own, and references into it borrow from its owner.
+            unsafe { sys::mapping::unmap_unasked(self.start, self.bytes) };
+        }
     }
 }

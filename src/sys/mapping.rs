@@ -33,6 +33,17 @@ pub(crate) fn map_at(
     checked(unsafe { libc::mmap(address, bytes, protection, flags & !libc::MAP_FIXED, fd, offset) })
 }
 
+/// `munmap` where nobody waits for the answer. Inlined, so that the compiler sees in every
+/// place that drops a mapping that nothing here unwinds.
+///
+/// # Safety
+/// As [`unmap`](super::unmap).
+#[inline]
+pub(crate) unsafe fn unmap_unasked(start: NonNull<u8>, bytes: usize) {
+    // SAFETY: forwarded to the caller.
+    let _ = unsafe { libc::munmap(start.as_ptr().cast(), bytes) };
+}
+
 /// `mprotect`.
 ///
 /// # Safety
