@@ -36,11 +36,15 @@ pub(crate) const PURGE_DELAY_MS: u64 = 100;
 /// Most bytes given back to the kernel by one slow path, so that no call is slow for long.
 pub(crate) const PURGE_STEP_BYTES: usize = 1 << 20;
 
-/// Freed large mappings kept for reuse: a count that one look through stays cheap for.
-pub(crate) const RETAINED_MAPPINGS: usize = 16;
+/// Freed ranges kept for reuse: a count that one look through stays cheap for.
+pub(crate) const RETAINED_RANGES: usize = 32;
 
-/// Most bytes that retained mappings may hold together.
+/// Most bytes that retained ranges may hold together.
 pub(crate) const RETAINED_BYTES: usize = 128 << 20;
+
+/// A block that grows to this length is advised to be backed by huge pages: it is filled from
+/// its beginning, and the one that is begun too early is at most a quarter of it.
+pub(crate) const HUGE_FROM_BYTES: usize = 8 << 20;
 
 /// Slabs that one thread collects remote frees for at a time; a power of two.
 pub(crate) const REMOTE_SLOTS: usize = 16;

@@ -2,7 +2,7 @@
 
 use core::ptr::{self, NonNull};
 
-use super::Mapping;
+use super::Range;
 use crate::sys;
 
 /// Slots in the program's own data, so that a program with few large allocations maps nothing
@@ -14,9 +14,10 @@ struct Slot {
     /// Address of the allocation; zero where the slot is free.
     address: usize,
     bytes: usize,
+    mapping: u64,
 }
 
-const FREE: Slot = Slot { address: 0, bytes: 0 };
+const FREE: Slot = Slot { address: 0, bytes: 0, mapping: 0 };
 
 /// `used ≤ slots - slots / 4` after an insertion that grew the table, or could.
 pub(super) struct Registry {
@@ -64,9 +65,9 @@ impl Registry {
         }
     }
 
-    /// Notes `mapping`. False where the table is full and cannot grow.
+    /// Notes `range`. False where the table is full and cannot grow.
     #[must_use]
-    pub(super) fn insert(&mut self, mapping: Mapping) -> bool {
+    pub(super) fn insert(&mut self, range: Range) -> bool {
         let taken = self.used.wrapping_add(self.reserved);
         if taken >= self.slots.wrapping_sub(self.slots / 4) {
             self.grow();
@@ -75,28 +76,28 @@ impl Registry {
         if taken.wrapping_add(1) >= self.slots {
             return false;
         }
-        self.place(mapping);
+        self.place(range);
         true
     }
 
-    fn place(&mut self, mapping: Mapping) {
-        let address = mapping.start.as_ptr().expose_provenance();
+    fn place(&mut self, range: Range) {
+        let address = range.start.as_ptr().expose_provenance();
         if let Some(at) = self.find(address)
             && let Some(slot) = self.table().get_mut(at)
         {
-            *slot = Slot { address, bytes: mapping.bytes };
+            *slot = Slot { address, bytes: range.bytes, mapping: range.mapping };
             self.used = self.used.wrapping_add(1);
         }
     }
 
-    /// Notes a mapping again that [`take`](Self::take) took out.
-    pub(super) fn insert_again(&mut self, mapping: Mapping) {
+    /// Notes a range again that [`take`](Self::take) took out.
+    pub(super) fn insert_again(&mut self, range: Range) {
         self.reserved = self.reserved.wrapping_sub(1);
-        self.place(mapping);
+        self.place(range);
     }
 
     /// Takes out the allocation at `start`, and keeps its place for [`insert_again`](Self::insert_again).
-    pub(super) fn take(&mut self, start: NonNull<u8>) -> Option<Mapping> {
+    pub(super) fn take(&mut self, start: NonNull<u8>) -> Option<Range> {
         let taken = self.remove(start)?;
         self.reserved = self.reserved.wrapping_add(1);
         Some(taken)
@@ -110,7 +111,7 @@ impl Registry {
     }
 
     /// Forgets the allocation at `start`.
-    pub(super) fn remove(&mut self, start: NonNull<u8>) -> Option<Mapping> {
+    pub(super) fn remove(&mut self, start: NonNull<u8>) -> Option<Range> {
         let mut hole = self.find(start.addr().get())?;
         let found = *self.table().get(hole)?;
         if found.address == 0 {
@@ -135,7 +136,7 @@ impl Registry {
         self.used = self.used.wrapping_sub(1);
         // From the mapping's own provenance: the caller's pointer may reach its block only.
         let start = NonNull::new(ptr::with_exposed_provenance_mut(found.address))?;
-        Some(Mapping { start, bytes: found.bytes })
+        Some(Range { start, bytes: found.bytes, mapping: found.mapping })
     }
 
     /// Makes the table four times as long, if there is memory.
@@ -154,7 +155,7 @@ impl Registry {
         self.used = 0;
         for slot in old_table.iter().filter(|slot| slot.address != 0) {
             if let Some(start) = NonNull::new(ptr::with_exposed_provenance_mut(slot.address)) {
-                self.place(Mapping { start, bytes: slot.bytes });
+                self.place(Range { start, bytes: slot.bytes, mapping: slot.mapping });
             }
         }
         if let Some(old) = NonNull::new(old) {
@@ -184,11 +185,11 @@ mod tests {
             if shadow.contains_key(&page) || shadow.len() > 1500 {
                 let page = *shadow.keys().choose(&mut random).expect("not empty");
                 let expected = shadow.remove(&page);
-                assert_eq!(registry.remove(at(page)).map(|mapping| mapping.bytes), expected);
+                assert_eq!(registry.remove(at(page)).map(|range| range.bytes), expected);
                 assert_eq!(registry.remove(at(page)), None);
             } else {
                 shadow.insert(page, page * 3);
-                assert!(registry.insert(Mapping { start: at(page), bytes: page * 3 }));
+                assert!(registry.insert(Range { start: at(page), bytes: page * 3, mapping: 0 }));
             }
             assert_eq!(registry.used, shadow.len());
         }

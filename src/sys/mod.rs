@@ -134,6 +134,15 @@ pub(crate) unsafe fn discard(start: NonNull<u8>, bytes: usize) -> Result<()> {
     answered(unsafe { libc::madvise(start.as_ptr().cast(), bytes, libc::MADV_DONTNEED) })
 }
 
+/// `madvise(MADV_HUGEPAGE)`: huge pages on the next faults, where the kernel has them on request.
+///
+/// # Safety
+/// The range belongs to the caller.
+pub(crate) unsafe fn advise_huge(start: NonNull<u8>, bytes: usize) -> Result<()> {
+    // SAFETY: the advice changes no contents.
+    answered(unsafe { libc::madvise(start.as_ptr().cast(), bytes, libc::MADV_HUGEPAGE) })
+}
+
 /// Milliseconds on a clock that only goes forward, to the kernel's tick.
 #[inline]
 pub(crate) fn now_ms() -> u64 {

@@ -1,0 +1,146 @@
+//! Ranges of the kernel's memory: mapping, growing, and giving back.
+
+use core::ptr::NonNull;
+
+use crate::address::align_up;
+use crate::config::HUGE_FROM_BYTES;
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sys;
+
+/// A range that the allocator has mapped. Whoever holds it owns the memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Range {
+    pub(super) start: NonNull<u8>,
+    pub(super) bytes: usize,
+    /// Which call to the kernel it comes from. Only neighbours of one mapping may be joined: the
+    /// kernel does not resize a range that spans two.
+    pub(super) mapping: u64,
+}
+
+// SAFETY: a range is an address and a length, owned like a value.
+unsafe impl Send for Range {}
+
+fn next_mapping() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+impl Range {
+    fn end(self) -> usize {
+        self.start.addr().get().wrapping_add(self.bytes)
+    }
+
+    /// Whether `next` begins where this ends, in the same mapping.
+    pub(super) fn is_before(self, next: Self) -> bool {
+        self.mapping == next.mapping && self.end() == next.start.addr().get()
+    }
+
+    /// The first `bytes`, and what is left.
+    pub(super) fn split(self, bytes: usize) -> (Self, Option<Self>) {
+        if bytes >= self.bytes {
+            return (self, None);
+        }
+        // SAFETY: `bytes` is less than the length, so the rest begins inside the range.
+        let start = unsafe { self.start.byte_add(bytes) };
+        (Self { bytes, ..self }, Some(Self { start, bytes: self.bytes.wrapping_sub(bytes), ..self }))
+    }
+
+    /// Both ranges as one, if they are neighbours.
+    pub(super) fn join(self, other: Self) -> Option<Self> {
+        let bytes = self.bytes.wrapping_add(other.bytes);
+        if self.is_before(other) {
+            Some(Self { bytes, ..self })
+        } else if other.is_before(self) {
+            Some(Self { bytes, ..other })
+        } else {
+            None
+        }
+    }
+
+    /// Fresh memory, which reads as zero.
+    pub(super) fn map(bytes: usize, align: usize) -> Option<Self> {
+        if align <= sys::page_bytes() {
+            let start = sys::map(None, bytes).ok()?;
+            return Some(Self { start, bytes, mapping: next_mapping() });
+        }
+        Self::cut_aligned(bytes, align, |bytes| sys::map(None, bytes))
+    }
+
+    /// Maps more than is needed and keeps the aligned part. What the kernel does not take back
+    /// of the rest is address space that nobody has touched.
+    fn cut_aligned(
+        bytes: usize,
+        align: usize,
+        map: impl Fn(usize) -> sys::Result<NonNull<u8>>,
+    ) -> Option<Self> {
+        let wide = bytes.checked_add(align)?;
+        let whole = Self { start: map(wide).ok()?, bytes: wide, mapping: next_mapping() };
+        let address = whole.start.addr().get();
+        let head = align_up(address, align).wrapping_sub(address);
+        let (head, rest) = whole.split(head);
+        let (kept, tail) = rest?.split(bytes);
+        for spare in [Some(head), tail].into_iter().flatten().filter(|spare| spare.bytes != 0) {
+            // SAFETY: just mapped, and not part of what is kept.
+            let _ = unsafe { spare.unmap() };
+        }
+        Some(kept)
+    }
+
+    /// Resizes the range to `bytes` by moving page tables, in place or elsewhere.
+    ///
+    /// # Safety
+    /// The caller gives up the old range if the answer is a new one, and what a shrink cuts off.
+    pub(super) unsafe fn resize(self, bytes: usize, align: usize) -> Option<Self> {
+        // SAFETY: forwarded to the caller.
+        let in_place = unsafe { sys::remap_in_place(self.start, self.bytes, bytes) };
+        let resized = match in_place {
+            Ok(()) => Some(Self { bytes, ..self }),
+            Err(_) if bytes < self.bytes => None,
+            // SAFETY: forwarded to the caller.
+            Err(_) => unsafe { self.resize_elsewhere(bytes, align) },
+        }?;
+        if self.bytes < HUGE_FROM_BYTES && bytes >= HUGE_FROM_BYTES {
+            // What grows to this length is being filled from its beginning: huge pages fault it
+            // in at a sixth of the cost. The advice moves with the mapping; it may be refused.
+            // SAFETY: the range is the caller's.
+            let _ = unsafe { sys::advise_huge(resized.start, resized.bytes) };
+        }
+        Some(resized)
+    }
+
+    /// # Safety
+    /// As for [`Self::resize`].
+    unsafe fn resize_elsewhere(self, bytes: usize, align: usize) -> Option<Self> {
+        if align <= sys::page_bytes() {
+            // SAFETY: forwarded to the caller.
+            let start = unsafe { sys::remap(self.start, self.bytes, bytes) }.ok()?;
+            return Some(Self { start, bytes, mapping: next_mapping() });
+        }
+        let target = Self::cut_aligned(bytes, align, sys::reserve)?;
+        // SAFETY: the target was just reserved for this; the rest is forwarded to the caller.
+        match unsafe { sys::remap_to(self.start, self.bytes, bytes, target.start) } {
+            Ok(()) => Some(target),
+            Err(_) => {
+                // SAFETY: nothing was moved into the target.
+                let _ = unsafe { target.unmap() };
+                None
+            }
+        }
+    }
+
+    /// Gives the range back. False where the kernel refuses; its pages are given back then.
+    ///
+    /// # Safety
+    /// The caller gives up the memory, and with true the range.
+    #[must_use]
+    pub(super) unsafe fn unmap(self) -> bool {
+        // SAFETY: forwarded to the caller.
+        if unsafe { sys::unmap(self.start, self.bytes) }.is_ok() {
+            return true;
+        }
+        // SAFETY: forwarded to the caller. Whether it succeeds does not matter: what is kept
+        // counts as dirty.
+        let _ = unsafe { sys::discard(self.start, self.bytes) };
+        false
+    }
+}

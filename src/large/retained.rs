@@ -1,0 +1,197 @@
+//! Freed ranges that wait for reuse: few, bounded in bytes, and only for a while.
+//!
+//! A range is given out in part and the rest stays; ranges that are neighbours in one mapping
+//! become one again. So blocks of changing sizes are cut from memory that is resident, without
+//! a call to the kernel, and a growing block takes in the free range behind it.
+
+use super::Range;
+use crate::config::{PURGE_DELAY_MS, RETAINED_BYTES, RETAINED_RANGES};
+use crate::sync::atomic::{AtomicU64, Ordering};
+
+#[derive(Clone, Copy)]
+struct Entry {
+    range: Range,
+    /// When its last part was freed.
+    since_ms: u64,
+}
+
+/// Retained ranges, in no order: there are few enough to look at each.
+pub(super) struct Retained {
+    /// The first `count` are ranges, the others are none.
+    entries: [Option<Entry>; RETAINED_RANGES],
+    count: usize,
+    bytes: usize,
+}
+
+/// When the oldest entry is due; a hint that is read without the lock.
+static NEXT_DUE_MS: AtomicU64 = AtomicU64::new(u64::MAX);
+
+/// Whether a range may have waited long enough.
+#[inline]
+pub(super) fn is_due(now_ms: impl FnOnce() -> u64) -> bool {
+    let due_ms = NEXT_DUE_MS.load(Ordering::Relaxed);
+    due_ms != u64::MAX && due_ms <= now_ms()
+}
+
+impl Retained {
+    pub(super) const fn new() -> Self {
+        Self { entries: [None; RETAINED_RANGES], count: 0, bytes: 0 }
+    }
+
+    fn entries(&self) -> impl Iterator<Item = (usize, Entry)> {
+        self.entries.iter().take(self.count).enumerate().filter_map(|(at, entry)| Some((at, (*entry)?)))
+    }
+
+    /// A range for a block of `bytes`: cut from the shortest that is long enough; else the
+    /// longest that has at least half, to be grown.
+    pub(super) fn take(&mut self, bytes: usize) -> Option<Range> {
+        let (at, entry) = self.entries().min_by_key(|(_, entry)| {
+            let have = entry.range.bytes;
+            (have < bytes, have.abs_diff(bytes))
+        })?;
+        if entry.range.bytes < bytes / 2 { None } else { self.cut(at, bytes) }
+    }
+
+    /// Takes the first `bytes` of what lies right behind `range` in the same mapping, if there
+    /// is that much.
+    pub(super) fn take_behind(&mut self, range: Range, bytes: usize) -> bool {
+        let behind = self
+            .entries()
+            .find(|(_, entry)| range.is_before(entry.range) && entry.range.bytes >= bytes);
+        behind.and_then(|(at, _)| self.cut(at, bytes)).is_some()
+    }
+
+    /// Takes the first `bytes` of an entry, or all of it.
+    fn cut(&mut self, at: usize, bytes: usize) -> Option<Range> {
+        let entry = self.entries.get_mut(at)?.as_mut()?;
+        let (taken, rest) = entry.range.split(bytes);
+        match rest {
+            Some(rest) => {
+                entry.range = rest;
+                self.bytes = self.bytes.wrapping_sub(taken.bytes);
+            }
+            None => drop(self.remove(at)),
+        }
+        Some(taken)
+    }
+
+    fn remove(&mut self, at: usize) -> Option<Range> {
+        let last = self.count.checked_sub(1)?;
+        self.entries.swap(at, last);
+        let removed = self.entries.get_mut(last)?.take()?;
+        self.count = last;
+        self.bytes = self.bytes.wrapping_sub(removed.range.bytes);
+        if last == 0 {
+            NEXT_DUE_MS.store(u64::MAX, Ordering::Relaxed);
+        }
+        Some(removed.range)
+    }
+
+    /// Keeps `range`. Returns what has to go for it: the oldest, or the range itself where it
+    /// is too long to be kept.
+    pub(super) fn put(&mut self, range: Range, now_ms: u64) -> Option<Range> {
+        let bytes = self.bytes.wrapping_add(range.bytes);
+        let mut evicted = None;
+        if bytes > RETAINED_BYTES || self.count == RETAINED_RANGES {
+            let oldest = self.oldest().filter(|(_, entry)| bytes.wrapping_sub(entry.range.bytes) <= RETAINED_BYTES);
+            let Some((at, _)) = oldest else { return Some(range) };
+            evicted = self.remove(at);
+        }
+        let rejected = self.put_back(range, now_ms);
+        evicted.or(rejected)
+    }
+
+    /// Keeps `range` whatever its length, if there is a place; else returns it, or what it has
+    /// been joined to.
+    pub(super) fn put_back(&mut self, mut range: Range, now_ms: u64) -> Option<Range> {
+        // A range has two neighbours at most.
+        for _ in 0..2 {
+            let neighbour = self.entries().find_map(|(at, entry)| Some((at, entry.range.join(range)?)));
+            let Some((at, joined)) = neighbour else { break };
+            let _ = self.remove(at);
+            range = joined;
+        }
+        let Some(place) = self.entries.get_mut(self.count) else { return Some(range) };
+        *place = Some(Entry { range, since_ms: now_ms });
+        self.count = self.count.wrapping_add(1);
+        self.bytes = self.bytes.wrapping_add(range.bytes);
+        NEXT_DUE_MS.fetch_min(now_ms.saturating_add(PURGE_DELAY_MS), Ordering::Relaxed);
+        None
+    }
+
+    /// Takes the oldest entry, if it has waited long enough.
+    pub(super) fn pop_due(&mut self, now_ms: u64) -> Option<Range> {
+        let (at, oldest) = self.oldest()?;
+        let due_ms = oldest.since_ms.saturating_add(PURGE_DELAY_MS);
+        if due_ms > now_ms {
+            NEXT_DUE_MS.store(due_ms, Ordering::Relaxed);
+            return None;
+        }
+        self.remove(at)
+    }
+
+    /// Takes the oldest entry.
+    pub(super) fn pop_oldest(&mut self) -> Option<Range> {
+        let (at, _) = self.oldest()?;
+        self.remove(at)
+    }
+
+    fn oldest(&self) -> Option<(usize, Entry)> {
+        self.entries().min_by_key(|(_, entry)| entry.since_ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::ptr::{self, NonNull};
+
+    const MIB: usize = 1 << 20;
+
+    fn range(at: usize, bytes: usize, mapping: u64) -> Range {
+        Range { start: NonNull::new(ptr::without_provenance_mut(at)).expect("not null"), bytes, mapping }
+    }
+
+    #[test]
+    fn best_fit_then_longest() {
+        let mut retained = Retained::new();
+        for size in [3_usize, 9, 5] {
+            assert_eq!(retained.put(range(size << 30, size * MIB, size as u64), 0), None);
+        }
+        assert_eq!(retained.take(4 * MIB), Some(range(5 << 30, 4 * MIB, 5)));
+        assert_eq!(retained.take(10 * MIB), Some(range(9 << 30, 9 * MIB, 9)));
+        assert_eq!(retained.take(10 * MIB), None, "less than half of it is left");
+        assert_eq!(retained.bytes, 4 * MIB);
+    }
+
+    #[test]
+    fn what_was_cut_becomes_one_again() {
+        let mut retained = Retained::new();
+        let whole = range(1 << 30, 8 * MIB, 1);
+        assert_eq!(retained.put(whole, 0), None);
+        let first = retained.take(3 * MIB).expect("cut");
+        assert!(!retained.take_behind(first, 6 * MIB));
+        assert!(retained.take_behind(first, 2 * MIB));
+        let first = range(1 << 30, 5 * MIB, 1);
+        assert_eq!(retained.put(first, 1), None);
+        assert_eq!(retained.take(8 * MIB), Some(whole));
+        // Neighbours by address alone are not one mapping.
+        assert_eq!(retained.put(range(1 << 30, MIB, 1), 2), None);
+        assert_eq!(retained.put(range((1 << 30) + MIB, MIB, 2), 2), None);
+        assert_eq!(retained.take(2 * MIB).map(|range| range.bytes), Some(MIB));
+    }
+
+    #[test]
+    fn bounded_and_decaying() {
+        let mut retained = Retained::new();
+        assert!(retained.put(range(4096, RETAINED_BYTES + 1, 0), 0).is_some());
+        for at in 0..RETAINED_RANGES {
+            assert_eq!(retained.put(range((at + 1) << 30, 4096, at as u64), at as u64), None);
+        }
+        assert_eq!(retained.put(range(1 << 40, 4096, 99), 99), Some(range(1 << 30, 4096, 0)));
+        assert_eq!(retained.pop_due(PURGE_DELAY_MS), None);
+        assert_eq!(retained.pop_due(PURGE_DELAY_MS + 1), Some(range(2 << 30, 4096, 1)));
+        while retained.pop_oldest().is_some() {}
+        assert_eq!(retained.bytes, 0);
+    }
+}
