@@ -1,0 +1,166 @@
+//! A block under test: asked for, filled, checked, resized and given back.
+
+use std::alloc::{GlobalAlloc, Layout};
+use std::ptr::NonNull;
+
+use freestone::Freestone;
+
+use crate::failure::{Damage, Holder};
+use crate::limits::Moment;
+use crate::pattern::{self, Care, Pattern};
+use crate::ranges;
+use crate::timing::{Call, Clock};
+
+/// What is under test. The harness's own memory has another door: see [`crate::limits::Exempt`].
+static UNDER_TEST: Freestone = Freestone::new();
+
+/// A live block, filled with the pattern of its id. Whoever has it must free it.
+#[must_use]
+#[derive(Debug)]
+pub(crate) struct Block {
+    start: NonNull<u8>,
+    layout: Layout,
+    id: u64,
+}
+
+// SAFETY: a block belongs to whoever holds it, in whatever thread.
+unsafe impl Send for Block {}
+
+/// How a new block's bytes must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fresh {
+    Any,
+    Zero(Care),
+}
+
+/// What became of a request for another size.
+#[must_use]
+#[derive(Debug)]
+pub(crate) enum Resized {
+    Done(Block),
+    /// There was no memory; the block is as before.
+    Refused(Block),
+}
+
+impl Block {
+    /// Asks for a block. None where null was an ordinary answer.
+    pub(crate) fn allocate(
+        layout: Layout,
+        id: u64,
+        fresh: Fresh,
+        clock: &mut impl Clock,
+    ) -> Result<Option<Self>, Damage> {
+        let before = Moment::now();
+        // SAFETY: no layout here has size zero.
+        let answer = match fresh {
+            Fresh::Any => clock.around(Call::Allocate, layout, || unsafe { UNDER_TEST.alloc(layout) }),
+            Fresh::Zero(_) => {
+                clock.around(Call::AllocateZeroed, layout, || unsafe { UNDER_TEST.alloc_zeroed(layout) })
+            }
+        };
+        let Some(start) = NonNull::new(answer) else { return refused(before, layout).map(|()| None) };
+        let block = Self { start, layout, id };
+        block.check_place()?;
+        if let Fresh::Zero(care) = fresh {
+            block.check_zero(care)?;
+        }
+        block.fill();
+        Ok(Some(block))
+    }
+
+    /// Asks for the block to have `size` bytes, under a new id.
+    pub(crate) fn resize(self, size: usize, id: u64, clock: &mut impl Clock) -> Result<Resized, Damage> {
+        self.check()?;
+        let Ok(layout) = Layout::from_size_align(size, self.layout.align()) else {
+            return Ok(Resized::Refused(self));
+        };
+        let before = Moment::now();
+        ranges::remove(self.start.addr().get(), self.layout.size());
+        // SAFETY: the block is live, of this layout, and the new size neither zero nor too large.
+        let answer = clock.around(Call::Reallocate, layout, || unsafe {
+            UNDER_TEST.realloc(self.start.as_ptr(), self.layout, size)
+        });
+        let Some(start) = NonNull::new(answer) else {
+            refused(before, layout)?;
+            // The old block must be there still, whole.
+            self.check_place()?;
+            self.check()?;
+            return Ok(Resized::Refused(self));
+        };
+        let resized = Self { start, layout, id };
+        resized.check_place()?;
+        let kept = self.layout.size().min(size);
+        // SAFETY: the new block is ours, and has its first bytes from the old one.
+        unsafe { Pattern::new(self.id).check(start.as_ptr(), self.layout.size(), kept) }
+            .map_err(|mismatch| Damage::Moved { from: self.holder(), to: resized.holder(), mismatch })?;
+        resized.fill();
+        Ok(Resized::Done(resized))
+    }
+
+    /// Gives the block back, after a last look. Its size, for the budget.
+    pub(crate) fn free(self, clock: &mut impl Clock) -> Result<usize, Damage> {
+        self.check()?;
+        ranges::remove(self.start.addr().get(), self.layout.size());
+        clock.around(Call::Free, self.layout, || {
+            // SAFETY: the block is live, of this layout, and forgotten hereby.
+            unsafe { UNDER_TEST.dealloc(self.start.as_ptr(), self.layout) }
+        });
+        Ok(self.layout.size())
+    }
+
+    /// Looks whether the block still holds its pattern.
+    pub(crate) fn check(&self) -> Result<(), Damage> {
+        let size = self.layout.size();
+        // SAFETY: the block is live and was filled at this size.
+        unsafe { Pattern::new(self.id).check(self.start.as_ptr(), size, size) }
+            .map_err(|mismatch| Damage::Contents { block: self.holder(), mismatch })
+    }
+
+    /// Writes a byte that does not belong there: what a bug of the allocator would look like.
+    pub(crate) fn spoil(&self) {
+        // SAFETY: a live block has at least one byte, and it was written.
+        unsafe { self.start.write(!self.start.read()) };
+    }
+
+    fn fill(&self) {
+        // SAFETY: the block is live, ours, and at least this long.
+        unsafe { Pattern::new(self.id).fill(self.start.as_ptr(), self.layout.size()) };
+    }
+
+    fn check_place(&self) -> Result<(), Damage> {
+        let address = self.start.addr().get();
+        if !address.is_multiple_of(self.layout.align()) {
+            return Err(Damage::Misaligned { block: self.holder() });
+        }
+        ranges::insert(address, self.layout.size()).map_err(|(start, bytes)| Damage::Overlap {
+            block: self.holder(),
+            start,
+            bytes,
+        })
+    }
+
+    fn check_zero(&self, care: Care) -> Result<(), Damage> {
+        // SAFETY: the block is live, and its bytes were asked to be zero.
+        match unsafe { pattern::find_non_zero(self.start.as_ptr(), self.layout.size(), care) } {
+            None => Ok(()),
+            Some((offset, found)) => Err(Damage::NotZero { block: self.holder(), offset, found }),
+        }
+    }
+
+    pub(crate) fn size(&self) -> usize {
+        self.layout.size()
+    }
+
+    pub(crate) fn align(&self) -> usize {
+        self.layout.align()
+    }
+
+    fn holder(&self) -> Holder {
+        Holder { address: self.start.addr().get(), layout: self.layout, id: self.id }
+    }
+}
+
+/// Whether null is an ordinary answer here.
+fn refused(before: Moment, layout: Layout) -> Result<(), Damage> {
+    if before.explains_null() { Ok(()) } else { Err(Damage::Refused { layout }) }
+}
