@@ -1,0 +1,108 @@
+//! `fork` in the middle of other threads' work: the child allocates, frees what it inherited,
+//! and makes threads, at once.
+
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+
+use common::block::{Block, layout};
+use common::seed::{random, seed};
+use common::shadow::{Operation, Ranges, Shadow};
+use common::{KIB, border_sizes, child};
+use rand::RngExt;
+
+#[global_allocator]
+static ALLOC: freestone::Freestone = freestone::Freestone::new();
+
+const FORKS: usize = 200;
+const THREADS: usize = 4;
+/// Seconds after which the kernel ends a child that hangs.
+const PATIENCE_SECONDS: u32 = 30;
+
+/// Allocates, frees and hands over, until told to stop. Some threads end on the way, so that
+/// forks also meet heaps in their making and at their end.
+fn churn(stream: u64, stop: &Arc<AtomicBool>, send: &SyncSender<Block>) {
+    let mut random = random(stream);
+    let mut shadow = Shadow::new(Arc::new(Ranges::default()), 0);
+    while !stop.load(Ordering::Relaxed) {
+        for _ in 0..100 {
+            shadow.apply(Operation::random(&mut random, shadow.live(), 40));
+        }
+        if let Some(block) = shadow.take(random.random_range(0..100)) {
+            // Where nobody has room for it, it is freed here.
+            let _ = send.try_send(block);
+        }
+        let short = thread::spawn(|| drop(blocks(20)));
+        short.join().expect("no thread fails");
+    }
+    shadow.free_all();
+}
+
+/// Blocks of every `step`th size: little memory, for every page that a child touches is copied.
+fn blocks(step: usize) -> Vec<Block> {
+    border_sizes(200 * KIB).into_iter().step_by(step).map(|size| Block::new(layout(size, 8), size)).collect()
+}
+
+/// What the child does with the blocks that it inherited.
+fn child_work(inherited: Vec<Block>) {
+    let mut own = blocks(5);
+    drop(inherited);
+    own.iter_mut().for_each(|block| block.resize(block.size() * 2));
+    let threads: Vec<_> = (0..2).map(|_| thread::spawn(|| blocks(9))).collect();
+    own.truncate(own.len() / 2);
+    for thread in threads {
+        drop(thread.join().expect("no thread fails"));
+    }
+    freestone::purge();
+    drop(blocks(5));
+}
+
+/// Forks, and fails unless the child comes to its end.
+fn fork_once(inherited: Vec<Block>) {
+    // SAFETY: the child does what this allocator promises to allow after fork, and `_exit`s.
+    let process = unsafe { libc::fork() };
+    assert_ne!(process, -1, "no memory for another process");
+    if process == 0 {
+        // SAFETY: no preconditions.
+        unsafe { libc::alarm(PATIENCE_SECONDS) };
+        let work = std::panic::catch_unwind(move || child_work(inherited));
+        // SAFETY: no preconditions.
+        unsafe { libc::_exit(i32::from(work.is_err())) };
+    }
+    let mut status = 0;
+    // SAFETY: `status` is writable for the call.
+    assert_eq!(unsafe { libc::waitpid(process, &raw mut status, 0) }, process);
+    assert!(!libc::WIFSIGNALED(status) || libc::WTERMSIG(status) != libc::SIGALRM, "the child hangs");
+    assert_eq!(status, 0, "the wait status of the child");
+    drop(inherited);
+}
+
+fn fork_often(receive: &Receiver<Block>) {
+    let mut inherited = Vec::new();
+    for _ in 0..FORKS {
+        inherited.extend(receive.try_iter());
+        fork_once(std::mem::take(&mut inherited));
+    }
+}
+
+/// In a process of its own, for the test harness has threads and locks too.
+#[test]
+fn in_the_middle_of_churn() {
+    child::succeeds("in_the_middle_of_churn", || {
+        eprintln!("seed {}", seed());
+        let stop = Arc::new(AtomicBool::new(false));
+        let (send, receive) = sync_channel(64);
+        let threads: Vec<_> = (0..THREADS as u64)
+            .map(|stream| {
+                let (stop, send) = (stop.clone(), send.clone());
+                thread::spawn(move || churn(stream, &stop, &send))
+            })
+            .collect();
+        fork_often(&receive);
+        stop.store(true, Ordering::Relaxed);
+        threads.into_iter().for_each(|thread| thread.join().expect("no thread fails"));
+    });
+}
