@@ -55,7 +55,9 @@ impl RemoteList {
             let blocks = before.map_or(0, |chain| chain.blocks).wrapping_add(chain.blocks);
             let word = Chain { first: chain.first, blocks }.pack();
             // Release: whoever takes the list sees the links and all earlier uses of the blocks.
-            match self.0.compare_exchange_weak(seen, word, Ordering::Release, Ordering::Relaxed) {
+            // Acquire: what the publisher that finds the list empty writes about it comes after
+            // what the one before the last `take` wrote in the same places.
+            match self.0.compare_exchange_weak(seen, word, Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) if before.is_none() => return Published::First,
                 Ok(_) => return Published::More,
                 Err(now) => seen = now,
@@ -66,7 +68,8 @@ impl RemoteList {
     /// Takes everything. Only after the list was announced, so that each announcement is
     /// matched by one `take`.
     pub(crate) fn take(&self) -> Option<Chain> {
-        Chain::unpack(self.0.swap(0, Ordering::Acquire))
+        // Acquire and release: the counterparts of both in `publish`.
+        Chain::unpack(self.0.swap(0, Ordering::AcqRel))
     }
 }
 

@@ -1,0 +1,249 @@
+//! The lock-free lists by which threads give blocks back to each other, under every order of
+//! events that `loom` finds: no block is lost or taken twice, every list that has something is
+//! announced once, and an announcement finds its slab's owner also when that changes meanwhile.
+//!
+//! The models run `src/remote_list.rs` itself, on slabs that have nothing but what it is about.
+
+use std::cell::Cell;
+use std::ptr::{self, NonNull};
+
+use loom::model::Builder;
+use loom::sync::Arc;
+use loom::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use loom::thread;
+
+#[path = "../src/remote_list.rs"]
+#[allow(dead_code, reason = "the models use what the allocator's protocol is made of")]
+mod remote_list;
+
+/// What `remote_list` takes from the crate that it is part of.
+mod sync {
+    pub(crate) mod atomic {
+        pub(crate) use loom::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+    }
+}
+
+use remote_list::{Chain, Published, RemoteList, Stack, Stacked};
+
+/// How often a thread is stopped where it need not be: enough for every fault known of this
+/// kind, and few enough for seconds.
+const PREEMPTIONS: usize = 3;
+/// Blocks of a slab; their places are their indices.
+const BLOCKS: usize = 4;
+/// No place.
+const NOWHERE: u32 = u32::MAX;
+
+fn model(run: impl Fn() + Sync + Send + 'static) {
+    let mut builder = Builder::new();
+    builder.preemption_bound = Some(PREEMPTIONS);
+    builder.check(run);
+}
+
+/// A slab as far as remote frees go. The links are where blocks have theirs: ordinary memory,
+/// whose every unsynchronised use `loom` reports.
+struct Slab {
+    links: [loom::cell::Cell<u32>; BLOCKS],
+    remote: RemoteList,
+    remote_last: AtomicU32,
+    below: AtomicPtr<Slab>,
+    /// Which of the heaps the slab belongs to.
+    home: AtomicUsize,
+}
+
+// SAFETY: the links are touched by whoever has the block; that this is one at a time is what
+// the models show.
+unsafe impl Sync for Slab {}
+// SAFETY: as above.
+unsafe impl Send for Slab {}
+
+impl Stacked for Slab {
+    fn below(&self) -> &AtomicPtr<Self> {
+        &self.below
+    }
+}
+
+/// What an owner keeps of a slab: which of its blocks have come back.
+#[derive(Default)]
+struct Taken(Cell<[bool; BLOCKS]>);
+
+impl Taken {
+    fn add(&self, place: u32) {
+        let mut taken = self.0.get();
+        assert!(!taken[place as usize], "block {place} came back twice");
+        taken[place as usize] = true;
+        self.0.set(taken);
+    }
+
+    fn count(&self) -> usize {
+        self.0.get().into_iter().filter(|taken| *taken).count()
+    }
+}
+
+impl Slab {
+    fn new(home: usize) -> Self {
+        Self {
+            links: std::array::from_fn(|_| loom::cell::Cell::new(NOWHERE)),
+            remote: RemoteList::from_word(AtomicU64::new(0)),
+            remote_last: AtomicU32::new(NOWHERE),
+            below: AtomicPtr::new(ptr::null_mut()),
+            home: AtomicUsize::new(home),
+        }
+    }
+
+    /// As the allocator's `Slab::publish`: returns the heap to be told.
+    fn publish(&self, chain: &[u32], heaps: &[Stack<Slab>; 2]) {
+        for pair in chain.windows(2) {
+            self.links[pair[0] as usize].set(pair[1]);
+        }
+        let [first, .., last] = [chain[0], chain[0], chain[chain.len() - 1]];
+        let published = self.remote.publish(Chain { first, blocks: chain.len() as u32 }, |before| {
+            self.links[last as usize].set(before.unwrap_or(NOWHERE));
+        });
+        if published == Published::First {
+            self.remote_last.store(last, Ordering::Relaxed);
+            heaps[self.home.load(Ordering::Acquire)].push(NonNull::from(self));
+        }
+    }
+
+    /// As the allocator's `Slab::adopt`. The walk is this model's: it reads every link.
+    fn adopt(&self, taken: &Taken) {
+        let last = self.remote_last.load(Ordering::Relaxed);
+        let chain = self.remote.take().expect("what was announced has something");
+        let mut place = chain.first;
+        for left in (0..chain.blocks).rev() {
+            taken.add(place);
+            if left == 0 {
+                assert_eq!(place, last, "the last block is the one noted as such");
+            }
+            place = self.links[place as usize].get();
+        }
+        // As the allocator hangs the chain before its own list: the last link is written.
+        self.links[last as usize].set(NOWHERE);
+    }
+}
+
+/// As the allocator's `Heap::collect`, for the heap that is number `own`: adopts what belongs to
+/// it and passes on what has changed hands.
+fn collect(own: usize, heaps: &[Stack<Slab>; 2], taken: &Taken) {
+    heaps[own].take_all(|slab| {
+        // SAFETY: the model's slabs live as long as its threads.
+        let slab = unsafe { slab.as_ref() };
+        match slab.home.load(Ordering::Acquire) {
+            home if home == own => slab.adopt(taken),
+            home => heaps[home].push(NonNull::from(slab)),
+        }
+    });
+}
+
+struct World {
+    slabs: [Slab; 2],
+    heaps: [Stack<Slab>; 2],
+}
+
+impl World {
+    fn new() -> Arc<Self> {
+        let heap = || Stack::from_top(AtomicPtr::new(ptr::null_mut()));
+        Arc::new(Self { slabs: [Slab::new(0), Slab::new(0)], heaps: [heap(), heap()] })
+    }
+}
+
+/// A thread that publishes chains of blocks of a slab, each as a batch.
+fn publisher(world: &Arc<World>, slab: usize, chains: &'static [&'static [u32]]) -> thread::JoinHandle<()> {
+    let world = world.clone();
+    thread::spawn(move || {
+        for chain in chains {
+            world.slabs[slab].publish(chain, &world.heaps);
+        }
+    })
+}
+
+#[test]
+fn two_publishers_and_the_owner() {
+    model(|| {
+        let world = World::new();
+        let threads = [publisher(&world, 0, &[&[0, 1]]), publisher(&world, 0, &[&[2], &[3]])];
+        let taken = Taken::default();
+        collect(0, &world.heaps, &taken);
+        collect(0, &world.heaps, &taken);
+        threads.into_iter().for_each(|thread| thread.join().expect("no thread fails"));
+        collect(0, &world.heaps, &taken);
+        assert_eq!(taken.count(), BLOCKS, "every block came back");
+        assert!(world.heaps[0].is_empty() && world.slabs[0].remote.take().is_none());
+    });
+}
+
+/// Announcements of different slabs to one heap, while it takes them.
+#[test]
+fn two_slabs_announced_to_one_heap() {
+    model(|| {
+        let world = World::new();
+        let threads = [publisher(&world, 0, &[&[0], &[1]]), publisher(&world, 1, &[&[2], &[3]])];
+        let taken = Taken::default();
+        collect(0, &world.heaps, &taken);
+        threads.into_iter().for_each(|thread| thread.join().expect("no thread fails"));
+        collect(0, &world.heaps, &taken);
+        assert_eq!(taken.count(), BLOCKS, "every block came back");
+    });
+}
+
+/// The owner ends and leaves its slab to the other heap while blocks are being published:
+/// announcements to the old home are passed on, and nothing is lost on the way.
+#[test]
+fn a_slab_changes_hands() {
+    model(|| {
+        let world = World::new();
+        let publisher = publisher(&world, 0, &[&[0, 1], &[2]]);
+        let heir = {
+            let world = world.clone();
+            thread::spawn(move || {
+                let taken = Taken::default();
+                collect(1, &world.heaps, &taken);
+                taken.count()
+            })
+        };
+        let taken = Taken::default();
+        collect(0, &world.heaps, &taken);
+        world.slabs[0].home.store(1, Ordering::Release);
+        collect(0, &world.heaps, &taken);
+        let by_heir = heir.join().expect("no thread fails");
+        publisher.join().expect("no thread fails");
+        // Late announcements to the old home are passed on by its next user, and the heir goes on.
+        let late = Taken::default();
+        collect(0, &world.heaps, &late);
+        collect(1, &world.heaps, &late);
+        assert_eq!(taken.count() + by_heir + late.count(), 3, "every block came back, to one of the two");
+        assert!(world.heaps.iter().all(Stack::is_empty));
+    });
+}
+
+/// The slab comes to the other heap and back: an announcement may be passed on twice.
+#[test]
+fn a_slab_changes_hands_twice() {
+    model(|| {
+        let world = World::new();
+        let publisher = publisher(&world, 0, &[&[0], &[1]]);
+        let other = {
+            let world = world.clone();
+            thread::spawn(move || {
+                let taken = Taken::default();
+                collect(1, &world.heaps, &taken);
+                // Only who has the slab may give it away.
+                if world.slabs[0].home.load(Ordering::Acquire) == 1 {
+                    world.slabs[0].home.store(0, Ordering::Release);
+                }
+                collect(1, &world.heaps, &taken);
+                taken.count()
+            })
+        };
+        world.slabs[0].home.store(1, Ordering::Release);
+        let early = Taken::default();
+        collect(0, &world.heaps, &early);
+        let by_other = other.join().expect("no thread fails");
+        publisher.join().expect("no thread fails");
+        let late = Taken::default();
+        for heap in [1, 0, 1] {
+            collect(heap, &world.heaps, &late);
+        }
+        assert_eq!(early.count() + by_other + late.count(), 2, "every block came back once");
+    });
+}
