@@ -27,7 +27,16 @@ impl Block {
         Self(start.cast(), PhantomData)
     }
 
-    /// The block as the caller's memory.
+    /// The block as the caller's memory. Clears the tag, which is what makes the next free of
+    /// it a first one.
+    #[inline(always)]
+    pub(crate) fn hand_out(self) -> NonNull<u8> {
+        // SAFETY: the token owns the block, whose second word is writable.
+        unsafe { (&raw mut (*self.0.as_ptr()).tag).write(0) };
+        self.0.cast()
+    }
+
+    /// The block's memory as it is.
     #[inline(always)]
     pub(crate) const fn into_raw(self) -> NonNull<u8> {
         self.0.cast()
@@ -37,13 +46,6 @@ impl Block {
     #[inline]
     pub(crate) fn address(&self) -> usize {
         self.0.addr().get()
-    }
-
-    /// Makes the block look used.
-    #[inline(always)]
-    pub(crate) fn clear_tag(&self) {
-        // SAFETY: the token owns the block, whose second word is writable.
-        unsafe { (&raw mut (*self.0.as_ptr()).tag).write(0) }
     }
 
     /// Makes `next` follow this block on a list.
@@ -94,10 +96,7 @@ impl FreeList {
         let next = unsafe { (*head).next };
         self.head.set(next);
         // SAFETY: as above, and a block is never at null.
-        let block = Block(unsafe { NonNull::new_unchecked(head) }, PhantomData);
-        // This is what makes the next free of it a first one.
-        block.clear_tag();
-        block
+        Block(unsafe { NonNull::new_unchecked(head) }, PhantomData)
     }
 
     /// The block in front, for as long as nothing is pushed or popped.
@@ -162,7 +161,7 @@ mod tests {
         for start in starts.iter().rev() {
             // SAFETY: three were pushed, and this is one of three pops.
             let block = unsafe { list.pop() };
-            assert_eq!(block.into_raw(), *start);
+            assert_eq!(block.hand_out(), *start);
             // SAFETY: the block is readable.
             assert!(!unsafe { looks_free(start.as_ptr()) });
         }

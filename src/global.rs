@@ -48,12 +48,16 @@ impl Default for Freestone {
 unsafe impl GlobalAlloc for Freestone {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if let Some(class) = inline_class(layout)
-            && let Some(block) = thread::heap().pop(class)
-        {
-            return block.into_raw().as_ptr();
-        }
-        alloc_slow(layout)
+        let Some(class) = inline_class(layout) else { return alloc_slow(layout) };
+        let block = match thread::heap().pop(class) {
+            Some(block) => block,
+            None => match find_slow(class) {
+                Some(block) => block,
+                None => return ptr::null_mut(),
+            },
+        };
+        // Once for both ways: where the caller goes on to write here, the compiler drops it.
+        block.hand_out().as_ptr()
     }
 
     #[inline]
@@ -82,7 +86,7 @@ unsafe impl GlobalAlloc for Freestone {
         if let Some(class) = inline_class(layout)
             && let Some(block) = thread::heap().pop(class)
         {
-            let start = block.into_raw();
+            let start = block.hand_out();
             // SAFETY: the block has at least that many bytes.
             unsafe { start.write_bytes(0, layout.size()) };
             return start.as_ptr();
@@ -111,7 +115,7 @@ pub(crate) fn or_null(pointer: Option<NonNull<u8>>) -> *mut u8 {
 #[inline(never)]
 pub(crate) fn alloc_slow(layout: Layout) -> *mut u8 {
     or_null(match route(layout) {
-        Route::Small(class) => find(class).map(|found| found.block.into_raw()),
+        Route::Small(class) => find_slow(class).map(Block::hand_out),
         Route::Large => large::allocate(layout.size(), layout.align(), Contents::Any),
     })
 }
@@ -120,15 +124,22 @@ pub(crate) fn alloc_slow(layout: Layout) -> *mut u8 {
 pub(crate) fn alloc_zeroed_slow(layout: Layout) -> *mut u8 {
     or_null(match route(layout) {
         Route::Small(class) => find(class).map(|found| {
-            let start = found.block.into_raw();
-            if !found.zero {
-                // SAFETY: the block has at least that many bytes.
-                unsafe { start.write_bytes(0, layout.size()) };
+            if found.zero {
+                return found.block.into_raw();
             }
+            let start = found.block.hand_out();
+            // SAFETY: the block has at least that many bytes.
+            unsafe { start.write_bytes(0, layout.size()) };
             start
         }),
         Route::Large => large::allocate(layout.size(), layout.align(), Contents::Zero),
     })
+}
+
+/// A block of `class` after the thread's heap had none at hand.
+#[inline(never)]
+pub(crate) fn find_slow(class: Class) -> Option<Block> {
+    find(class).map(|found| found.block)
 }
 
 /// A block of `class`, from wherever there is one.

@@ -339,12 +339,7 @@ impl Slab {
         self.carved_bytes.set(self.carved.get().wrapping_mul(self.block_bytes.get()));
         let count = self.count.load(Ordering::Relaxed).wrapping_add(blocks.cast_signed()).wrapping_sub(1);
         self.count.store(count, Ordering::Relaxed);
-        let block = self.block_at(from as u32);
-        if !zero {
-            // What lay here before may look like a free block's tag.
-            block.clear_tag();
-        }
-        Carved { block, zero }
+        Carved { block: self.block_at(from as u32), zero }
     }
 
     fn block_at(&self, place: u32) -> Block {

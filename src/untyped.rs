@@ -7,7 +7,6 @@
 use core::alloc::Layout;
 use core::ptr::{self, NonNull};
 
-use crate::address::align_up;
 use crate::chunk;
 use crate::chunk_map;
 use crate::config::INLINE_LIMIT;
@@ -22,16 +21,45 @@ use crate::thread;
 /// The alignment of every block.
 pub const MIN_ALIGN: usize = 16;
 
+/// Sizes up to this are looked up in [`CLASSES_BY_STEP`].
+const AT_HAND_LIMIT: usize = INLINE_LIMIT - MIN_ALIGN;
+
+/// The class of each multiple of [`MIN_ALIGN`].
+static CLASSES_BY_STEP: [Class; AT_HAND_LIMIT / MIN_ALIGN + 1] = classes_by_step();
+
+#[expect(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "evaluated at compile time")]
+const fn classes_by_step() -> [Class; AT_HAND_LIMIT / MIN_ALIGN + 1] {
+    let mut classes = [Class::FIRST; AT_HAND_LIMIT / MIN_ALIGN + 1];
+    let mut step = 0;
+    while step < classes.len() {
+        classes[step] = Class::of_inline(step * MIN_ALIGN);
+        step += 1;
+    }
+    classes
+}
+
+/// A block of at least `size` bytes, aligned to [`MIN_ALIGN`], if the calling thread has one
+/// at hand: the fast half of [`allocate`].
+#[inline(always)]
+#[must_use]
+pub fn at_hand(size: usize) -> Option<NonNull<u8>> {
+    if size > AT_HAND_LIMIT {
+        return None;
+    }
+    let step = size.wrapping_add(MIN_ALIGN - 1) / MIN_ALIGN;
+    // SAFETY: the size, rounded up, is at most AT_HAND_LIMIT, a multiple of MIN_ALIGN.
+    let class = unsafe { *CLASSES_BY_STEP.get_unchecked(step) };
+    thread::heap().pop(class).map(Block::hand_out)
+}
+
 /// A block of at least `size` bytes, aligned to [`MIN_ALIGN`]; null where there is no memory.
 #[inline(always)]
 #[must_use]
 pub fn allocate(size: usize) -> *mut u8 {
-    if size <= INLINE_LIMIT - MIN_ALIGN
-        && let Some(block) = thread::heap().pop(Class::of_inline(align_up(size, MIN_ALIGN)))
-    {
-        return block.into_raw().as_ptr();
+    match at_hand(size) {
+        Some(block) => block.as_ptr(),
+        None => allocate_aligned(size, MIN_ALIGN),
     }
-    allocate_aligned(size, MIN_ALIGN)
 }
 
 /// As [`allocate`], aligned to `align` as well, a power of two; null also where it is not one.
@@ -95,7 +123,10 @@ pub fn usable_size(pointer: *const u8) -> usize {
     let Some(start) = NonNull::new(pointer.cast_mut()) else { return 0 };
     match size_of_block(start) {
         Some(bytes) => bytes,
-        None => fatal::misuse("size of an address that is no allocation", start.addr().get()),
+        None => {
+            fatal::caught("size of an address that is no allocation", start.addr().get());
+            0
+        }
     }
 }
 
@@ -133,4 +164,9 @@ pub unsafe fn reallocate(pointer: *mut u8, size: usize) -> *mut u8 {
         unsafe { free(pointer) };
     }
     fresh
+}
+
+/// From now on misuse is reported and ignored; it would end the process.
+pub fn report_misuse_only() {
+    fatal::report_only();
 }
