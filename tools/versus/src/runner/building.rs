@@ -153,6 +153,8 @@ fn package(id: &str) -> Option<(String, String)> {
     let (source, name_and_version) = id.rsplit_once('#')?;
     let (name, version) =
         name_and_version.split_once('@').or_else(|| Some((source.rsplit('/').next()?, name_and_version)))?;
+    // What follows a plus is of no interest to semantic versioning.
+    let version = version.split('+').next()?;
     Some((name.to_owned(), version.to_owned()))
 }
 

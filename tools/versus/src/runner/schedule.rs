@@ -24,6 +24,12 @@ const LIMIT: Duration = Duration::from_secs(180);
 /// Passes of the calibration at most.
 const CALIBRATIONS: usize = 4;
 
+/// A taste of a workload is one part in so many of a sample.
+const TASTE: u64 = 8;
+
+/// How many times the length of a sample the slowest allocator may take.
+const SLOWEST: u32 = 4;
+
 /// Rounds of a sample at most.
 const MOST_ROUNDS: u64 = 1 << 24;
 
@@ -117,38 +123,64 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Finds for each row how many rounds take the time that a sample should, by
-    /// running the subject. All allocators then do the same number.
+    /// Finds for each row how many rounds make a sample: as many as take the
+    /// subject the time that a sample should, fewer where another would take many
+    /// times as long. All allocators then do the same number.
     fn calibrate(&mut self) {
-        self.bar.set_message("calibrating");
         for index in 0..self.rows.len() {
             let row = self.rows[index].row.clone();
+            self.bar.tick();
             self.bar.set_message(format!("calibrating {}", row.title()));
-            let mut rounds = 1;
-            let wanted = self.plan.mode.sample_length();
-            for _ in 0..CALIBRATIONS {
-                if !row.calibrated {
-                    break;
-                }
-                let task = self.task(&row, rounds);
-                let Outcome::Done(sample) = execute(&self.peers[0], &task) else {
-                    // The measuring will say what is wrong.
-                    break;
-                };
-                let share = wanted.as_nanos() as f64 / (sample.wall_ns.max(1)) as f64;
-                let close_enough = (0.7..1.4).contains(&share);
-                // Short samples say little about long ones: step by step.
-                rounds = ((rounds as f64 * share.min(200.0)) as u64).clamp(1, MOST_ROUNDS);
-                if close_enough || rounds == 1 {
-                    break;
-                }
+            if row.calibrated {
+                let rounds = self.rounds_of_subject(&row);
+                self.rows[index].rounds = self.rounds_of_slowest(&row, rounds);
             }
-            self.rows[index].rounds = rounds;
             self.cost[index] = self.expected(&row);
         }
         let all: Duration = self.cost.iter().sum();
         self.bar.set_length((all * self.plan.repeat as u32).as_millis() as u64);
         self.bar.reset_eta();
+    }
+
+    /// As many rounds as take the subject the time that a sample should.
+    fn rounds_of_subject(&self, row: &Row) -> u64 {
+        let wanted = self.plan.mode.sample_length();
+        let mut rounds = 1;
+        for _ in 0..CALIBRATIONS {
+            let Some(wall) = self.wall(&self.peers[0], row, rounds) else {
+                // The measuring will say what is wrong.
+                break;
+            };
+            let share = wanted.div_duration_f64(wall);
+            // Short samples say little about long ones: step by step.
+            rounds = ((rounds as f64 * share.min(200.0)) as u64).clamp(1, MOST_ROUNDS);
+            if rounds == 1 || (0.7..1.4).contains(&share) {
+                break;
+            }
+        }
+        rounds
+    }
+
+    /// `rounds`, or as many as keep the slowest of the others within bounds, by
+    /// a fraction of a sample from each.
+    fn rounds_of_slowest(&self, row: &Row, rounds: u64) -> u64 {
+        let fraction = rounds.div_ceil(TASTE);
+        let most = self.plan.mode.sample_length() * SLOWEST;
+        let slowest = self.peers[1..]
+            .iter()
+            .filter_map(|peer| self.wall(peer, row, fraction))
+            .max()
+            .unwrap_or_default();
+        let share = most.div_duration_f64(slowest.max(Duration::from_nanos(1)));
+        rounds.min((fraction as f64 * share) as u64).max(1)
+    }
+
+    /// What a sample of that many rounds takes.
+    fn wall(&self, peer: &Peer, row: &Row, rounds: u64) -> Option<Duration> {
+        match execute(peer, &self.task(row, rounds)) {
+            Outcome::Done(sample) => Some(Duration::from_nanos(sample.wall_ns.max(1))),
+            Outcome::Skipped | Outcome::Failed(_) => None,
+        }
     }
 
     /// A guess of what one repetition of a row takes, for the time left.

@@ -42,7 +42,7 @@ fn heading(metric: Metric) -> String {
 fn ratios(report: &Report, findings: &Findings, metric: Metric) -> Table {
     let others: Vec<&str> = report.names(&[Role::Peer, Role::Copy, Role::Floor]).collect();
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_style(presets::NOTHING);
     let mut header = vec![Cell::new("workload"), Cell::new(SUBJECT)];
     header.extend(others.iter().map(|&other| Cell::new(title(report, other))));
     table.set_header(header);
@@ -94,7 +94,7 @@ fn title(report: &Report, name: &str) -> String {
 
 fn summary(report: &Report, findings: &Findings) -> Table {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_style(presets::NOTHING);
     table.set_header(["against", "version", "time", "✓ = − ✗", "peak memory", "✓ = − ✗"]);
     for peer in report.peers.iter().filter(|peer| peer.role != Role::Subject) {
         let counts = |metric| {

@@ -99,11 +99,6 @@ impl Findings {
         self.by(metric).find(|found| found.row == row && found.peer == peer)
     }
 
-    /// The comparison with the best of the peers on a row.
-    pub(crate) fn best(&self, row: usize, metric: Metric) -> Option<&Comparison> {
-        self.by(metric).find(|found| found.row == row && found.best)
-    }
-
     /// Every comparison by that metric.
     pub(crate) fn by(&self, metric: Metric) -> impl Iterator<Item = &Comparison> {
         self.comparisons.iter().filter(move |found| found.metric == metric)

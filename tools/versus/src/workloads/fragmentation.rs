@@ -13,11 +13,12 @@ use crate::task::Resident;
 /// Length of the service in simulated seconds.
 const SECONDS: u64 = 60;
 
-/// Bytes of a wave.
-const WAVE: usize = 32 << 20;
+/// Bytes of a wave: few enough that a peer is idle most of the time, since all of
+/// them run side by side.
+const WAVE: usize = 8 << 20;
 
 /// One in so many blocks survives its wave.
-const SURVIVES: usize = 20;
+const SURVIVES: usize = 10;
 
 /// Simulated seconds after which survivors are freed.
 const OLD_AGE: usize = 12;
@@ -30,7 +31,7 @@ pub(super) fn workloads() -> Vec<Workload> {
     vec![
         Workload::new(
             "memory/fragmentation",
-            "a minute of a service: every second a wave of blocks of another size, one in twenty of which stays for 12 seconds",
+            "a minute of a service: every second a wave of blocks of another size, one in ten of which stays for 12 seconds",
             service,
         )
         .fixed()

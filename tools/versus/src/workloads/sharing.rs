@@ -40,16 +40,21 @@ pub(super) fn workloads() -> Vec<Workload> {
 /// beginning with what `first` has for it.
 fn share(bench: &mut Bench, first: impl Fn(usize) -> Option<Box<u64>> + Sync) {
     bench.crew(BLOCKS as u64, |mut worker| {
-        let mut counter = first(worker.index).unwrap_or_default();
+        let mut counter = first(worker.index).unwrap_or_else(fresh);
         worker.measured(|worker| {
             for _ in 0..worker.rounds as usize * BLOCKS {
                 for value in 0..WRITES {
                     *black_box(&mut *counter) += value;
                 }
                 drop(counter);
-                counter = Box::new(0);
+                counter = fresh();
             }
             black_box(counter);
         });
     });
+}
+
+/// A counter with an allocation of its own.
+fn fresh() -> Box<u64> {
+    Box::new(0)
 }
