@@ -1,5 +1,6 @@
 //! The end of the road: one line on standard error, then abort. Never unwinds, never allocates.
 
+use crate::sync::atomic::{AtomicU8, Ordering};
 use crate::sys;
 
 /// Longest report line; what does not fit is cut.
@@ -48,10 +49,34 @@ impl Line {
     }
 }
 
-/// Reports misuse of the allocator at `address` and aborts.
+/// Whether [`caught`] only reports.
+static REPORT_ONLY: AtomicU8 = AtomicU8::new(0);
+
+/// From now on misuse that can be ignored is reported and ignored.
+pub(crate) fn report_only() {
+    REPORT_ONLY.store(1, Ordering::Relaxed);
+}
+
+/// Reports misuse of the allocator at `address`, and aborts unless the process has chosen
+/// [`report_only`]. The caller then does nothing of what it was asked for.
+#[cold]
+#[inline(never)]
+pub(crate) fn caught(what: &str, address: usize) {
+    report(what, address);
+    if REPORT_ONLY.load(Ordering::Relaxed) == 0 {
+        sys::abort()
+    }
+}
+
+/// Reports misuse of the allocator at `address` that nobody can ignore, and aborts.
 #[cold]
 #[inline(never)]
 pub(crate) fn misuse(what: &str, address: usize) -> ! {
+    report(what, address);
+    sys::abort()
+}
+
+fn report(what: &str, address: usize) {
     let mut line = Line::new();
     line.text("freestone: ");
     line.text(what);
@@ -59,7 +84,6 @@ pub(crate) fn misuse(what: &str, address: usize) -> ! {
     line.hex(address);
     line.byte(b'\n');
     line.send();
-    sys::abort()
 }
 
 /// Reports a broken invariant of the allocator's own and aborts.
