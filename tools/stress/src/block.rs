@@ -51,12 +51,15 @@ impl Block {
         clock: &mut impl Clock,
     ) -> Result<Option<Self>, Damage> {
         let before = Moment::now();
-        // SAFETY: no layout here has size zero.
         let answer = match fresh {
-            Fresh::Any => clock.around(Call::Allocate, layout, || unsafe { UNDER_TEST.alloc(layout) }),
-            Fresh::Zero(_) => {
-                clock.around(Call::AllocateZeroed, layout, || unsafe { UNDER_TEST.alloc_zeroed(layout) })
-            }
+            Fresh::Any => clock.around(Call::Allocate, layout, || {
+                // SAFETY: no layout here has size zero.
+                unsafe { UNDER_TEST.alloc(layout) }
+            }),
+            Fresh::Zero(_) => clock.around(Call::AllocateZeroed, layout, || {
+                // SAFETY: as above.
+                unsafe { UNDER_TEST.alloc_zeroed(layout) }
+            }),
         };
         let Some(start) = NonNull::new(answer) else { return refused(before, layout).map(|()| None) };
         let block = Self { start, layout, id };
@@ -76,9 +79,9 @@ impl Block {
         };
         let before = Moment::now();
         ranges::remove(self.start.addr().get(), self.layout.size());
-        // SAFETY: the block is live, of this layout, and the new size neither zero nor too large.
-        let answer = clock.around(Call::Reallocate, layout, || unsafe {
-            UNDER_TEST.realloc(self.start.as_ptr(), self.layout, size)
+        let answer = clock.around(Call::Reallocate, layout, || {
+            // SAFETY: the block is live, of this layout, and the new size neither zero nor too large.
+            unsafe { UNDER_TEST.realloc(self.start.as_ptr(), self.layout, size) }
         });
         let Some(start) = NonNull::new(answer) else {
             refused(before, layout)?;

@@ -68,7 +68,7 @@ fn child(witness: Witness, profile: &'static Profile, seed: u64, blocks: &mut Ve
     if seed.is_multiple_of(3) {
         freestone::purge();
     }
-    let thread = native_thread::spawn(256 << 10, Box::new(Task { seed: !seed, ..task }), |task| {
+    let thread = native_thread::spawn(256 << 10, Task { seed: !seed, ..task }, |task| {
         if let Err(damage) = task.operate() {
             failure::report(&damage, task.witness);
         }

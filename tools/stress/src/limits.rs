@@ -124,10 +124,15 @@ fn insist(ask: impl Fn() -> *mut u8) -> *mut u8 {
     if !answer.is_null() || ALONE.load(Ordering::Relaxed) {
         return answer;
     }
+    exempt(ask)
+}
+
+/// Runs what cannot answer a refusal, beside any limit. Other threads profit meanwhile.
+pub(crate) fn exempt<T>(run: impl FnOnce() -> T) -> T {
     change(|wishes| wishes.exemptions += 1);
-    let answer = ask();
+    let result = run();
     change(|wishes| wishes.exemptions -= 1);
-    answer
+    result
 }
 
 // SAFETY: every answer is Freestone's own.

@@ -66,6 +66,7 @@ fn main() -> ExitCode {
             options.live_bytes >> 20
         );
     }
+    process::one_libc_arena();
     crash::prepare();
     teardown::prepare();
     let run = Run::begin(options);
@@ -77,7 +78,8 @@ fn main() -> ExitCode {
     {
         usage_error(format_args!("--limit-mb must be at least {} for these lanes", (least >> 20) + 1));
     }
-    if let Err(lane) = (0..run.lanes.len()).try_for_each(|lane| Worker::new(run, lane).start()) {
+    let started = limits::exempt(|| (0..run.lanes.len()).try_for_each(|lane| Worker::new(run, lane).start()));
+    if let Err(lane) = started {
         usage_error(format_args!("no thread for lane {}: too many --threads", lane.lane));
     }
     if let Some(limit) = limit {

@@ -51,6 +51,7 @@ pub(crate) fn watch(run: &'static Run) -> Seen {
         pulse.feel(run);
     }
     seen.elapsed = start.elapsed();
+    seen.resident_peak = seen.resident_peak.max(process::resident_peak());
     bar.finish_and_clear();
     seen
 }

@@ -14,16 +14,12 @@ pub(crate) struct Thread(libc::pthread_t);
 unsafe impl Send for Thread {}
 
 struct Start<T> {
-    work: Box<T>,
-    body: fn(Box<T>),
+    work: T,
+    body: fn(T),
 }
 
 /// Runs `body` on `work` in a new thread. Gives the work back where there can't be one.
-pub(crate) fn spawn<T: Send + 'static>(
-    stack_bytes: usize,
-    work: Box<T>,
-    body: fn(Box<T>),
-) -> Result<Thread, Box<T>> {
+pub(crate) fn spawn<T: Send + 'static>(stack_bytes: usize, work: T, body: fn(T)) -> Result<Thread, T> {
     let start = Box::into_raw(Box::new(Start { work, body }));
     let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
     let mut thread = MaybeUninit::<libc::pthread_t>::uninit();

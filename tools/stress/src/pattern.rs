@@ -165,11 +165,10 @@ pub(crate) unsafe fn find_non_zero(start: *const u8, length: usize, care: Care) 
         return unsafe { non_zero_in(start, 0..length) };
     }
     let step = length / ZERO_PLACES;
-    (0..ZERO_PLACES)
-        .map(|place| place * step..place * step + LINE_BYTES)
-        .chain([length - LINE_BYTES..length])
+    (0..ZERO_PLACES).map(|place| place * step).chain([length - LINE_BYTES]).find_map(|at| {
         // SAFETY: `step` exceeds a line, so each place ends inside the block.
-        .find_map(|range| unsafe { non_zero_in(start, range) })
+        unsafe { non_zero_in(start, at..at + LINE_BYTES) }
+    })
 }
 
 /// # Safety

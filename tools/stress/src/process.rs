@@ -2,6 +2,16 @@
 
 use std::fs;
 
+/// Keeps libc's own allocator, which libc itself uses here and there, from reserving 64 MiB for
+/// each thread: the books would show its address space, not Freestone's.
+pub(crate) fn one_libc_arena() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: no other thread exists yet, as mallopt(3) wants it.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+    }
+}
+
 /// One reading of `/proc/self/smaps_rollup` and of the mapped total.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Memory {
@@ -20,6 +30,11 @@ impl Memory {
         let (mapped, resident) = quick();
         Self { mapped, resident, anonymous: kilobytes(&rollup, "Anonymous:") }
     }
+}
+
+/// The most that was ever resident.
+pub(crate) fn resident_peak() -> usize {
+    kilobytes(&fs::read_to_string("/proc/self/status").unwrap_or_default(), "VmHWM:")
 }
 
 /// Bytes of a line such as `Rss:  12 kB`.

@@ -32,7 +32,7 @@ pub(crate) struct Sums {
 }
 
 impl Sums {
-    pub(crate) fn of(workers: &[Box<Worker>]) -> Self {
+    pub(crate) fn of(workers: &[Worker]) -> Self {
         let mut sums = Self { operations: 0, digest: 0, times: Times::new(0), tally: Tally::default() };
         for worker in workers {
             sums.operations += worker.operation;

@@ -126,11 +126,11 @@ impl Run {
     }
 
     /// What the lanes left, once their threads are gone.
-    pub(crate) fn take_workers(&self) -> Vec<Box<Worker>> {
+    pub(crate) fn take_workers(&self) -> Vec<Worker> {
         let ended = std::mem::take(&mut *self.ended.lock().unwrap_or_else(PoisonError::into_inner));
         let join = |ended: Ended| {
             ended.thread.join();
-            ended.worker
+            *ended.worker
         };
         ended.into_iter().map(join).collect()
     }

@@ -51,7 +51,7 @@ pub(crate) fn start(
     let left = Arc::new(Mutex::new(Vec::with_capacity(LEFT)));
     let errand = Errand { run, witness, seed, given, left: Arc::clone(&left) };
     let stack = STACKS[(seed % 2) as usize];
-    match native_thread::spawn(stack, Box::new(errand), visit) {
+    match native_thread::spawn(stack, errand, visit) {
         Ok(thread) => Ok(Visitor { thread, left }),
         Err(errand) => Err(errand.given),
     }
@@ -65,7 +65,7 @@ impl Visitor {
     }
 }
 
-fn visit(errand: Box<Errand>) {
+fn visit(errand: Errand) {
     let witness = errand.witness;
     if let Err(damage) = errand.run() {
         failure::report(&damage, witness);

@@ -196,18 +196,17 @@ impl Worker {
 
     /// Begins and ends moments of refusal.
     fn refuse(&mut self) {
+        let rate = self.run.options.fault_rate;
         match self.refusal_until {
             Some(until) if until <= self.operation => {
                 limits::end_refusal();
                 self.refusal_until = None;
             }
             Some(_) => {}
-            None if self.run.options.fault_rate > 0.0 => {
-                if self.random.random_bool(self.run.options.fault_rate) {
-                    self.refusal_until = Some(self.operation + self.random.random_range(1..=REFUSAL));
-                    self.tally.refusals += 1;
-                    limits::begin_refusal();
-                }
+            None if rate > 0.0 && self.random.random_bool(rate) => {
+                self.refusal_until = Some(self.operation + self.random.random_range(1..=REFUSAL));
+                self.tally.refusals += 1;
+                limits::begin_refusal();
             }
             None => {}
         }
