@@ -83,6 +83,9 @@ pub fn allocate_zeroed(size: usize, align: usize) -> *mut u8 {
 }
 
 fn layout(size: usize, align: usize) -> Option<Layout> {
+    if !align.is_power_of_two() {
+        return None;
+    }
     let align = align.max(MIN_ALIGN);
     let size = size.checked_next_multiple_of(MIN_ALIGN)?.max(MIN_ALIGN);
     Layout::from_size_align(size, align).ok()
@@ -116,13 +119,46 @@ pub unsafe fn free(pointer: *mut u8) {
     unsafe { global::free_untyped(pointer) };
 }
 
+/// Where a block lies.
+enum Home {
+    Slab(&'static Slab),
+    Large { bytes: usize },
+}
+
+impl Home {
+    /// None where no block begins at `start`.
+    fn of(start: NonNull<u8>) -> Option<Self> {
+        let address = start.addr().get();
+        if chunk_map::contains(address) {
+            return global::slab_of_block(address).map(Self::Slab);
+        }
+        large::length(start).map(|bytes| Self::Large { bytes })
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Slab(slab) => slab.block_bytes(),
+            Self::Large { bytes } => *bytes,
+        }
+    }
+
+    /// Whether the block at `start` is known to be free: by the calling thread only, of blocks
+    /// in its own slabs.
+    fn is_known_free(&self, start: NonNull<u8>) -> bool {
+        let Self::Slab(slab) = self else { return false };
+        // SAFETY: a block begins here, and blocks have at least two words.
+        let looks_free = unsafe { free_list::looks_free(start.as_ptr()) };
+        looks_free && ptr::eq(slab.home(), thread::heap().inbox()) && slab.lists(start.addr().get())
+    }
+}
+
 /// Bytes that the block at `pointer` has room for; zero for null. A pointer that begins no
 /// block is reported and ends the process.
 #[must_use]
 pub fn usable_size(pointer: *const u8) -> usize {
     let Some(start) = NonNull::new(pointer.cast_mut()) else { return 0 };
-    match size_of_block(start) {
-        Some(bytes) => bytes,
+    match Home::of(start) {
+        Some(home) => home.bytes(),
         None => {
             fatal::caught("size of an address that is no allocation", start.addr().get());
             0
@@ -130,39 +166,39 @@ pub fn usable_size(pointer: *const u8) -> usize {
     }
 }
 
-fn size_of_block(start: NonNull<u8>) -> Option<usize> {
-    let address = start.addr().get();
-    if !chunk_map::contains(address) {
-        return large::length(start);
-    }
-    global::slab_of_block(address).map(Slab::block_bytes)
-}
-
 /// Resizes the block at `pointer` to at least `size` bytes, more than zero; contents are kept
 /// up to the shorter length, alignment beyond [`MIN_ALIGN`] is not. Null where there is no
-/// memory: the old block is then as before. A null pointer is an allocation.
+/// memory: the old block is then as before. A null pointer is an allocation. A pointer that
+/// begins no block in use is reported and ends the process.
 ///
 /// # Safety
 /// The caller gives up the old block, if the answer is not null.
 #[must_use]
 pub unsafe fn reallocate(pointer: *mut u8, size: usize) -> *mut u8 {
     let Some(start) = NonNull::new(pointer) else { return allocate(size) };
-    let have = usable_size(pointer);
+    let Some(home) = Home::of(start).filter(|home| !home.is_known_free(start)) else {
+        fatal::caught("realloc of an address that is no allocation", start.addr().get());
+        return ptr::null_mut();
+    };
     let Some(new) = layout(size, MIN_ALIGN) else { return ptr::null_mut() };
     // Large or not is a matter of where the block is: an over-aligned small one may be large.
-    if large::length(start).is_some() && global::is_large(new) {
+    if matches!(home, Home::Large { .. }) && global::is_large(new) {
         return global::or_null(large::reallocate(start, new.size(), MIN_ALIGN));
     }
-    if new.size() <= have && new.size() > have / 2 {
+    let have = home.bytes();
+    let fits = new.size() <= have;
+    if fits && new.size() > have / 2 {
         return pointer;
     }
     let fresh = allocate(size);
-    if !fresh.is_null() {
-        // SAFETY: both blocks are live, distinct, and at least this long.
-        unsafe { ptr::copy_nonoverlapping(pointer, fresh, have.min(size)) };
-        // SAFETY: forwarded to the caller.
-        unsafe { free(pointer) };
+    if fresh.is_null() {
+        // A block that shrinks can always stay.
+        return if fits { pointer } else { fresh };
     }
+    // SAFETY: both blocks are live, distinct, and at least this long.
+    unsafe { ptr::copy_nonoverlapping(pointer, fresh, have.min(size)) };
+    // SAFETY: forwarded to the caller.
+    unsafe { free(pointer) };
     fresh
 }
 
