@@ -8,6 +8,9 @@ use super::error::{Call, Error, Refusal};
 use super::{Mapping, Protection, Sharing};
 use crate::sys;
 
+/// Bytes of one of the words that processes share.
+const WORD_BYTES: usize = size_of::<AtomicU64>();
+
 impl Mapping {
     /// Copies bytes from `at` on into `into`, by way of the kernel (process_vm_readv(2)), and
     /// answers how many: fewer than asked for at the mapping's end, or where the next page can't
@@ -81,7 +84,7 @@ impl Mapping {
             return Err(Refusal::NotSharedMemory.into());
         }
         self.require(Protection::READ_WRITE)?;
-        let words = self.len().wrapping_div(size_of::<AtomicU64>());
+        let words = self.len() / WORD_BYTES;
         // SAFETY: the words lie inside the mapping, which starts on a page without a file to offset
         // it; the memory is as long as it was made, and no plain reference to it is safe to make.
         Ok(unsafe { slice::from_raw_parts(self.as_ptr().cast(), words) })
@@ -123,7 +126,7 @@ impl Mapping {
         Ok(left.min(wanted))
     }
 
-    fn require(&self, wanted: Protection) -> Result<(), Error> {
+    pub(super) fn require(&self, wanted: Protection) -> Result<(), Error> {
         if self.protection.allows(wanted) { Ok(()) } else { Err(Refusal::Protected.into()) }
     }
 

@@ -3,9 +3,9 @@
 use core::ffi::c_int;
 use core::ops::RangeBounds;
 
-use super::Mapping;
 use super::error::{Call, Error};
 use super::extent::Pages;
+use super::{Mapping, Protection};
 use crate::sys;
 
 /// Advice that keeps every byte, from madvise(2). What is newer than the minimum kernel (4.4)
@@ -137,8 +137,11 @@ impl Mapping {
     ///
     /// # Errors
     /// [`Refusal::NotOnAPage`](super::Refusal::NotOnAPage) unless `range` is whole pages to the
-    /// byte; `EACCES` for a private or read-only mapping; `EOPNOTSUPP` where the file system can't.
+    /// byte; [`Refusal::Protected`](super::Refusal::Protected) if writing is forbidden; `EACCES` for a
+    /// private mapping; `EOPNOTSUPP` where the file system can't.
     pub fn punch_hole(&mut self, range: impl RangeBounds<usize>) -> Result<(), Error> {
+        // Newer kernels ask only whether the file was opened for writing.
+        self.require(Protection::WRITE)?;
         let pages = self.extent.pages_exactly(&range)?;
         self.give_back(pages, Discard::Storage)
     }

@@ -155,8 +155,9 @@ impl<'f> Builder<'f> {
     }
 
     /// Lets the mapping grow downwards like a stack (`MAP_GROWSDOWN`), by being touched
-    /// right below its start, up to `RLIMIT_STACK`. Private anonymous memory only. What it gains
-    /// lies before [`as_ptr`](Mapping::as_ptr), is not part of the [`Mapping`], and
+    /// right below its start, up to `RLIMIT_STACK`, and until it comes near the mapping below (256 pages,
+    /// unless the kernel's `stack_guard_gap` says otherwise). Private anonymous memory only. What
+    /// it gains lies before [`as_ptr`](Mapping::as_ptr), is not part of the [`Mapping`], and
     /// **stays mapped** when that is dropped. Rarely what you want: a large mapping with
     /// [`no_reserve`](Self::no_reserve) takes memory only where it is touched, too.
     pub const fn grows_down(self) -> Self {

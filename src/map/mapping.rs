@@ -175,7 +175,6 @@ impl Mapping {
     ///
     /// # Errors
     /// munmap(2)'s `ENOMEM`, with the mapping, which is as before.
-    #[expect(clippy::result_large_err, reason = "a box is memory, which this call may be short of")]
     pub fn unmap(mut self) -> Result<(), StillMapped> {
         let nothing = Span::empty(self.body.start());
         match core::mem::replace(&mut self.body, nothing).unmap() {
