@@ -13,15 +13,13 @@ fn nothing_is_nothing() {
     let mapping = Mapping::anonymous(1).protection(Protection::NONE).map().expect("maps");
     assert_eq!(in_child(|| _ = touch(mapping.as_ptr())), SEGV);
     assert_eq!(in_child(|| poke(mapping.as_mut_ptr(), 1)), SEGV);
-    assert_eq!(mapping.read_at(0, &mut [0; 1]).expect_err("forbidden").errno_name(), Some("EFAULT"));
 }
 
 #[test]
 fn reading_is_not_writing() {
-    let mut mapping = Mapping::anonymous(1).protection(Protection::READ).map().expect("maps");
+    let mapping = Mapping::anonymous(1).protection(Protection::READ).map().expect("maps");
     assert_eq!(in_child(|| assert_eq!(touch(mapping.as_ptr()), 0)), WELL);
     assert_eq!(in_child(|| poke(mapping.as_mut_ptr(), 1)), SEGV);
-    assert_eq!(mapping.write_at(0, b"x").expect_err("forbidden").errno_name(), Some("EFAULT"));
     assert_eq!(mapping.as_slice().expect("readable"), [0]);
 }
 
@@ -55,18 +53,32 @@ fn a_part_can_be_protected_alone() {
 }
 
 #[test]
-fn slices_follow_the_protection() {
+fn slices_and_copies_follow_the_protection() {
     let mut mapping = Mapping::anonymous(1).protection(Protection::NONE).map().expect("maps");
     let forbidden = Error::Refused(Refusal::Protected);
     assert_eq!(mapping.as_slice().expect_err("forbidden"), forbidden);
     assert_eq!(mapping.as_mut_slice().expect_err("forbidden"), forbidden);
+    assert_eq!(mapping.read_at(0, &mut [0; 1]).expect_err("forbidden"), forbidden);
+    assert_eq!(mapping.write_at(0, b"x").expect_err("forbidden"), forbidden);
     mapping.protect(Protection::READ).expect("protects");
     assert_eq!(mapping.as_slice().expect("readable"), [0]);
     assert_eq!(mapping.as_mut_slice().expect_err("forbidden"), forbidden);
+    assert_eq!(mapping.read_at(0, &mut [1; 1]).expect("readable"), 1);
+    assert_eq!(mapping.write_at(0, b"x").expect_err("forbidden"), forbidden);
     mapping.protect(Protection::WRITE).expect("protects");
     assert_eq!(mapping.as_mut_slice().expect_err("not readable"), forbidden);
+    assert_eq!(mapping.write_at(0, b"x").expect("writable"), 1);
     let shared = Mapping::anonymous(8).shared().protection(Protection::READ).map().expect("maps");
     assert_eq!(shared.as_atomics().expect_err("forbidden"), forbidden);
+}
+
+#[test]
+fn a_protection_changed_behind_its_back_is_efault_and_no_signal() {
+    let mut mapping = Mapping::anonymous(1).map().expect("maps");
+    // SAFETY: the page is this test's own, and no reference into it is alive.
+    assert_eq!(unsafe { libc::mprotect(mapping.as_mut_ptr().cast(), 1, libc::PROT_NONE) }, 0);
+    assert_eq!(mapping.read_at(0, &mut [0; 1]).expect_err("forbidden").errno_name(), Some("EFAULT"));
+    assert_eq!(mapping.write_at(0, b"x").expect_err("forbidden").errno_name(), Some("EFAULT"));
 }
 
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]

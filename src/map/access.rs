@@ -14,15 +14,15 @@ const WORD_BYTES: usize = size_of::<AtomicU64>();
 impl Mapping {
     /// Copies bytes from `at` on into `into`, by way of the kernel (process_vm_readv(2)), and
     /// answers how many: fewer than asked for at the mapping's end, or where the next page can't
-    /// be reached; none at the very end. **No signal is raised**, whatever the protection is and
-    /// however short the file has become.
+    /// be reached; none at the very end. **No signal is raised**, however short the file has become.
     ///
     /// What is read may be half of what another process is just writing.
     ///
     /// # Errors
-    /// [`Refusal::OutOfBounds`] for an `at` beyond the end; `EFAULT` if the byte at `at`
-    /// is in a page beyond the end of the file, or protected.
+    /// [`Refusal::OutOfBounds`] for an `at` beyond the end; [`Refusal::Protected`] if reading is
+    /// forbidden; `EFAULT` if the byte at `at` is in a page beyond the end of the file.
     pub fn read_at(&self, at: usize, into: &mut [u8]) -> Result<usize, Error> {
+        self.require(Protection::READ)?;
         let bytes = self.reach(at, into.len())?;
         match into.get_mut(..bytes) {
             None | Some([]) => Ok(0),
@@ -37,8 +37,9 @@ impl Mapping {
     /// written; otherwise as [`read_at`](Self::read_at).
     ///
     /// # Errors
-    /// As [`read_at`](Self::read_at).
+    /// As [`read_at`](Self::read_at); [`Refusal::Protected`] if writing is forbidden.
     pub fn write_at(&mut self, at: usize, from: &[u8]) -> Result<usize, Error> {
+        self.require(Protection::WRITE)?;
         let bytes = self.reach(at, from.len())?;
         match from.get(..bytes) {
             None | Some([]) => Ok(0),

@@ -192,9 +192,9 @@ pub(super) const fn mincore(errno: i32) -> Explanation {
 pub(super) const fn copy(errno: i32) -> Explanation {
     match errno {
         libc::EFAULT => says(
-            "the next byte can't be reached: the file ends in a page before it (an instruction there would raise \
-             SIGBUS), or the protection forbids it (SIGSEGV)",
-            "extend the file to the mapping's end, or change the protection",
+            "the file ends in a page before the next byte (an instruction there would raise SIGBUS), or the page \
+             can't be had at all (as of a device)",
+            "extend the file to the mapping's end, or stop where it ends",
         ),
         libc::ENOMEM => says("the kernel has no memory for its records of the copy", "try again later"),
         libc::ENOSYS => says(
