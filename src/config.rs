@@ -27,6 +27,10 @@ pub(crate) const MAX_BLOCK_ALIGN: usize = UNIT_BYTES;
 /// Sizes and alignments strictly below this take the inlined path: a table look-up.
 pub(crate) const INLINE_LIMIT: usize = 1 << 10;
 
+/// Bytes of empty slabs of more than one unit that a heap may keep current, all together: so
+/// that a loop over one medium block stays fast, and a thread that rests holds little.
+pub(crate) const KEPT_BYTES: usize = 1 << 20;
+
 /// Bytes of blocks linked at a time where the pages are resident already.
 pub(crate) const CARVE_BYTES: usize = 16 << 10;
 

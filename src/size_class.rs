@@ -102,6 +102,15 @@ impl Class {
         if index < CLASSES { Some(Self(index as u8)) } else { None }
     }
 
+    /// The classes whose bits are set.
+    pub(crate) fn in_set(mut set: u128) -> impl Iterator<Item = Self> {
+        core::iter::from_fn(move || {
+            let class = Self::at(set.trailing_zeros() as usize)?;
+            set &= set.wrapping_sub(1);
+            Some(class)
+        })
+    }
+
     /// Position in tables that have an entry a class.
     #[inline(always)]
     pub(crate) const fn index(self) -> usize {

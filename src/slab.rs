@@ -80,7 +80,8 @@ pub(crate) struct Slab {
     carved_bytes: Cell<u32>,
     /// Free blocks, last in, first out.
     free: FreeList,
-    /// The heap whose thread may free into this slab without a further look, or null.
+    /// The heap whose thread may free into this slab without a further look, or null. Only for
+    /// slabs of one unit.
     owner: AtomicPtr<Inbox>,
     /// The heap that the slab belongs to; null where there is no slab.
     home: AtomicPtr<Inbox>,
@@ -179,6 +180,11 @@ impl Slab {
         let back = usize::from(self.lead.load(Ordering::Relaxed)).wrapping_mul(RECORD_BYTES);
         // SAFETY: `lead` counts records back inside the same chunk header.
         unsafe { &*ptr::from_ref(self).byte_sub(back) }
+    }
+
+    /// Bytes of the blocks that were ever handed out or linked.
+    pub(crate) fn carved_bytes(&self) -> usize {
+        self.carved_bytes.get() as usize
     }
 
     /// Address of the first block.
@@ -298,8 +304,9 @@ impl Slab {
 
     fn refresh_owner(&self) {
         let owner = match self.place.get() {
-            Place::Current | Place::Partial => self.home.load(Ordering::Relaxed),
-            Place::Full | Place::Nowhere => ptr::null_mut(),
+            // The frees of longer slabs all take the slow path, which sees them fall empty.
+            Place::Current | Place::Partial if self.units.get() == 1 => self.home.load(Ordering::Relaxed),
+            _ => ptr::null_mut(),
         };
         self.owner.store(owner, Ordering::Relaxed);
     }

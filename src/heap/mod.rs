@@ -6,6 +6,7 @@
 use core::cell::Cell;
 use core::ptr;
 
+use crate::config::KEPT_BYTES;
 use crate::depot;
 use crate::fatal;
 use crate::free_list::{self, Block};
@@ -33,6 +34,11 @@ pub(crate) struct Heap {
     full: SlabList,
     /// The classes that have ever had a slab here, a bit each: the others need no look.
     classes: Cell<u128>,
+    /// The classes whose current slab counts as kept, a bit each: it is longer than a unit and
+    /// has been empty since it became current.
+    kept: Cell<u128>,
+    /// Bytes carved of those.
+    kept_bytes: Cell<usize>,
     /// Remote frees that were not published yet.
     outbox: Outbox,
     /// The next heap that waits for a thread; see [`crate::thread`].
@@ -64,6 +70,8 @@ impl Heap {
             partial: [const { SlabList::new() }; CLASSES],
             full: SlabList::new(),
             classes: Cell::new(0),
+            kept: Cell::new(0),
+            kept_bytes: Cell::new(0),
             outbox: Outbox::new(),
             next_idle: Cell::new(ptr::null()),
         }
@@ -117,7 +125,10 @@ impl Heap {
                     partial.remove(waiting);
                     waiting
                 }
-                None if slab.has_uncarved() => return Some(slab.carve().into()),
+                None if slab.has_uncarved() => {
+                    self.unkeep(slab);
+                    return Some(slab.carve().into());
+                }
                 None => self.take_over(class)?,
             };
             self.park(slab);
@@ -142,6 +153,7 @@ impl Heap {
         if ptr::eq(slab, &raw const EMPTY) {
             return;
         }
+        self.unkeep(slab);
         if slab.available() > 0 || slab.has_uncarved() {
             self.park_partial(slab);
         } else {
@@ -184,8 +196,47 @@ impl Heap {
                 self.bin(slab.class()).1.remove(slab);
                 Self::give_back(slab);
             }
+            (Place::Current, _) if slab.units() > 1 && slab.used() == 0 => self.keep(slab),
             (Place::Partial | Place::Current, _) => {}
             (Place::Nowhere, _) => fatal::misuse("free into a slab that is not in use,", slab.base()),
+        }
+    }
+
+    /// Keeps a current slab that fell empty, in place of others if need be, or gives it back.
+    fn keep(&'static self, slab: &'static Slab) {
+        let bit = 1 << slab.class().index();
+        if self.kept.get() & bit != 0 {
+            return;
+        }
+        if self.kept_bytes.get().wrapping_add(slab.carved_bytes()) > KEPT_BYTES {
+            for class in Class::in_set(self.kept.get()) {
+                self.give_up_current(class);
+            }
+        }
+        let bytes = self.kept_bytes.get().wrapping_add(slab.carved_bytes());
+        if bytes > KEPT_BYTES {
+            return self.give_up_current(slab.class());
+        }
+        self.kept.set(self.kept.get() | bit);
+        self.kept_bytes.set(bytes);
+    }
+
+    /// Gives back the current slab of `class`, if it is empty.
+    fn give_up_current(&'static self, class: Class) {
+        let slab = self.current(class);
+        if !ptr::eq(slab, &raw const EMPTY) && slab.used() == 0 {
+            self.unkeep(slab);
+            self.bin(class).0.set(&raw const EMPTY);
+            Self::give_back(slab);
+        }
+    }
+
+    /// Ends the keeping of a current slab that is about to be something else, or longer.
+    fn unkeep(&self, slab: &Slab) {
+        let bit = 1 << slab.class().index();
+        if self.kept.get() & bit != 0 {
+            self.kept.set(self.kept.get() & !bit);
+            self.kept_bytes.set(self.kept_bytes.get().wrapping_sub(slab.carved_bytes()));
         }
     }
 
@@ -228,33 +279,19 @@ impl Heap {
 
     // ---- the end, and rest ----
 
-    fn classes(&self) -> impl Iterator<Item = Class> + use<> {
-        let mut left = self.classes.get();
-        core::iter::from_fn(move || {
-            let class = Class::at(left.trailing_zeros() as usize)?;
-            left &= left.wrapping_sub(1);
-            Some(class)
-        })
-    }
-
     /// Publishes what waits, adopts what came, and gives back every slab without used blocks.
     pub(crate) fn trim(&'static self) {
         self.outbox.publish_all();
         self.collect();
-        for class in self.classes() {
-            let (current, _) = self.bin(class);
-            let slab = self.current(class);
-            if !ptr::eq(slab, &raw const EMPTY) && slab.used() == 0 {
-                current.set(&raw const EMPTY);
-                Self::give_back(slab);
-            }
+        for class in Class::in_set(self.classes.get()) {
+            self.give_up_current(class);
         }
     }
 
     /// Ends the heap's use by its thread: what holds used blocks goes to the shared heap.
     pub(crate) fn retire(&'static self) {
         self.trim();
-        for class in self.classes() {
+        for class in Class::in_set(self.classes.get()) {
             let (current, partial) = self.bin(class);
             let slab = self.current(class);
             current.set(&raw const EMPTY);
