@@ -109,6 +109,12 @@ pub(crate) fn mapped(address: usize) -> bool {
     smaps(address, "Size").is_some()
 }
 
+/// Pages of address space that the process has, from /proc/self/statm.
+pub(crate) fn address_space_pages() -> usize {
+    let text = fs::read_to_string("/proc/self/statm").expect("procfs is mounted");
+    text.split_whitespace().next().expect("a first field").parse().expect("a number")
+}
+
 fn range(text: &str) -> Option<(usize, usize)> {
     let (start, end) = text.split_once('-')?;
     Some((usize::from_str_radix(start, 16).ok()?, usize::from_str_radix(end, 16).ok()?))
