@@ -221,6 +221,49 @@ impl Chunk {
     }
 }
 
+/// What a unit is, for statistics.
+#[derive(Clone, Copy)]
+pub(crate) enum UnitState {
+    Header,
+    /// Free, and as [`State`] says.
+    Clean,
+    Dirty,
+    /// The first of a slab.
+    Slab(&'static Slab),
+    /// Another one of a slab, or one that is changing hands.
+    Taken,
+}
+
+impl Chunk {
+    /// Calls `each` with every mapped unit. Under the depot's lock, so that no unit changes
+    /// between free and taken meanwhile.
+    pub(crate) fn survey(&'static self, mut each: impl FnMut(UnitState)) {
+        each(UnitState::Header);
+        for unit in 1..u32::from(self.mapped.get()) {
+            let is_in = |set: Units| set >> unit & 1 != 0;
+            let record = self.record(unit);
+            each(if is_in(self.dirty.get()) {
+                UnitState::Dirty
+            } else if is_in(self.free.get()) {
+                UnitState::Clean
+            } else if record.is_open() {
+                UnitState::Slab(record)
+            } else {
+                UnitState::Taken
+            });
+        }
+    }
+
+    /// The chunk at `base`.
+    ///
+    /// # Safety
+    /// A chunk is mapped there, and stays for as long as it is referred to.
+    pub(crate) unsafe fn at(base: usize) -> &'static Self {
+        // SAFETY: forwarded to the caller.
+        unsafe { &*ptr::with_exposed_provenance(base) }
+    }
+}
+
 /// Units on their way through a purge, in nobody's set.
 pub(crate) struct Run {
     pub(crate) units: Units,

@@ -63,3 +63,14 @@ pub(crate) fn remove(base: usize) {
         mark.store(0, Ordering::Release);
     }
 }
+
+/// Calls `each` with the base of every chunk noted. Slow: for statistics.
+pub(crate) fn for_each(mut each: impl FnMut(usize)) {
+    for (high, leaf) in LEAVES.iter().enumerate() {
+        // SAFETY: as in `mark_of`.
+        let Some(leaf) = (unsafe { leaf.load(Ordering::Acquire).as_ref() }) else { continue };
+        for (low, _) in leaf.iter().enumerate().filter(|(_, mark)| mark.load(Ordering::Relaxed) != 0) {
+            each(((high << LEAF_LOG2) | low).wrapping_mul(CHUNK_BYTES));
+        }
+    }
+}

@@ -2,13 +2,13 @@
 
 use core::ptr;
 
-use crate::chunk::{self, Chunk, State};
+use crate::chunk::{self, Chunk, State, UnitState};
 use crate::chunk_map;
 use crate::config::{PURGE_DELAY_MS, PURGE_STEP_BYTES, UNIT_BYTES, UNITS};
 use crate::size_class::Class;
 use crate::slab::Slab;
-use crate::sync::Lock;
 use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Guard, Lock};
 use crate::sys;
 
 /// Chunks with free units by the length of their longest run, and the queue of chunks to look
@@ -172,6 +172,20 @@ pub(crate) fn release(slab: &'static Slab) {
     purge_due();
 }
 
+/// Bytes that purges have given back, all told.
+pub(crate) fn purged_bytes() -> u64 {
+    PURGED_BYTES.load(Ordering::Relaxed)
+}
+
+static PURGED_BYTES: AtomicU64 = AtomicU64::new(0);
+
+/// Calls `each` with every unit of every chunk, under the depot's lock.
+pub(crate) fn survey(mut each: impl FnMut(UnitState)) {
+    let _depot = DEPOT.lock();
+    // SAFETY: a chunk is forgotten under this lock before it is unmapped.
+    chunk_map::for_each(|base| unsafe { Chunk::at(base) }.survey(&mut each));
+}
+
 /// Purges what is due, up to the bytes that one slow path may.
 #[inline]
 pub(crate) fn purge_due() {
@@ -205,8 +219,7 @@ fn look_at_chunks(until_ms: u64, most_bytes: usize) {
             drop(depot);
             unmap(chunk);
         } else {
-            drop(depot);
-            left = left.saturating_sub(purge_stale(chunk, left));
+            left = left.saturating_sub(purge_stale(depot, chunk, left));
         }
         if ptr::eq(chunk, last) {
             return;
@@ -215,10 +228,10 @@ fn look_at_chunks(until_ms: u64, most_bytes: usize) {
 }
 
 /// Purges stale units of a chunk taken from the queue, at most `most_bytes`, and plans the
-/// next look. Returns the bytes purged.
-fn purge_stale(chunk: &'static Chunk, most_bytes: usize) -> usize {
+/// next look. Returns the bytes purged. The lock is held from the queue on: without a unit
+/// out and without a plan, the chunk could be unmapped by another thread.
+fn purge_stale(mut depot: Guard<'static, Depot>, chunk: &'static Chunk, most_bytes: usize) -> usize {
     let mut purged = 0_usize;
-    let mut depot = DEPOT.lock();
     loop {
         let most_units = (most_bytes.saturating_sub(purged) / UNIT_BYTES).min(UNITS);
         let Some(run) = depot.change(chunk, |chunk| chunk.take_stale(most_units)) else { break };
@@ -226,6 +239,7 @@ fn purge_stale(chunk: &'static Chunk, most_bytes: usize) -> usize {
         drop(depot);
         let clean = run.purge();
         purged = purged.saturating_add(run.bytes);
+        PURGED_BYTES.fetch_add(run.bytes as u64, Ordering::Relaxed);
         depot = DEPOT.lock();
         depot.change(chunk, |chunk| {
             chunk.put_units(run.units, if clean { State::Clean } else { State::Dirty })

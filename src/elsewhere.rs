@@ -47,3 +47,6 @@ unsafe impl GlobalAlloc for Freestone {
 
 /// Does nothing off Linux.
 pub fn purge() {}
+
+/// Does nothing off Linux.
+pub fn thread_idle() {}

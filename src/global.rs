@@ -116,7 +116,7 @@ pub(crate) fn or_null(pointer: Option<NonNull<u8>>) -> *mut u8 {
 pub(crate) fn alloc_slow(layout: Layout) -> *mut u8 {
     or_null(match route(layout) {
         Route::Small(class) => find_slow(class).map(Block::hand_out),
-        Route::Large => large::allocate(layout.size(), layout.align(), Contents::Any),
+        Route::Large => allocate_large(layout, Contents::Any),
     })
 }
 
@@ -132,8 +132,30 @@ pub(crate) fn alloc_zeroed_slow(layout: Layout) -> *mut u8 {
             unsafe { start.write_bytes(0, layout.size()) };
             start
         }),
-        Route::Large => large::allocate(layout.size(), layout.align(), Contents::Zero),
+        Route::Large => allocate_large(layout, Contents::Zero),
     })
+}
+
+fn allocate_large(layout: Layout, contents: Contents) -> Option<NonNull<u8>> {
+    or_after_release(|| large::allocate(layout.size(), layout.align(), contents))
+}
+
+/// Resizes a large allocation; its layout's alignment is `align`.
+pub(crate) fn reallocate_large(start: NonNull<u8>, size: usize, align: usize) -> Option<NonNull<u8>> {
+    or_after_release(|| large::reallocate(start, size, align))
+}
+
+/// What `get` finds; where it is out of memory, it seems, what it finds after everything that is
+/// only kept was given back.
+fn or_after_release<T>(get: impl Fn() -> Option<T>) -> Option<T> {
+    match get() {
+        Some(found) => Some(found),
+        None => {
+            core::hint::cold_path();
+            purge();
+            get()
+        }
+    }
 }
 
 /// A block of `class` after the thread's heap had none at hand.
@@ -145,10 +167,7 @@ pub(crate) fn find_slow(class: Class) -> Option<Block> {
 /// A block of `class`, from wherever there is one.
 fn find(class: Class) -> Option<Found> {
     large::purge_due();
-    match try_find(class) {
-        Some(found) => Some(found),
-        None => find_after_release(class),
-    }
+    or_after_release(|| try_find(class))
 }
 
 fn try_find(class: Class) -> Option<Found> {
@@ -159,13 +178,6 @@ fn try_find(class: Class) -> Option<Found> {
         },
         None => shared::find(class),
     }
-}
-
-/// Out of memory, it seems: once more, after giving back all that is only kept.
-#[cold]
-fn find_after_release(class: Class) -> Option<Found> {
-    purge();
-    try_find(class)
 }
 
 #[cold]
@@ -248,7 +260,7 @@ unsafe fn realloc_slow(pointer: *mut u8, layout: Layout, new_size: usize) -> *mu
         (Route::Small(old), Route::Small(new)) if old == new => return pointer,
         (Route::Large, Route::Large) => {
             let Some(start) = NonNull::new(pointer) else { return pointer };
-            return or_null(large::reallocate(start, new_size, layout.align()));
+            return or_null(reallocate_large(start, new_size, layout.align()));
         }
         _ => {}
     }
@@ -270,4 +282,11 @@ pub fn purge() {
     thread::trim();
     large::release_retained();
     depot::purge_all();
+}
+
+/// For a thread that is about to sleep: publishes its remote frees, adopts what other threads
+/// have freed for it, and gives back every slab of its own that has no used block.
+pub fn thread_idle() {
+    let _keep = KeepErrno::new();
+    thread::rest();
 }

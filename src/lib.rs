@@ -15,6 +15,7 @@
 //! | `untyped` | the door for callers without a layout: C's |
 //! | `thread`, `slot` | a thread's heap: its slot, its making, its end; fork |
 //! | `heap` | one thread's bins and slabs, its remote frees, and the shared heap |
+//! | `stats` | where memory is |
 //! | `depot` | what threads share: chunks, their free units, purging |
 //! | `chunk`, `chunk_map` | an aligned mapping cut into units; which addresses are ours |
 //! | `slab` | a run of units cut into blocks of one class |
@@ -69,6 +70,8 @@ mod slab;
 #[cfg(target_os = "linux")]
 mod slot;
 #[cfg(target_os = "linux")]
+mod stats;
+#[cfg(target_os = "linux")]
 mod sync;
 #[cfg(target_os = "linux")]
 mod sys;
@@ -78,9 +81,11 @@ mod thread;
 pub mod untyped;
 
 #[cfg(target_os = "linux")]
-pub use global::{Freestone, purge};
+pub use global::{Freestone, purge, thread_idle};
+#[cfg(target_os = "linux")]
+pub use stats::{ClassStats, Stats, stats};
 
 #[cfg(not(target_os = "linux"))]
 mod elsewhere;
 #[cfg(not(target_os = "linux"))]
-pub use elsewhere::{Freestone, purge};
+pub use elsewhere::{Freestone, purge, thread_idle};

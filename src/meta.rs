@@ -5,6 +5,7 @@ use core::ptr::NonNull;
 
 use crate::address::align_up;
 use crate::sync::Lock;
+use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sys;
 
 /// Bytes in the program's own zeroed data, so that a small program maps nothing for records.
@@ -42,6 +43,13 @@ pub(crate) unsafe fn release() {
     unsafe { PIECE.release() }
 }
 
+/// Bytes that were mapped for records.
+pub(crate) fn mapped_bytes() -> usize {
+    MAPPED.load(Ordering::Relaxed)
+}
+
+static MAPPED: AtomicUsize = AtomicUsize::new(0);
+
 /// `bytes` of zeroed memory on a 128-byte boundary, for good.
 pub(crate) fn take(bytes: usize) -> Option<NonNull<u8>> {
     let bytes = align_up(bytes, 128);
@@ -53,6 +61,7 @@ pub(crate) fn take(bytes: usize) -> Option<NonNull<u8>> {
         guard.get_or_insert_with(|| Piece { start: FIRST.0.get().expose_provenance(), bytes: FIRST_BYTES });
     if piece.bytes < bytes {
         let start = sys::map(None, NEXT_BYTES).ok()?.as_ptr().expose_provenance();
+        MAPPED.fetch_add(NEXT_BYTES, Ordering::Relaxed);
         *piece = Piece { start, bytes: NEXT_BYTES };
     }
     let taken = piece.start;

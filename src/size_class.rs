@@ -136,7 +136,8 @@ pub(crate) fn all() -> impl Iterator<Item = Class> {
     (0..CLASSES).filter_map(Class::at)
 }
 
-const LOOKUP: [u8; INLINE_LIMIT / 8 + 1] = lookup();
+/// Sizes of up to twice the limit: a size and an alignment below it, rounded up, stay within.
+const LOOKUP: [u8; 2 * INLINE_LIMIT / 8 + 1] = lookup();
 /// An entry for every `u8`, so that no index needs a check.
 static SHAPES: [Shape; 256] = SHAPE_TABLE;
 const SHAPE_TABLE: [Shape; 256] = shapes();
@@ -152,8 +153,8 @@ const fn block_size(index: usize) -> usize {
     }
 }
 
-const fn lookup() -> [u8; INLINE_LIMIT / 8 + 1] {
-    let mut table = [0; INLINE_LIMIT / 8 + 1];
+const fn lookup() -> [u8; 2 * INLINE_LIMIT / 8 + 1] {
+    let mut table = [0; 2 * INLINE_LIMIT / 8 + 1];
     let mut class = 0;
     let mut slot = 0;
     while slot < table.len() {

@@ -17,7 +17,7 @@ use crate::free_list::{Block, FreeList};
 use crate::remote_list::{Chain, Published, RemoteList, Stack, Stacked};
 use crate::size_class::{Class, Shape};
 use crate::sync::atomic::{AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
-use crate::sync::{self, Sign};
+use crate::sync::{self, Seen, Sign};
 use crate::sys;
 
 /// Where a heap is told that some of its slabs have remote frees.
@@ -50,15 +50,27 @@ impl Inbox {
 
 /// Which of its owner's places a slab is in. Its count is read accordingly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub(crate) enum Place {
     /// No slab: the unit is free, or inside another slab.
-    Nowhere,
+    Nowhere = 0,
     /// The one that its class allocates from: `count` is the number of free blocks.
     Current,
     /// On its class's list, with room: `count` is minus the number of used blocks.
     Partial,
     /// On the list of slabs without room: as `Partial`. The fast free path skips it.
     Full,
+}
+
+impl Place {
+    const fn from_byte(byte: u8) -> Self {
+        match byte {
+            1 => Self::Current,
+            2 => Self::Partial,
+            3 => Self::Full,
+            _ => Self::Nowhere,
+        }
+    }
 }
 
 /// Whether a free left used blocks behind. Only a slab that is not current can tell.
@@ -72,12 +84,12 @@ pub(crate) enum Left {
 /// blocks callers hold and those on their way back (`remote` ones are used until adopted).
 #[repr(C, align(128))]
 pub(crate) struct Slab {
-    // -- Written by the owner only; `owner` and `home` are read by any thread.
+    // -- Written by the owner only; what is not a plain cell may be read by any thread.
     /// See [`Place`]. Atomic so that other threads may read it; one thread writes. First, so
     /// that the fast paths' address of it is the record's own.
     count: AtomicI32,
     /// Bytes of the blocks that have ever been handed out or linked; those above are untouched.
-    carved_bytes: Cell<u32>,
+    carved_bytes: Seen<AtomicU32>,
     /// Free blocks, last in, first out.
     free: FreeList,
     /// The heap whose thread may free into this slab without a further look, or null. Only for
@@ -86,14 +98,16 @@ pub(crate) struct Slab {
     /// The heap that the slab belongs to; null where there is no slab.
     home: AtomicPtr<Inbox>,
     /// 2^64 / `block_bytes`, rounded up: see [`Self::has_block_at`].
-    inverse: Cell<u64>,
-    block_bytes: Cell<u32>,
-    capacity: Cell<u32>,
+    inverse: Seen<AtomicU64>,
+    block_bytes: Seen<AtomicU32>,
+    capacity: Seen<AtomicU32>,
     /// How many blocks those `carved_bytes` are.
-    carved: Cell<u32>,
-    class: Cell<Class>,
-    units: Cell<u8>,
-    place: Cell<Place>,
+    carved: Seen<AtomicU32>,
+    /// A [`Class`].
+    class: Seen<AtomicU8>,
+    units: Seen<AtomicU8>,
+    /// A [`Place`].
+    place: Seen<AtomicU8>,
     /// Whether uncarved blocks are known to read as zero.
     zero: Cell<bool>,
     /// How many units before this one its slab begins.
@@ -106,6 +120,9 @@ pub(crate) struct Slab {
     remote: RemoteList,
     /// Place of the last of them; written between the first publication and its announcement.
     remote_last: AtomicU32,
+    /// One more than the place of a block that another thread has freed although it looks free
+    /// already; zero where there is none. Not linked anywhere until the owner has looked.
+    suspect: AtomicU32,
     /// The next announced slab of the same inbox.
     below: AtomicPtr<Slab>,
 }
@@ -128,22 +145,23 @@ impl Slab {
         Self {
             free: FreeList::new(),
             count: AtomicI32::new(0),
-            carved_bytes: Cell::new(0),
-            carved: Cell::new(0),
+            carved_bytes: Seen::<AtomicU32>::new(0),
+            carved: Seen::<AtomicU32>::new(0),
             owner: AtomicPtr::new(ptr::null_mut()),
             home: AtomicPtr::new(ptr::null_mut()),
-            inverse: Cell::new(0),
-            block_bytes: Cell::new(0),
-            capacity: Cell::new(0),
-            class: Cell::new(Class::FIRST),
-            units: Cell::new(0),
-            place: Cell::new(Place::Current),
+            inverse: Seen::<AtomicU64>::new(0),
+            block_bytes: Seen::<AtomicU32>::new(0),
+            capacity: Seen::<AtomicU32>::new(0),
+            class: Seen::<AtomicU8>::new(0),
+            units: Seen::<AtomicU8>::new(0),
+            place: Seen::<AtomicU8>::new(Place::Current as u8),
             zero: Cell::new(false),
             lead: AtomicU8::new(0),
             next: Cell::new(ptr::null()),
             previous: Cell::new(ptr::null()),
             remote: RemoteList::from_word(AtomicU64::new(0)),
             remote_last: AtomicU32::new(0),
+            suspect: AtomicU32::new(0),
             below: AtomicPtr::new(ptr::null_mut()),
         }
     }
@@ -228,7 +246,7 @@ impl Slab {
     }
 
     pub(crate) fn class(&self) -> Class {
-        self.class.get()
+        Class::at(usize::from(self.class.get())).unwrap_or(Class::FIRST)
     }
 
     pub(crate) fn units(&self) -> usize {
@@ -240,7 +258,12 @@ impl Slab {
     }
 
     pub(crate) fn place(&self) -> Place {
-        self.place.get()
+        Place::from_byte(self.place.get())
+    }
+
+    /// Whether this is the record of a slab's first unit.
+    pub(crate) fn is_open(&self) -> bool {
+        self.place() != Place::Nowhere && self.lead.load(Ordering::Relaxed) == 0
     }
 
     // ---- counts ----
@@ -248,7 +271,7 @@ impl Slab {
     /// Free blocks on the list.
     pub(crate) fn available(&self) -> u32 {
         let count = self.count.load(Ordering::Relaxed);
-        match self.place.get() {
+        match self.place() {
             Place::Current => count.max(0).unsigned_abs(),
             _ => self.carved.get().wrapping_sub(count.unsigned_abs()),
         }
@@ -276,7 +299,7 @@ impl Slab {
         let inverse = u64::MAX.checked_div(u64::from(block)).unwrap_or(0);
         self.inverse.set(inverse.wrapping_add(1));
         self.capacity.set(capacity);
-        self.class.set(class);
+        self.class.set(class.index() as u8);
         self.units.set(units as u8);
         self.zero.set(zero);
         self.move_to(Place::Partial);
@@ -291,7 +314,7 @@ impl Slab {
 
     /// Ends the slab: no block is used. Its units may be given away afterwards.
     pub(crate) fn close(&self) {
-        self.place.set(Place::Nowhere);
+        self.place.set(Place::Nowhere as u8);
         self.owner.store(ptr::null_mut(), Ordering::Relaxed);
         self.home.store(ptr::null_mut(), Ordering::Relaxed);
     }
@@ -303,7 +326,7 @@ impl Slab {
     }
 
     fn refresh_owner(&self) {
-        let owner = match self.place.get() {
+        let owner = match self.place() {
             // The frees of longer slabs all take the slow path, which sees them fall empty.
             Place::Current | Place::Partial if self.units.get() == 1 => self.home.load(Ordering::Relaxed),
             _ => ptr::null_mut(),
@@ -318,7 +341,7 @@ impl Slab {
             _ => self.used().cast_signed().wrapping_neg(),
         };
         self.count.store(count, Ordering::Relaxed);
-        self.place.set(place);
+        self.place.set(place as u8);
         self.refresh_owner();
     }
 
@@ -350,8 +373,8 @@ impl Slab {
     }
 
     fn block_at(&self, place: u32) -> Block {
-        // SAFETY: only called for uncarved places below capacity: nobody has them yet, and
-        // the pointer comes from the chunk's exposed mapping.
+        // SAFETY: only called for places of blocks that nobody has (uncarved ones) or that were
+        // given up, and the pointer comes from the chunk's exposed mapping.
         unsafe { Block::from_raw(NonNull::new_unchecked(self.pointer(place))) }
     }
 
@@ -373,7 +396,27 @@ impl Slab {
         unsafe { self.free.push_chain(self.pointer(chain.first), self.pointer(last)) };
         let count = self.count.load(Ordering::Relaxed).wrapping_add(chain.blocks.cast_signed());
         self.count.store(count, Ordering::Relaxed);
-        if self.place.get() != Place::Current && chain.blocks == used { Left::Nothing } else { Left::Some }
+        if let Some(place) = self.suspect.swap(0, Ordering::Acquire).checked_sub(1) {
+            self.judge(place);
+        }
+        if self.place() != Place::Current && self.used() == 0 { Left::Nothing } else { Left::Some }
+    }
+
+    /// Takes back a block that looked free when another thread freed it, unless it is.
+    #[cold]
+    fn judge(&self, place: u32) {
+        let block = self.block_at(place);
+        if self.lists(block.address()) || self.used() == 0 {
+            fatal::misuse("double free by another thread", block.address());
+        }
+        let _ = self.push(block);
+    }
+
+    /// Leaves the judgement of a block that looks free to the owner, who alone may look through
+    /// the free list. False where another one waits for it already.
+    pub(crate) fn accuse(&self, block: &Block) -> bool {
+        let place = self.place_of(block.address() as *const u8).wrapping_add(1);
+        self.suspect.compare_exchange(0, place, Ordering::Release, Ordering::Relaxed).is_ok()
     }
 
     // ---- any thread ----

@@ -12,6 +12,34 @@ use atomic::Ordering;
 
 use crate::sys;
 
+/// A value that one thread writes and any thread may read: relaxed both ways, an ordinary
+/// load and store.
+pub(crate) struct Seen<A>(A);
+
+macro_rules! seen {
+    ($atomic:ident, $value:ident) => {
+        impl Seen<atomic::$atomic> {
+            pub(crate) const fn new(value: $value) -> Self {
+                Self(atomic::$atomic::new(value))
+            }
+
+            #[inline(always)]
+            pub(crate) fn get(&self) -> $value {
+                self.0.load(atomic::Ordering::Relaxed)
+            }
+
+            #[inline(always)]
+            pub(crate) fn set(&self, value: $value) {
+                self.0.store(value, atomic::Ordering::Relaxed);
+            }
+        }
+    };
+}
+
+seen!(AtomicU8, u8);
+seen!(AtomicU32, u32);
+seen!(AtomicU64, u64);
+
 /// What the caller of a counter step wants to know of the new value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sign {

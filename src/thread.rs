@@ -158,11 +158,17 @@ unsafe extern "C-unwind" fn after_fork() {
     }
 }
 
-/// Adopts and gives back what ended threads and the calling thread left.
-pub(crate) fn trim() {
-    if let Some(heap) = own_heap() {
+/// Gives back what the calling thread does not use.
+pub(crate) fn rest() {
+    let heap = heap();
+    if !ptr::eq(heap, &raw const NEW) && !ptr::eq(heap, &raw const DETACHED) {
         heap.trim();
     }
+}
+
+/// Adopts and gives back what ended threads and the calling thread left.
+pub(crate) fn trim() {
+    rest();
     // Late announcements to heaps that wait for a thread are passed on.
     {
         let idle = IDLE.lock();

@@ -183,7 +183,7 @@ pub unsafe fn reallocate(pointer: *mut u8, size: usize) -> *mut u8 {
     let Some(new) = layout(size, MIN_ALIGN) else { return ptr::null_mut() };
     // Large or not is a matter of where the block is: an over-aligned small one may be large.
     if matches!(home, Home::Large { .. }) && global::is_large(new) {
-        return global::or_null(large::reallocate(start, new.size(), MIN_ALIGN));
+        return global::or_null(global::reallocate_large(start, new.size(), MIN_ALIGN));
     }
     let have = home.bytes();
     let fits = new.size() <= have;

@@ -173,8 +173,13 @@ impl Heap {
     /// Frees a block into a slab of this heap, whatever its place.
     pub(crate) fn free(&'static self, slab: &'static Slab, block: Block) {
         // SAFETY: the token says that the block is readable.
-        if unsafe { free_list::looks_free(block.address() as *const u8) } && slab.lists(block.address()) {
-            fatal::misuse("double free", block.address());
+        if unsafe { free_list::looks_free(block.address() as *const u8) } {
+            // Another thread may have freed it first. If that was the last block in use, the
+            // slab is gone now.
+            self.collect();
+            if !ptr::eq(slab.home(), &self.inbox) || slab.lists(block.address()) {
+                fatal::misuse("double free", block.address());
+            }
         }
         let left = slab.push(block);
         self.settle(slab, left);

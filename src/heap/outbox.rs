@@ -39,8 +39,14 @@ impl Outbox {
             slot.slab.set(slab);
         }
         // SAFETY: the token says that the block is readable.
-        if unsafe { free_list::looks_free(block.address() as *const u8) } && slot.holds(block.address()) {
-            fatal::misuse("double free", block.address());
+        if unsafe { free_list::looks_free(block.address() as *const u8) } {
+            if slot.holds(block.address()) {
+                fatal::misuse("double free", block.address());
+            }
+            if slab.accuse(&block) {
+                // Announced together with what was collected so far.
+                return slot.publish();
+            }
         }
         let blocks = slot.blocks.get().wrapping_add(1);
         block.link(slot.first.get());

@@ -4,7 +4,7 @@
 use core::ptr;
 
 use super::{Found, Heap};
-use crate::free_list::Block;
+use crate::free_list::{self, Block};
 use crate::size_class::{CLASSES, Class};
 use crate::slab::{Inbox, Place, Slab, SlabList};
 use crate::sync::Lock;
@@ -53,6 +53,10 @@ pub(crate) fn find(class: Class) -> Option<Found> {
 /// # Safety
 /// The caller gives up the block, a used one of `slab`.
 pub(crate) unsafe fn free(slab: &'static Slab, block: Block) {
+    // SAFETY: the token says that the block is readable.
+    if unsafe { free_list::looks_free(block.address() as *const u8) } && slab.accuse(&block) {
+        return;
+    }
     block.link(ptr::null_mut());
     let start = block.into_raw().as_ptr();
     // SAFETY: a chain of one block, which the caller gives up.

@@ -37,6 +37,28 @@ pub(crate) fn stranded_bytes() -> u64 {
     STRANDED_BYTES.load(Ordering::Relaxed)
 }
 
+/// What there is of large allocations.
+pub(crate) struct Survey {
+    /// How many are live.
+    pub(crate) live: usize,
+    pub(crate) live_bytes: usize,
+    pub(crate) retained_bytes: usize,
+    /// Bytes mapped for the registry.
+    pub(crate) table_bytes: usize,
+}
+
+/// Counts large allocations and retained ranges.
+pub(crate) fn survey() -> Survey {
+    let retained_bytes = RETAINED.lock().bytes();
+    let registry = REGISTRY.lock();
+    Survey {
+        live: registry.len(),
+        live_bytes: registry.live_bytes(),
+        retained_bytes,
+        table_bytes: registry.mapped_bytes(),
+    }
+}
+
 /// What new memory must hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Contents {
@@ -66,10 +88,7 @@ pub(crate) fn allocate(size: usize, align: usize, contents: Contents) -> Option<
     let bytes = align_up(size.max(1), sys::page_bytes());
     let range = match reuse(bytes, align, contents) {
         Some(range) => range,
-        None => Range::map(bytes, align).or_else(|| {
-            release_retained();
-            Range::map(bytes, align)
-        })?,
+        None => Range::map(bytes, align)?,
     };
     // A statement of its own: the lock must end before the range is dealt with.
     let noted = REGISTRY.lock().insert(range);

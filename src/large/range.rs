@@ -2,6 +2,7 @@
 
 use core::ptr::NonNull;
 
+use super::STRANDED_BYTES;
 use crate::address::align_up;
 use crate::config::HUGE_FROM_BYTES;
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -120,9 +121,10 @@ impl Range {
         // SAFETY: the target was just reserved for this; the rest is forwarded to the caller.
         match unsafe { sys::remap_to(self.start, self.bytes, bytes, target.start) } {
             Ok(()) => Some(target),
+            // The kernel may or may not have unmapped the target before it refused (mremap(2)),
+            // and another thread may have mapped there since: hands off. It is address space.
             Err(_) => {
-                // SAFETY: nothing was moved into the target.
-                let _ = unsafe { target.unmap() };
+                STRANDED_BYTES.fetch_add(target.bytes as u64, Ordering::Relaxed);
                 None
             }
         }

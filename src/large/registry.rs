@@ -26,6 +26,8 @@ pub(super) struct Registry {
     grown: *mut Slot,
     slots: usize,
     used: usize,
+    /// Bytes of the allocations noted.
+    live_bytes: usize,
     /// Places kept for allocations that are being resized.
     reserved: usize,
 }
@@ -35,7 +37,29 @@ unsafe impl Send for Registry {}
 
 impl Registry {
     pub(super) const fn new() -> Self {
-        Self { first: [FREE; FIRST_SLOTS], grown: ptr::null_mut(), slots: FIRST_SLOTS, used: 0, reserved: 0 }
+        Self {
+            first: [FREE; FIRST_SLOTS],
+            grown: ptr::null_mut(),
+            slots: FIRST_SLOTS,
+            used: 0,
+            live_bytes: 0,
+            reserved: 0,
+        }
+    }
+
+    /// How many allocations are noted.
+    pub(super) const fn len(&self) -> usize {
+        self.used
+    }
+
+    /// Bytes of the allocations noted.
+    pub(super) const fn live_bytes(&self) -> usize {
+        self.live_bytes
+    }
+
+    /// Bytes mapped for the table.
+    pub(super) const fn mapped_bytes(&self) -> usize {
+        if self.grown.is_null() { 0 } else { self.slots.wrapping_mul(size_of::<Slot>()) }
     }
 
     fn table(&mut self) -> &mut [Slot] {
@@ -87,6 +111,7 @@ impl Registry {
         {
             *slot = Slot { address, bytes: range.bytes, mapping: range.mapping };
             self.used = self.used.wrapping_add(1);
+            self.live_bytes = self.live_bytes.wrapping_add(range.bytes);
         }
     }
 
@@ -134,6 +159,7 @@ impl Registry {
         }
         *self.table().get_mut(hole)? = FREE;
         self.used = self.used.wrapping_sub(1);
+        self.live_bytes = self.live_bytes.wrapping_sub(found.bytes);
         // From the mapping's own provenance: the caller's pointer may reach its block only.
         let start = NonNull::new(ptr::with_exposed_provenance_mut(found.address))?;
         Some(Range { start, bytes: found.bytes, mapping: found.mapping })
@@ -153,6 +179,7 @@ impl Registry {
         self.grown = fresh.as_ptr().cast();
         self.slots = slots;
         self.used = 0;
+        self.live_bytes = 0;
         for slot in old_table.iter().filter(|slot| slot.address != 0) {
             if let Some(start) = NonNull::new(ptr::with_exposed_provenance_mut(slot.address)) {
                 self.place(Range { start, bytes: slot.bytes, mapping: slot.mapping });

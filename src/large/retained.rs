@@ -38,6 +38,11 @@ impl Retained {
         Self { entries: [None; RETAINED_RANGES], count: 0, bytes: 0 }
     }
 
+    /// Bytes of all ranges.
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     fn entries(&self) -> impl Iterator<Item = (usize, Entry)> {
         self.entries.iter().take(self.count).enumerate().filter_map(|(at, entry)| Some((at, (*entry)?)))
     }
@@ -55,9 +60,8 @@ impl Retained {
     /// Takes the first `bytes` of what lies right behind `range` in the same mapping, if there
     /// is that much.
     pub(super) fn take_behind(&mut self, range: Range, bytes: usize) -> bool {
-        let behind = self
-            .entries()
-            .find(|(_, entry)| range.is_before(entry.range) && entry.range.bytes >= bytes);
+        let behind =
+            self.entries().find(|(_, entry)| range.is_before(entry.range) && entry.range.bytes >= bytes);
         behind.and_then(|(at, _)| self.cut(at, bytes)).is_some()
     }
 
@@ -77,8 +81,12 @@ impl Retained {
 
     fn remove(&mut self, at: usize) -> Option<Range> {
         let last = self.count.checked_sub(1)?;
-        self.entries.swap(at, last);
-        let removed = self.entries.get_mut(last)?.take()?;
+        let moved = self.entries.get_mut(last)?.take();
+        let place = self.entries.get_mut(at);
+        let removed = match place {
+            Some(place) if at != last => core::mem::replace(place, moved)?,
+            _ => moved?,
+        };
         self.count = last;
         self.bytes = self.bytes.wrapping_sub(removed.range.bytes);
         if last == 0 {
@@ -93,7 +101,8 @@ impl Retained {
         let bytes = self.bytes.wrapping_add(range.bytes);
         let mut evicted = None;
         if bytes > RETAINED_BYTES || self.count == RETAINED_RANGES {
-            let oldest = self.oldest().filter(|(_, entry)| bytes.wrapping_sub(entry.range.bytes) <= RETAINED_BYTES);
+            let oldest =
+                self.oldest().filter(|(_, entry)| bytes.wrapping_sub(entry.range.bytes) <= RETAINED_BYTES);
             let Some((at, _)) = oldest else { return Some(range) };
             evicted = self.remove(at);
         }
