@@ -25,7 +25,7 @@ pub(crate) const MAX_BLOCK_BYTES: usize = 1 << 20;
 pub(crate) const MAX_BLOCK_ALIGN: usize = UNIT_BYTES;
 
 /// Sizes and alignments strictly below this take the inlined path: a table look-up.
-pub(crate) const INLINE_LIMIT: usize = 1 << 10;
+pub(crate) const INLINE_LIMIT: usize = 8 << 10;
 
 /// Bytes of empty slabs of more than one unit that a heap may keep current, all together: so
 /// that a loop over one medium block stays fast, and a thread that rests holds little.

@@ -489,6 +489,11 @@ impl SlabList {
         unsafe { self.first.get().as_ref() }
     }
 
+    pub(crate) fn last(&self) -> Option<&'static Slab> {
+        // SAFETY: as in `first`.
+        unsafe { self.last.get().as_ref() }
+    }
+
     pub(crate) fn push_first(&self, slab: &'static Slab) {
         let next = self.first.replace(slab);
         slab.previous.set(ptr::null());

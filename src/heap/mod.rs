@@ -165,7 +165,12 @@ impl Heap {
     fn park_partial(&'static self, slab: &'static Slab) {
         slab.move_to(Place::Partial);
         let (_, partial) = self.bin(slab.class());
-        if slab.available() > 0 { partial.push_first(slab) } else { partial.push_last(slab) }
+        let last = partial.last().filter(|last| last.available() == 0 && slab.available() > 0);
+        partial.push_last(slab);
+        if let Some(last) = last {
+            partial.remove(last);
+            partial.push_last(last);
+        }
     }
 
     // ---- frees ----
