@@ -204,15 +204,15 @@ static CHURN: Profile = Profile {
         (Free, 440_000),
         (Check, 20_000),
         (HandOver, 50_000),
-        (Visit, 4_000),
+        (Visit, 3_000),
         (Heir, 1_500),
-        (Fork, 150),
-        (Purge, 1_500),
+        (Fork, 100),
+        (Purge, 8_000),
     ],
-    bands: &[Band { weight: 8, least: 1, most: 2 << 10 }, Band { weight: 2, least: 1 << 10, most: 1 << 20 }],
+    bands: &[Band { weight: 8, least: 1, most: 2 << 10 }, Band { weight: 4, least: 1 << 10, most: 1 << 20 }],
     aligned_one_in: 40,
-    blocks: 4_000,
-    wave: 12_000,
+    blocks: 400,
+    wave: 3_000,
 };
 
 static SERVER: Profile = Profile {
@@ -303,10 +303,11 @@ impl Profile {
     }
 
     /// How many blocks a lane should hold at `operation`: it rises and falls, so that slabs
-    /// fill up and fall empty, again and again, and memory is given back.
+    /// fill up and fall empty, again and again, and stays at nothing for an eighth of the wave,
+    /// so that whole chunks are given back while others are being used.
     pub(crate) fn tide(&self, operation: u64) -> usize {
         let phase = operation % self.wave;
-        let height = if phase < self.wave / 2 { phase } else { self.wave - phase };
-        (self.blocks as u64 * 2 * height / self.wave) as usize
+        let height = phase.min(self.wave - phase).saturating_sub(self.wave / 16);
+        (self.blocks as u64 * height / (self.wave / 2 - self.wave / 16)) as usize
     }
 }
