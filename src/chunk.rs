@@ -72,13 +72,16 @@ static LAST: AtomicUsize = AtomicUsize::new(0);
 
 /// Maps `bytes` at an address that is a multiple of `CHUNK_BYTES`.
 fn map_aligned(bytes: usize) -> Option<NonNull<u8>> {
-    let below = NonZeroUsize::new(LAST.load(Ordering::Relaxed).wrapping_sub(CHUNK_BYTES));
-    let start = sys::map(below, bytes).ok()?;
-    if start.addr().get().is_multiple_of(CHUNK_BYTES) {
-        return Some(start);
+    // The first mapping of all has no neighbour, and only one chance in a thousand.
+    let below = NonZeroUsize::new(LAST.load(Ordering::Relaxed).saturating_sub(CHUNK_BYTES));
+    if below.is_some() {
+        let start = sys::map(below, bytes).ok()?;
+        if start.addr().get().is_multiple_of(CHUNK_BYTES) {
+            return Some(start);
+        }
+        // SAFETY: just mapped, and nobody knows of it. If the kernel keeps it, it stays untouched.
+        let _ = unsafe { sys::unmap(start, bytes) };
     }
-    // SAFETY: just mapped, and nobody knows of it. If the kernel keeps it, it stays untouched.
-    let _ = unsafe { sys::unmap(start, bytes) };
     let wide = bytes.wrapping_add(CHUNK_BYTES);
     let start = sys::map(None, wide).ok()?;
     let address = start.addr().get();
