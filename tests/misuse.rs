@@ -118,6 +118,57 @@ fn double_free_by_a_thread_that_does_not_own_the_slab() {
     });
 }
 
+/// Runs `job` in a thread of its own, to its end.
+fn elsewhere(job: impl FnOnce() + Send + 'static) {
+    let _ = std::thread::spawn(job).join();
+}
+
+fn free_elsewhere(starts: &[*mut u8], size: usize) {
+    let starts: Vec<usize> = starts.iter().map(|start| start.expose_provenance()).collect();
+    elsewhere(move || {
+        starts.into_iter().for_each(|start| free(ptr::with_exposed_provenance_mut(start), size))
+    });
+}
+
+/// The other thread has published its free; the owner adopts it when it looks.
+#[test]
+fn double_free_by_another_thread_and_then_the_owner() {
+    each_is_reported("double_free_by_another_thread_and_then_the_owner", &SMALL[..6], DOUBLE, |size| {
+        let (_neighbour, start) = (block(size), announce(block(size)));
+        free_elsewhere(&[start], size);
+        free(start, size);
+    });
+}
+
+/// The other thread cannot know; the owner judges it on its next slow path. In sizes that making
+/// a thread does not ask for: it would be given the block in between.
+#[test]
+fn double_free_by_the_owner_and_then_another_thread() {
+    let what = "double free by another thread";
+    each_is_reported(
+        "double_free_by_the_owner_and_then_another_thread",
+        &[1000, 5 * KIB, 50 * KIB],
+        what,
+        |size| {
+            let (_neighbour, start, other) = (block(size), announce(block(size)), block(size));
+            free(start, size);
+            free_elsewhere(&[other, start], size);
+            freestone::thread_idle();
+        },
+    );
+}
+
+#[test]
+fn double_free_by_two_other_threads() {
+    let what = "double free by another thread";
+    each_is_reported("double_free_by_two_other_threads", &SMALL[..6], what, |size| {
+        let (_neighbour, start, other) = (block(size), announce(block(size)), block(size));
+        free_elsewhere(&[start], size);
+        free_elsewhere(&[other, start], size);
+        freestone::thread_idle();
+    });
+}
+
 /// The slab is gone, its chunk is not.
 #[test]
 fn double_free_into_an_emptied_slab() {
