@@ -205,9 +205,18 @@ pub(crate) fn purge_all() {
     look_at_chunks(u64::MAX, usize::MAX);
 }
 
+/// How many looks there have been. Heaps that find it changed give back what they only keep.
+#[inline]
+pub(crate) fn looks() -> u64 {
+    LOOKS.load(Ordering::Relaxed)
+}
+
+static LOOKS: AtomicU64 = AtomicU64::new(0);
+
 /// Looks once at each chunk that is due by `until_ms`, until `most_bytes` were purged.
 #[cold]
 fn look_at_chunks(until_ms: u64, most_bytes: usize) {
+    LOOKS.fetch_add(1, Ordering::Relaxed);
     let mut left = most_bytes;
     let last = DEPOT.lock().due_last;
     while left != 0 {

@@ -39,6 +39,8 @@ pub(crate) struct Heap {
     kept: Cell<u128>,
     /// Bytes carved of those.
     kept_bytes: Cell<usize>,
+    /// The depot's [`depot::looks`] at the last [`trim`](Self::trim).
+    looks: Cell<u64>,
     /// Remote frees that were not published yet.
     outbox: Outbox,
     /// The next heap that waits for a thread; see [`crate::thread`].
@@ -72,6 +74,7 @@ impl Heap {
             classes: Cell::new(0),
             kept: Cell::new(0),
             kept_bytes: Cell::new(0),
+            looks: Cell::new(0),
             outbox: Outbox::new(),
             next_idle: Cell::new(ptr::null()),
         }
@@ -111,7 +114,11 @@ impl Heap {
     pub(crate) fn find(&'static self, class: Class) -> Option<Found> {
         let (current, partial) = self.bin(class);
         self.current(class).settle();
-        self.collect();
+        if depot::looks() == self.looks.get() {
+            self.collect();
+        } else {
+            self.trim();
+        }
         loop {
             let slab = self.current(class);
             if slab.available() > 0
@@ -290,7 +297,9 @@ impl Heap {
     // ---- the end, and rest ----
 
     /// Publishes what waits, adopts what came, and gives back every slab without used blocks.
+    #[cold]
     pub(crate) fn trim(&'static self) {
+        self.looks.set(depot::looks());
         self.outbox.publish_all();
         self.collect();
         for class in Class::in_set(self.classes.get()) {
