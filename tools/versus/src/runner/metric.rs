@@ -9,6 +9,9 @@ use serde::Serialize;
 pub(crate) enum Metric {
     /// Wall time of the measured part.
     Time,
+    /// Processor time of the measured part, in user mode and in the kernel: what a
+    /// busy machine disturbs less than wall time, and does not show waiting.
+    Processor,
     /// The most that was resident.
     Peak,
     /// What one call in 10,000 exceeds.
@@ -25,7 +28,7 @@ impl Metric {
     /// What rows of that kind are compared by, the one they are judged by first.
     pub(crate) fn of(judged: Judged) -> &'static [Self] {
         match judged {
-            Judged::Time => &[Self::Time, Self::Peak],
+            Judged::Time => &[Self::Time, Self::Peak, Self::Processor],
             Judged::Tail => &[Self::Tail, Self::Peak],
             Judged::Memory => &[Self::Peak, Self::Idle, Self::After, Self::Purged],
         }
@@ -35,6 +38,7 @@ impl Metric {
     pub(crate) fn value(self, sample: &Sample) -> Option<f64> {
         Some(match self {
             Self::Time => sample.wall_ns as f64,
+            Self::Processor => (sample.user_ns + sample.system_ns) as f64,
             Self::Peak => sample.peak_kib as f64,
             Self::Tail => sample.latency.as_ref()?.p9999_ns as f64,
             Self::Idle => sample.idle_kib? as f64,
@@ -47,6 +51,7 @@ impl Metric {
     pub(crate) fn title(self) -> &'static str {
         match self {
             Self::Time => "time",
+            Self::Processor => "processor time",
             Self::Peak => "peak memory",
             Self::Tail => "p99.99 of single calls",
             Self::Idle => "resident after 1 s idle",
@@ -58,7 +63,7 @@ impl Metric {
     /// A value with its unit.
     pub(crate) fn show(self, value: f64) -> String {
         match self {
-            Self::Time | Self::Tail => show_ns(value),
+            Self::Time | Self::Processor | Self::Tail => show_ns(value),
             Self::Peak | Self::Idle | Self::After | Self::Purged => show_kib(value),
         }
     }

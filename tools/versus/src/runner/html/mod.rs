@@ -1,6 +1,7 @@
 //! The report as one page that needs nothing else: style and plots are in it.
 
 mod chart;
+mod details;
 mod heat;
 mod plots;
 
@@ -39,10 +40,19 @@ pub(crate) fn page(report: &Report, findings: &Findings) -> Result<String> {
              is better, above 1 (red) it is worse. ✓ won, = tied (the spread is larger than the \
              difference), − behind, ✗ lost (the whole interval lies beyond the bound). The best peer \
              of a row is underlined. Hover over a figure for its interval.</p>";
-    for metric in [Metric::Time, Metric::Tail, Metric::Peak, Metric::Idle, Metric::After, Metric::Purged] {
+    for metric in [
+        Metric::Time,
+        Metric::Tail,
+        Metric::Peak,
+        Metric::Idle,
+        Metric::After,
+        Metric::Purged,
+        Metric::Processor,
+    ] {
         heat::table(&mut page, report, findings, metric)?;
     }
     plots::all(&mut page, report)?;
+    details::all(&mut page, report)?;
     page += "</body></html>\n";
     Ok(page)
 }
@@ -57,6 +67,7 @@ fn contents(page: &mut String) -> Result<()> {
         ("scaling", "Thread scaling"),
         ("latency", "Latency"),
         ("resident", "Resident over time"),
+        ("figures", "Figures"),
     ] {
         write!(page, "<a href=\"#{id}\">{title}</a> ")?;
     }

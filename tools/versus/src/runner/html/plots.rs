@@ -11,7 +11,7 @@ use super::super::results::{MeasuredRow, Report};
 use super::super::roster::Role;
 use super::super::stats;
 use super::chart::{self, Axis, Charts, LIVE, Scale, Series};
-use super::escape;
+use super::{details, escape};
 
 /// Size of a plot in a grid of them.
 const SMALL: (u32, u32) = (440, 270);
@@ -127,10 +127,7 @@ fn scaling(page: &mut String, charts: &Charts) -> Result<()> {
 
 /// Operations a second, the median of the samples.
 fn throughput(row: &MeasuredRow, name: &str) -> Option<f64> {
-    let samples = &row.runs.get(name)?.samples;
-    stats::median(
-        samples.values().map(|sample| sample.operations as f64 / sample.wall_ns.max(1) as f64 * 1e9),
-    )
+    stats::median(row.runs.get(name)?.samples.values().map(details::throughput))
 }
 
 /// A mark on an axis of memory.
@@ -146,7 +143,8 @@ fn show_mark(ns: f64) -> String {
     show_ns(ns).replace(".0 ", " ")
 }
 
-fn show_count(count: f64) -> String {
+/// A number of things.
+pub(super) fn show_count(count: f64) -> String {
     match count {
         count if count < 1e3 => format!("{count:.0}"),
         count if count < 1e6 => format!("{:.0} k", count / 1e3),
