@@ -1,0 +1,61 @@
+//! From before `main` to after it; the checks are in `programs/life.c` and `programs/plugin.cc`.
+#![cfg(all(target_os = "linux", target_env = "gnu"))]
+
+mod common;
+
+use common::{Language, Linked, Program, compile, compile_plugin, run_scenario, succeed, text};
+
+static PROGRAM: Program = Program::new();
+static PLUGIN: Program = Program::new();
+
+fn check(scenario: &str) {
+    let program = PROGRAM.path(|| compile("life.c", "life", Language::C, Linked::No));
+    let plugin = PLUGIN.path(|| compile_plugin("plugin.cc", "plugin"));
+    run_scenario(program, scenario, &[("PLUGIN", plugin)]);
+}
+
+macro_rules! scenarios {
+    ($($scenario:ident)*) => { $(
+        #[test]
+        fn $scenario() {
+            check(stringify!($scenario));
+        }
+    )* };
+}
+
+scenarios! { constructors forks vfork_and_exec thread_ends signals plug_ins }
+
+#[test]
+fn operators_of_cplusplus() {
+    let program = compile("operators.cc", "operators", Language::CPlusPlus, Linked::No);
+    let output = succeed(&mut common::preloaded(program));
+    assert_eq!(text(&output.stdout), "ok\n");
+}
+
+/// Without a C++ runtime there is nothing to throw with: one line says so.
+#[test]
+fn operators_without_cplusplus() {
+    let program = compile("bare_new.c", "bare_new", Language::C, Linked::Yes);
+    let output = common::preloaded(program).output().expect("runs");
+    assert_eq!(text(&output.stdout), "small\nnothrow\n");
+    assert_eq!(
+        text(&output.stderr),
+        "freestone: out of memory in operator new, and no C++ runtime to throw with\n"
+    );
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&output.status), Some(6));
+}
+
+/// The archive, linked into a program that is preloaded with nothing.
+#[test]
+fn linked_statically() {
+    let archive = common::library().with_extension("a");
+    let program = common::folder().join(format!("static-{}", std::process::id()));
+    let source = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs/contract.c");
+    let mut compiler = common::compiler(Language::C);
+    compiler.arg("-o").arg(&program).arg(source).arg(archive);
+    succeed(compiler.args(["-static-libgcc", "-lgcc_eh", "-lpthread", "-ldl", "-lm", "-lc"]));
+    for point in ["alignment", "resizing", "too_large", "additions"] {
+        let output = succeed(std::process::Command::new(&program).arg(point));
+        assert_eq!(text(&output.stdout), "ok\n", "{point}");
+    }
+}
