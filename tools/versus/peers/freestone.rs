@@ -7,7 +7,7 @@ static ALLOCATOR: freestone::Freestone = freestone::Freestone::new();
 
 /// Freestone's own way of giving memory back when asked.
 fn purge() {
-    // no purge yet
+    freestone::purge();
 }
 
 fn main() -> ExitCode {
