@@ -137,6 +137,9 @@ fn a_hole_is_zero_for_everyone_and_the_file_keeps_its_length() {
     let before = blocks();
     let mut mapping = shared(&file);
     assert_eq!(mapping.punch_hole(1..).expect_err("half a page"), Error::Refused(Refusal::NotOnAPage));
+    let edges = Mapping::file(&file).offset(1).shared().protection(Protection::READ_WRITE).map();
+    let refused = edges.expect("maps").punch_hole(..page - 1).expect_err("the byte before is not asked for");
+    assert_eq!(refused, Error::Refused(Refusal::NotOnAPage));
     match mapping.punch_hole(page..2 * page) {
         Err(error) => assert_eq!(error.errno_name(), Some("EOPNOTSUPP"), "{error}"),
         Ok(()) => {
