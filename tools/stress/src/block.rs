@@ -154,6 +154,18 @@ impl Block {
         self.layout.size()
     }
 
+    /// What the allocator may count for the block at most: an eighth more than its size, rounded
+    /// up to its alignment, for a size class; for a mapping that is more than an OS page.
+    pub(crate) fn most_bytes(&self) -> usize {
+        /// The longest OS page, and the greatest alignment that a size class gives.
+        const PAGE: usize = 64 << 10;
+        if self.layout.align() > PAGE {
+            return self.layout.size() + PAGE;
+        }
+        let padded = self.layout.pad_to_align().size();
+        padded + (padded / 8).max(16)
+    }
+
     pub(crate) fn align(&self) -> usize {
         self.layout.align()
     }

@@ -44,6 +44,12 @@ impl Mailbox {
         self.waiting.store(0, Ordering::Relaxed);
     }
 
+    /// What the allocator may count for what waits, at most.
+    pub(crate) fn most_bytes(&self) -> usize {
+        let blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
+        blocks.iter().map(Block::most_bytes).sum()
+    }
+
     /// Something to [`take`](Self::take) into.
     pub(crate) fn pouch() -> Vec<Block> {
         Vec::with_capacity(ROOM)

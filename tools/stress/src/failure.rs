@@ -73,7 +73,7 @@ impl Damage {
             Self::NotZero { offset, found, .. } => write!(f, "byte {offset} is {found:#04x}"),
             Self::Misaligned { .. } => f.write_str("the address is no multiple of the alignment"),
             Self::Overlap { start, bytes, .. } => write!(f, "{bytes} bytes from {start:#x} are live already"),
-            Self::Refused { .. } => f.write_str("null, though nothing limits memory"),
+            Self::Refused { .. } => f.write_str("null, though there must be room"),
             Self::Child { status } if libc::WIFSIGNALED(*status) => {
                 write!(f, "killed by signal {} (14: it hung)", libc::WTERMSIG(*status))
             }

@@ -39,10 +39,10 @@ mod worker;
 
 use std::process::ExitCode;
 
-use books::Books;
+use block::Block;
+use books::{Books, Entry};
 use failure::{Damage, Witness};
 use options::{Options, Output, usage_error};
-use process::Memory;
 use report::{Report, Sums};
 use run::Run;
 use worker::Worker;
@@ -70,9 +70,9 @@ fn main() -> ExitCode {
     crash::prepare();
     teardown::prepare();
     let run = Run::begin(options);
-    let before = Memory::now();
+    let before = Entry::now(0);
     let limit = run.options.limit_mb.map(|megabytes| megabytes << 20);
-    let least = LEAST_ROOM + before.mapped + run.lanes.len() * LANE_BYTES;
+    let least = LEAST_ROOM + before.memory.mapped + run.lanes.len() * LANE_BYTES;
     if let Some(limit) = limit
         && limit < least
     {
@@ -92,15 +92,17 @@ fn main() -> ExitCode {
 }
 
 /// After the lanes: looks at what is left, frees it, and closes the books.
-fn settle(run: &'static Run, before: Memory, seen: monitor::Seen) -> Report<'static> {
+fn settle(run: &'static Run, before: Entry, seen: monitor::Seen) -> Report<'static> {
     let mut workers = run.take_workers();
-    let full = Memory::now();
-    let live_bytes = run.live_bytes();
+    let full_most = workers.iter().flat_map(Worker::held).map(Block::most_bytes).sum::<usize>()
+        + run.mailboxes.iter().map(exchange::Mailbox::most_bytes).sum::<usize>();
+    let full = Entry::now(run.live_bytes());
     for worker in &mut workers {
         if let Err(damage) = worker.clear() {
             failure::report(&damage, worker.witness());
         }
     }
+    let freed = Entry::now(run.live_bytes());
     let sums = Sums::of(&workers);
     drop(workers);
     freestone::purge();
@@ -113,7 +115,6 @@ fn settle(run: &'static Run, before: Memory, seen: monitor::Seen) -> Report<'sta
     };
     recovery::every_size().unwrap_or_else(|damage| fail(damage));
     limits::unlimit();
-    freestone::purge();
-    let after = Memory::now();
-    Report::new(run, sums, seen, Books { before, full, live_bytes, after, left_bytes: run.live_bytes() })
+    let after = Entry::now(run.live_bytes());
+    Report::new(run, sums, seen, Books { before, full, full_most, freed, after })
 }

@@ -3,7 +3,7 @@
 use indicatif::{HumanBytes, HumanCount};
 use serde_json::{Value, json};
 
-use crate::books::{Books, Imbalance};
+use crate::books::{Books, Entry, Imbalance};
 use crate::monitor::Seen;
 use crate::options::{Options, Output};
 use crate::run::Run;
@@ -62,9 +62,9 @@ impl<'a> Report<'a> {
             Output::Json => println!("{:#}", self.json()),
             Output::Text => print!("{}", self.text()),
         }
-        for Imbalance { what, have, most } in &self.imbalances {
+        for Imbalance { what, have, least, most } in &self.imbalances {
             eprintln!(
-                "freestone-stress: the books do not balance (seed {}): {what}: {have}, at most {most}",
+                "freestone-stress: the books do not balance (seed {}): {what}: {have}, not {least} to {most}",
                 self.options.seed
             );
         }
@@ -115,27 +115,35 @@ impl<'a> Report<'a> {
             "tally": Value::Object(tally.into_iter().collect()),
             "live_peak_bytes": self.live_peak,
             "rss_peak_bytes": self.seen.resident_peak,
-            "rss_final_bytes": self.books.after.resident,
+            "rss_final_bytes": self.books.after.memory.resident,
             "rss_peak_by_tenth": self.seen.resident_by_part,
             "books": self.books_json(),
         })
     }
 
     fn books_json(&self) -> Value {
-        let Books { before, full, live_bytes, after, left_bytes } = self.books;
-        let memory = |memory: crate::process::Memory| {
+        let entry = |entry: &Entry| {
             json!({
-                "mapped": memory.mapped,
-                "resident": memory.resident,
-                "anonymous": memory.anonymous,
+                "shadow_live": entry.live_bytes,
+                "stats_allocated": entry.stats.allocated,
+                "stats_mapped": entry.stats.mapped,
+                "stats_retained": entry.stats.retained,
+                "stats_dirty": entry.stats.dirty,
+                "kernel_mapped": entry.memory.mapped,
+                "kernel_resident": entry.memory.resident,
+                "kernel_anonymous": entry.memory.anonymous,
             })
         };
+        let Books { before, full, full_most, freed, after } = &self.books;
         json!({
-            "before": memory(before),
-            "with_last_blocks": memory(full),
-            "shadow_live_bytes": live_bytes,
-            "after": memory(after),
-            "shadow_left_bytes": left_bytes,
+            "before": entry(before),
+            "last_blocks": entry(full),
+            "last_blocks_at_most": full_most,
+            "freed": entry(freed),
+            "after": entry(after),
+            "purged_total": after.stats.purged_total,
+            "copied_total": after.stats.copied_total,
+            "stranded_total": after.stats.stranded_total,
             "imbalances": self.imbalances.iter().map(|imbalance| imbalance.what).collect::<Vec<_>>(),
         })
     }
@@ -185,19 +193,24 @@ impl<'a> Report<'a> {
             text,
             "RSS: peak {}, final {}; peaks by tenth of the run in MiB: {}",
             bytes(self.seen.resident_peak),
-            bytes(self.books.after.resident),
+            bytes(self.books.after.memory.resident),
             if parts.is_empty() { "-".to_owned() } else { parts.join(" ") },
         );
+        let Books { before, full, full_most, freed, after } = &self.books;
         let _ = writeln!(
             text,
-            "books: live at most {}, at the end {} with {} anonymous; after freeing and purging {} with {} \
-             anonymous ({} before)",
+            "books: live at most {}; last blocks {} by the shadow, {} by the allocator (at most {}); allocated \
+             {} before, {} after; mapped {} by the allocator after, {} by the kernel; anonymous {} before, {} after",
             bytes(self.live_peak),
-            bytes(self.books.live_bytes),
-            bytes(self.books.full.anonymous),
-            bytes(self.books.left_bytes),
-            bytes(self.books.after.anonymous),
-            bytes(self.books.before.anonymous),
+            bytes(full.live_bytes),
+            bytes(full.stats.allocated.saturating_sub(freed.stats.allocated)),
+            bytes(*full_most),
+            bytes(before.stats.allocated),
+            bytes(after.stats.allocated),
+            bytes(after.stats.mapped),
+            bytes(after.memory.mapped),
+            bytes(before.memory.anonymous),
+            bytes(after.memory.anonymous),
         );
         let _ = writeln!(text, "{}", if self.is_good() { "good" } else { "NOT GOOD: see standard error" });
         text

@@ -244,6 +244,11 @@ impl Worker {
         Ok(())
     }
 
+    /// The blocks that the lane has.
+    pub(crate) fn held(&self) -> impl Iterator<Item = &Block> {
+        self.blocks.iter()
+    }
+
     /// Frees everything, after the run.
     pub(crate) fn clear(&mut self) -> Result<(), Damage> {
         self.doing = "free everything";

@@ -15,7 +15,7 @@ fn survived(arguments: &[&str]) -> Value {
 fn below_a_limit() {
     for threads in ["1", "3"] {
         let arguments = ["--threads", threads, "--seed", "3", "--ops", "4000", "--profile", "realloc"];
-        let report = survived(&[&arguments[..], &["--limit-mb", "220"]].concat());
+        let report = survived(&[&arguments[..], &["--limit-mb", "150"]].concat());
         assert!(report["tally"]["null_answers"].as_u64().expect("a count") > 0, "{report:#}");
     }
 }

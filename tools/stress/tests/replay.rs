@@ -31,7 +31,7 @@ fn every_profile_with_three_lanes() {
         let report = report(&[&arguments[..], &["--json", "--live-mb", "128"]].concat());
         assert_eq!(report["operations"], 1800, "{profile}");
         assert_eq!(report["outcome"], "good", "{profile}");
-        assert_eq!(report["books"]["shadow_left_bytes"], 0, "{profile}");
+        assert_eq!(report["books"]["freed"]["shadow_live"], 0, "{profile}");
         for field in ["operations_per_second", "p99_ns", "rss_peak_bytes", "rss_final_bytes"] {
             assert!(report[field].as_f64().expect(field) > 0.0, "{profile}: {field}");
         }
