@@ -167,11 +167,11 @@ impl Chunk {
         self.dirty.get() != 0
     }
 
-    /// Takes a run of `units`, dirty ones first: they are resident already. Says whether
-    /// the run reads as zero.
+    /// Takes the run of `units` with the most dirty ones: they are resident already. Says
+    /// whether the run reads as zero.
     pub(crate) fn take(&'static self, units: usize) -> Option<(&'static Slab, bool)> {
         let free = self.free.get();
-        let first = first_run(free & self.dirty.get(), units).or_else(|| first_run(free, units))?;
+        let first = best_run(free, self.dirty.get(), units)?;
         let run = run_mask(first, units);
         let zero = self.dirty.get() & run == 0;
         self.free.set(free & !run);
@@ -186,10 +186,17 @@ impl Chunk {
         unsafe { &*ptr::from_ref(self).byte_add((unit as usize).wrapping_mul(RECORD_BYTES)).cast() }
     }
 
-    /// Takes the run of `slab` back, dirty.
+    /// Takes the run of `slab` back: dirty as far as it was carved, or was before.
     pub(crate) fn put(&self, slab: &Slab) {
         let first = (ptr::from_ref(slab).addr() % CHUNK_BYTES / RECORD_BYTES) as u32;
-        self.put_units(run_mask(first, slab.units()), State::Dirty);
+        let used = slab.used_units();
+        if used != 0 {
+            self.put_units(run_mask(first, used), State::Dirty);
+        }
+        let clean = slab.units().wrapping_sub(used);
+        if clean != 0 {
+            self.put_units(run_mask(first.wrapping_add(used as u32), clean), State::Clean);
+        }
     }
 
     /// Takes `run` back from a slab or from a purge.
@@ -294,8 +301,8 @@ fn run_mask(first: u32, units: usize) -> Units {
     (Units::MAX >> UNITS.wrapping_sub(units)) << first
 }
 
-/// First bit of the lowest run of `units` set bits.
-fn first_run(set: Units, units: usize) -> Option<u32> {
+/// First bits of all runs of `units` set bits.
+fn run_starts(set: Units, units: usize) -> Units {
     let mut starts = set;
     let mut have = 1;
     while have < units {
@@ -303,7 +310,27 @@ fn first_run(set: Units, units: usize) -> Option<u32> {
         starts &= starts >> step;
         have = have.wrapping_add(step);
     }
-    if starts == 0 { None } else { Some(starts.trailing_zeros()) }
+    starts
+}
+
+/// First bit of the run of `units` free ones with the most dirty among them; the lowest of
+/// those.
+fn best_run(free: Units, dirty: Units, units: usize) -> Option<u32> {
+    let all_dirty = run_starts(free & dirty, units);
+    if all_dirty != 0 {
+        return Some(all_dirty.trailing_zeros());
+    }
+    let mut starts = run_starts(free, units);
+    let mut best = None;
+    while starts != 0 {
+        let first = starts.trailing_zeros();
+        let overlap = (dirty & run_mask(first, units)).count_ones();
+        if best.is_none_or(|(most, _)| overlap > most) {
+            best = Some((overlap, first));
+        }
+        starts &= starts.wrapping_sub(1);
+    }
+    best.map(|(_, first)| first)
 }
 
 #[cfg(test)]
@@ -312,12 +339,13 @@ mod tests {
 
     #[test]
     fn runs() {
-        assert_eq!(first_run(0, 1), None);
-        assert_eq!(first_run(0b1011_0110, 1), Some(1));
-        assert_eq!(first_run(0b1011_0110, 2), Some(1));
-        assert_eq!(first_run(0b0111_0110, 3), Some(4));
-        assert_eq!(first_run(u64::MAX << 1, 63), Some(1));
-        assert_eq!(first_run(u64::MAX << 1, 64), None);
+        assert_eq!(best_run(0, 0, 1), None);
+        assert_eq!(best_run(0b1011_0110, 0, 1), Some(1));
+        assert_eq!(best_run(0b1011_0110, 0b1000_0000, 1), Some(7));
+        assert_eq!(best_run(0b0111_0110, 0, 3), Some(4));
+        assert_eq!(best_run(0b1111_1110, 0b0110_0000, 3), Some(4));
+        assert_eq!(best_run(u64::MAX << 1, 0, 63), Some(1));
+        assert_eq!(best_run(u64::MAX << 1, u64::MAX, 64), None);
         assert_eq!(run_mask(1, 63), u64::MAX << 1);
         assert_eq!(run_mask(4, 2), 0b11_0000);
     }

@@ -167,17 +167,15 @@ const fn lookup() -> [u8; 2 * INLINE_LIMIT / 8 + 1] {
     table
 }
 
-/// Units of a slab where there is a choice: blocks of 64 KiB still come by the handful, and a
-/// slab is not so long that one survivor keeps much.
-const MOST_UNITS: usize = 8;
-/// Blocks that make a slab worth its opening and closing.
+/// Blocks that make a slab worth its opening and closing. Longer blocks than a unit are worth
+/// it alone, and their units serve another class sooner.
 const ENOUGH_BLOCKS: usize = 8;
 
 /// The fewest units that hold enough blocks and whose tail, too short for another, is at most
 /// an eighth of the slab.
 const fn slab_units(block: usize) -> usize {
     let mut units = block.div_ceil(UNIT_BYTES);
-    while units < MOST_UNITS && units * UNIT_BYTES / block < ENOUGH_BLOCKS {
+    while block <= UNIT_BYTES && units * UNIT_BYTES / block < ENOUGH_BLOCKS {
         units += 1;
     }
     while (units * UNIT_BYTES % block) * 8 > units * UNIT_BYTES {

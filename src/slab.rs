@@ -253,6 +253,11 @@ impl Slab {
         usize::from(self.units.get())
     }
 
+    /// Units, from the first, that may hold anything but zeroes.
+    pub(crate) fn used_units(&self) -> usize {
+        if self.zero.get() { self.carved_bytes().div_ceil(UNIT_BYTES) } else { self.units() }
+    }
+
     pub(crate) fn block_bytes(&self) -> usize {
         self.block_bytes.get() as usize
     }
