@@ -104,7 +104,9 @@ fn unmapping_at_the_limit_of_mappings_gives_the_mapping_back() {
         let middle = failure.mapping;
         assert!(middle.as_slice().expect("its own").iter().all(|byte| *byte == 6), "it is as before");
         filling.truncate(most / 2);
+        let address = middle.address().get();
         middle.unmap().expect("now there is room");
+        assert!(!mapped(address), "it was not the mapping that came back");
     });
     assert_eq!(ending, WELL);
 }

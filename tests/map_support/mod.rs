@@ -28,6 +28,7 @@ pub(crate) fn in_child(job: impl FnOnce()) -> Ending {
     let child = unsafe { libc::fork() };
     assert!(child >= 0, "fork: {}", std::io::Error::last_os_error());
     if child == 0 {
+        undisturbed();
         // The harness keeps a test's output to itself, and the child's copy of that would be lost.
         panic::set_hook(Box::new(|why| drop(writeln!(raw_stderr(), "in a child: {why}"))));
         let code = match panic::catch_unwind(AssertUnwindSafe(job)) {
@@ -45,6 +46,17 @@ pub(crate) fn in_child(job: impl FnOnce()) -> Ending {
         Ending::Signal(libc::WTERMSIG(status))
     } else {
         Ending::Exit(libc::WEXITSTATUS(status))
+    }
+}
+
+/// Makes a child's end its own: the standard library's handlers for faults take a lock, which
+/// another thread may have held at the fork; and what hangs all the same ends by `SIGALRM`.
+fn undisturbed() {
+    // SAFETY: the default actions are valid handlers; no memory is passed.
+    unsafe {
+        libc::signal(libc::SIGSEGV, libc::SIG_DFL);
+        libc::signal(libc::SIGBUS, libc::SIG_DFL);
+        libc::alarm(60);
     }
 }
 
