@@ -133,6 +133,11 @@ impl Chunk {
         ptr::from_ref(self).addr()
     }
 
+    /// Units mapped, the header's included.
+    pub(crate) fn mapped_units(&self) -> u8 {
+        self.mapped.get()
+    }
+
     pub(crate) fn mapped_bytes(&self) -> usize {
         usize::from(self.mapped.get()).wrapping_mul(UNIT_BYTES)
     }

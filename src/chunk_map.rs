@@ -1,11 +1,11 @@
 //! Which addresses lie in a chunk of ours: answered from the address alone.
 //!
-//! One byte a chunk in leaves that are made on first use: a flat table would be tens of
+//! One byte a chunk, the number of its units, in leaves that are made on first use: a flat table would be tens of
 //! mebibytes, which cannot be mapped under a small `RLIMIT_MEMLOCK` after `mlockall`.
 
 use core::ptr::{self, NonNull};
 
-use crate::config::CHUNK_BYTES;
+use crate::config::{CHUNK_BYTES, UNIT_BYTES, UNITS};
 use crate::meta;
 use crate::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
 
@@ -33,14 +33,20 @@ fn mark_of(address: usize) -> Option<&'static AtomicU8> {
 }
 
 /// Whether `address` lies in a chunk.
-#[inline(always)]
 pub(crate) fn contains(address: usize) -> bool {
-    mark_of(address).is_some_and(|mark| mark.load(Ordering::Relaxed) != 0)
+    let unit = address % CHUNK_BYTES / UNIT_BYTES;
+    mark_of(address).is_some_and(|mark| unit < usize::from(mark.load(Ordering::Relaxed)))
 }
 
-/// Notes the chunk at `base`. False where there is no memory for the note.
+/// Whether `address` lies in a chunk of full length: all but those made when memory was short.
+#[inline(always)]
+pub(crate) fn contains_in_full(address: usize) -> bool {
+    mark_of(address).is_some_and(|mark| usize::from(mark.load(Ordering::Relaxed)) == UNITS)
+}
+
+/// Notes the chunk at `base`, of `units`. False where there is no memory for the note.
 #[must_use]
-pub(crate) fn insert(base: usize) -> bool {
+pub(crate) fn insert(base: usize, units: u8) -> bool {
     let Some(leaf) = leaf_of(base) else { return false };
     if leaf.load(Ordering::Acquire).is_null() {
         let Some(fresh) = meta::take(size_of::<Leaf>()) else { return false };
@@ -50,7 +56,7 @@ pub(crate) fn insert(base: usize) -> bool {
     }
     match mark_of(base) {
         Some(mark) => {
-            mark.store(1, Ordering::Release);
+            mark.store(units, Ordering::Release);
             true
         }
         None => false,

@@ -21,6 +21,8 @@ struct Depot {
     /// Chunks with dirty units in the order in which they are due.
     due_first: *const Chunk,
     due_last: *const Chunk,
+    /// How many those are.
+    planned: usize,
 }
 
 // SAFETY: the chunks that the pointers lead to are touched under the same lock.
@@ -31,6 +33,7 @@ static DEPOT: Lock<Depot> = Lock::new(Depot {
     filled: 0,
     due_first: ptr::null(),
     due_last: ptr::null(),
+    planned: 0,
 });
 
 /// When the first chunk in the queue is due; a hint that is read without the lock.
@@ -103,6 +106,7 @@ impl Depot {
             return;
         }
         chunk.planned.set(true);
+        self.planned = self.planned.wrapping_add(1);
         chunk.due_ms.set(now_ms.saturating_add(PURGE_DELAY_MS));
         chunk.next_due.set(ptr::null());
         // SAFETY: queued chunks are mapped.
@@ -130,6 +134,7 @@ impl Depot {
             }
         }
         chunk.planned.set(false);
+        self.planned = self.planned.wrapping_sub(1);
         Some(chunk)
     }
 }
@@ -146,13 +151,14 @@ pub(crate) fn acquire(class: Class) -> Option<(&'static Slab, bool)> {
         None => {
             // The call to the kernel is made without the lock; two threads may map one each.
             let chunk = Chunk::map(units)?;
-            if !chunk_map::insert(chunk.base()) {
+            if !chunk_map::insert(chunk.base(), chunk.mapped_units()) {
                 // SAFETY: just mapped, and in no list.
                 let _ = unsafe { chunk.unmap() };
                 return None;
             }
+            let mut depot = DEPOT.lock();
             let run = chunk.take(units);
-            DEPOT.lock().list(chunk);
+            depot.list(chunk);
             run?
         }
     };
@@ -218,8 +224,11 @@ static LOOKS: AtomicU64 = AtomicU64::new(0);
 fn look_at_chunks(until_ms: u64, most_bytes: usize) {
     LOOKS.fetch_add(1, Ordering::Relaxed);
     let mut left = most_bytes;
-    let last = DEPOT.lock().due_last;
-    while left != 0 {
+    let planned = DEPOT.lock().planned;
+    for _ in 0..planned {
+        if left == 0 {
+            return;
+        }
         let mut depot = DEPOT.lock();
         let Some(chunk) = depot.pop_due(until_ms) else { return };
         if chunk.is_idle() {
@@ -229,9 +238,6 @@ fn look_at_chunks(until_ms: u64, most_bytes: usize) {
             unmap(chunk);
         } else {
             left = left.saturating_sub(purge_stale(depot, chunk, left));
-        }
-        if ptr::eq(chunk, last) {
-            return;
         }
     }
 }
@@ -267,7 +273,7 @@ fn unmap(chunk: &'static Chunk) {
     }
     // ENOMEM: unmapping would split a mapping at the map-count limit. The range stays ours and
     // is tried again with the next look.
-    if chunk_map::insert(chunk.base()) {
+    if chunk_map::insert(chunk.base(), chunk.mapped_units()) {
         let mut depot = DEPOT.lock();
         depot.list(chunk);
         depot.plan(chunk, sys::now_ms());

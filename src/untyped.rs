@@ -99,7 +99,7 @@ fn layout(size: usize, align: usize) -> Option<Layout> {
 #[inline(always)]
 pub unsafe fn free(pointer: *mut u8) {
     let address = pointer.addr();
-    if chunk_map::contains(address) {
+    if chunk_map::contains_in_full(address) {
         // SAFETY: the chunk is ours, and so mapped; its header holds a record a unit.
         let slab: &'static Slab = unsafe { &*chunk::record_at(address) };
         if slab.is_served_by(thread::heap().inbox())

@@ -171,6 +171,7 @@ impl Heap {
 
     fn park_partial(&'static self, slab: &'static Slab) {
         slab.move_to(Place::Partial);
+        shared::note_waiting(self, slab.class());
         let (_, partial) = self.bin(slab.class());
         let last = partial.last().filter(|last| last.available() == 0 && slab.available() > 0);
         partial.push_last(slab);

@@ -100,6 +100,15 @@ pub(crate) fn adopt(class: Class, by: &'static Heap) -> Option<&'static Slab> {
     Some(slab)
 }
 
+/// Notes that `heap` has a slab of `class` with room, if it is the shared one.
+pub(super) fn note_waiting(heap: &Heap, class: Class) {
+    if ptr::eq(heap, &raw const SHARED)
+        && let Some(waiting) = WAITING.get(class.index())
+    {
+        waiting.store(1, Ordering::Relaxed);
+    }
+}
+
 /// Takes in every slab of `list`, from a heap whose thread ends.
 pub(super) fn take_in(list: &SlabList) {
     while list.first().is_some() {
@@ -111,9 +120,7 @@ pub(super) fn take_in(list: &SlabList) {
             } else {
                 let (_, partial) = SHARED.bin(slab.class());
                 partial.push_first(slab);
-                if let Some(waiting) = WAITING.get(slab.class().index()) {
-                    waiting.store(1, Ordering::Relaxed);
-                }
+                note_waiting(&SHARED, slab.class());
             }
         }
     }

@@ -64,18 +64,10 @@ impl Range {
             let start = sys::map(None, bytes).ok()?;
             return Some(Self { start, bytes, mapping: next_mapping() });
         }
-        Self::cut_aligned(bytes, align, |bytes| sys::map(None, bytes))
-    }
-
-    /// Maps more than is needed and keeps the aligned part. What the kernel does not take back
-    /// of the rest is address space that nobody has touched.
-    fn cut_aligned(
-        bytes: usize,
-        align: usize,
-        map: impl Fn(usize) -> sys::Result<NonNull<u8>>,
-    ) -> Option<Self> {
+        // More than is needed, of which the aligned part is kept. What the kernel does not take
+        // back of the rest is address space that nobody has touched.
         let wide = bytes.checked_add(align)?;
-        let whole = Self { start: map(wide).ok()?, bytes: wide, mapping: next_mapping() };
+        let whole = Self { start: sys::map(None, wide).ok()?, bytes: wide, mapping: next_mapping() };
         let address = whole.start.addr().get();
         let head = align_up(address, align).wrapping_sub(address);
         let (head, rest) = whole.split(head);
@@ -105,6 +97,8 @@ impl Range {
             // in at a sixth of the cost. The advice moves with the mapping; it may be refused.
             // SAFETY: the range is the caller's.
             let _ = unsafe { sys::advise_huge(resized.start, resized.bytes) };
+            // The kernel keeps an advised range apart from its neighbours.
+            return Some(Self { mapping: next_mapping(), ..resized });
         }
         Some(resized)
     }
@@ -117,17 +111,22 @@ impl Range {
             let start = unsafe { sys::remap(self.start, self.bytes, bytes) }.ok()?;
             return Some(Self { start, bytes, mapping: next_mapping() });
         }
-        let target = Self::cut_aligned(bytes, align, sys::reserve)?;
-        // SAFETY: the target was just reserved for this; the rest is forwarded to the caller.
-        match unsafe { sys::remap_to(self.start, self.bytes, bytes, target.start) } {
-            Ok(()) => Some(target),
-            // The kernel may or may not have unmapped the target before it refused (mremap(2)),
-            // and another thread may have mapped there since: hands off. It is address space.
-            Err(_) => {
-                STRANDED_BYTES.fetch_add(target.bytes as u64, Ordering::Relaxed);
-                None
-            }
+        // The whole target is mapped first, and the old range moved onto its beginning at equal
+        // length: so no limit can refuse the move after the target was replaced.
+        let target = Self::map(bytes, align)?;
+        // SAFETY: the target was just mapped for this; the rest is forwarded to the caller.
+        if unsafe { sys::remap_to(self.start, self.bytes, target.start) }.is_ok() {
+            return Some(target);
         }
+        // The kernel may have unmapped what it was to replace before it refused (mremap(2)), and
+        // another thread may have mapped there since: hands off. What is beyond is ours.
+        let (replaced, beyond) = target.split(self.bytes);
+        STRANDED_BYTES.fetch_add(replaced.bytes as u64, Ordering::Relaxed);
+        if let Some(beyond) = beyond {
+            // SAFETY: just mapped, and nobody refers to it.
+            let _ = unsafe { beyond.unmap() };
+        }
+        None
     }
 
     /// Gives the range back. False where the kernel refuses; its pages are given back then.

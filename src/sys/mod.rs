@@ -62,22 +62,6 @@ pub(crate) fn map(hint: Option<NonZeroUsize>, bytes: usize) -> Result<NonNull<u8
     checked(pointer)
 }
 
-/// `mmap` of address space alone: nothing in it may be touched.
-pub(crate) fn reserve(bytes: usize) -> Result<NonNull<u8>> {
-    // SAFETY: without MAP_FIXED, mmap replaces no mapping that exists.
-    let pointer = unsafe {
-        libc::mmap(
-            ptr::null_mut(),
-            bytes,
-            libc::PROT_NONE,
-            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
-            -1,
-            0,
-        )
-    };
-    checked(pointer)
-}
-
 /// `munmap`. May fail with `ENOMEM` when it would split a mapping at the map-count limit;
 /// the range is then as before.
 ///
@@ -106,22 +90,15 @@ pub(crate) unsafe fn remap(start: NonNull<u8>, old: usize, new: usize) -> Result
     checked(unsafe { libc::mremap(start.as_ptr().cast(), old, new, libc::MREMAP_MAYMOVE) })
 }
 
-/// `mremap(MREMAP_FIXED)`: as [`remap`], to `target`, whose mapping is replaced.
+/// `mremap(MREMAP_FIXED)` at equal length: moves the mapping to `target`, replacing what is there.
 ///
 /// # Safety
 /// Both ranges belong to the caller, they do not overlap, and nothing refers to the target.
-pub(crate) unsafe fn remap_to(start: NonNull<u8>, old: usize, new: usize, target: NonNull<u8>) -> Result<()> {
+pub(crate) unsafe fn remap_to(start: NonNull<u8>, bytes: usize, target: NonNull<u8>) -> Result<()> {
+    let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
+    let target = target.as_ptr().cast::<libc::c_void>();
     // SAFETY: forwarded to the caller.
-    let pointer = unsafe {
-        libc::mremap(
-            start.as_ptr().cast(),
-            old,
-            new,
-            libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED,
-            target.as_ptr().cast::<libc::c_void>(),
-        )
-    };
-    checked(pointer).map(drop)
+    checked(unsafe { libc::mremap(start.as_ptr().cast(), bytes, bytes, flags, target) }).map(drop)
 }
 
 /// `madvise(MADV_DONTNEED)`: gives the pages back; after success the range reads as zero.
