@@ -161,6 +161,8 @@ impl Heap {
             return;
         }
         self.unkeep(slab);
+        #[cfg(debug_assertions)]
+        slab.check();
         if slab.available() > 0 || slab.has_uncarved() {
             self.park_partial(slab);
         } else {
