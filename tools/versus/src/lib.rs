@@ -4,7 +4,7 @@
 //! | room | what is in it |
 //! | --- | --- |
 //! | [`task`] | the order a peer is given and the sample that it hands back |
-//! | [`bench`] | the measuring: clocks, kernel counters, threads, blocks |
+//! | [`mod@bench`] | the measuring: clocks, kernel counters, threads, blocks |
 //! | [`workloads`] | what is measured, each with a line saying what it imitates |
 //! | [`peer`] | the `main` of every peer binary |
 //!

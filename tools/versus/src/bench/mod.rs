@@ -1,6 +1,6 @@
 //! The measuring, from inside the process: a workload prepares what it needs,
 //! then hands the part that counts to one of [`Bench::rounds`], [`Bench::once`]
-//! or [`Bench::crew`], exactly once.
+//! or `Bench::crew`, exactly once.
 
 pub mod block;
 pub mod crew;
