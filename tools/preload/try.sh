@@ -155,9 +155,23 @@ ending() {
     esac
 }
 
+# Whether a program's bad end is its own: an abort or a trap after its message, or an end that it
+# also has with the system's malloc under this limit or one somewhat smaller.
+excused() { # PROGRAM MEBIBYTES ENDING
+    local percent
+    case $3 in
+    "signal 5" | "signal 6") ! grep -qiE 'memory|alloc' "$work/out/$1.freestone.err" || return 0 ;;
+    esac
+    for percent in 100 95 90 85 80 75 70; do
+        (ulimit -v $(($2 * 1024 * percent / 100)) && one_run "$1" system)
+        [ "$(ending $?)" != "$3" ] || return 0
+    done
+    return 1
+}
+
 # Under address-space limits. A crash is only allowed where the system's malloc has one as well.
 limited() { # PROGRAM
-    local program=$1 mebibytes with without
+    local program=$1 mebibytes with
     for mebibytes in 2048 512 192 96 48 24; do
         (ulimit -v $((mebibytes * 1024)) && one_run "$program" freestone)
         with=$(ending $?)
@@ -165,16 +179,9 @@ limited() { # PROGRAM
             ! grep -q 'out of memory in operator new' "$work/out/$program.freestone.err"; then
             fail "$program in $mebibytes MiB: $(grep -m1 '^freestone: ' "$work/out/$program.freestone.err")"
         fi
-        if [ "${with#signal}" != "$with" ]; then
-            (ulimit -v $((mebibytes * 1024)) && one_run "$program" system)
-            without=$(ending $?)
-            if [ "$with" != "$without" ]; then
-                # An abort after the program's own message is its way to say it.
-                if ! grep -qiE 'memory|alloc' "$work/out/$program.freestone.err"; then
-                    fail "$program in $mebibytes MiB: $with, and $without with the system's malloc"
-                    tail -3 "$work/out/$program.freestone.err"
-                fi
-            fi
+        if [ "${with#signal}" != "$with" ] && ! excused "$program" "$mebibytes" "$with"; then
+            fail "$program in $mebibytes MiB: $with, which it has nowhere near with the system's malloc"
+            tail -3 "$work/out/$program.freestone.err"
         fi
         [ "$with" = done ] || break
     done

@@ -27,6 +27,8 @@ scenarios! {
     limit_address_space
     /// `RLIMIT_DATA`: as above.
     limit_data
+    /// Large and small blocks side by side in what is left.
+    limit_mixed
     /// Null; small blocks come from what is mapped.
     mmap_refused
     /// Copied instead.

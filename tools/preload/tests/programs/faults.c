@@ -5,6 +5,7 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <stddef.h>
 #include <sys/mman.h>
@@ -92,6 +93,41 @@ static void limit_address_space(void)
 static void limit_data(void)
 {
     limit(RLIMIT_DATA);
+}
+
+/* Large and small blocks by turns in ever less memory: what lies beside a block that was
+ * squeezed in is still told from it. */
+static void limit_mixed(void)
+{
+    enum { MOST = 4000 };
+    static unsigned char *blocks[MOST];
+    static size_t lengths[MOST];
+    struct rlimit limit = {90 << 20, 90 << 20};
+    CHECK(setrlimit(RLIMIT_AS, &limit) == 0);
+    for (int round = 0; round < 40; round++) {
+        size_t wanted = 6 << 20, step = 0;
+        int count = 0;
+        while (count < MOST && wanted >= 512) {
+            size_t size = step++ % 2 ? wanted / 16 + 100 : wanted;
+            blocks[count] = malloc(size);
+            if (blocks[count] == NULL) {
+                wanted = wanted * 2 / 3;
+                continue;
+            }
+            memset(blocks[count], count & 0xff, lengths[count] = size);
+            count++;
+        }
+        for (int i = 0; i < count; i++) {
+            CHECK(is_filled(blocks[i], i & 0xff, lengths[i]) && malloc_usable_size(blocks[i]) >= lengths[i]);
+            if (i % 3 == round % 3) {
+                unsigned char *shorter = realloc(blocks[i], lengths[i] / 3 + 1);
+                CHECK(shorter != NULL && is_filled(shorter, i & 0xff, lengths[i] / 3 + 1));
+                blocks[i] = shorter;
+            }
+        }
+        for (int i = 0; i < count; i++)
+            free(blocks[i]);
+    }
 }
 
 static void mmap_refused(void)
@@ -368,6 +404,7 @@ static void fork_in_churn(void)
 static const struct scenario scenarios[] = {
     {"limit_address_space", limit_address_space},
     {"limit_data", limit_data},
+    {"limit_mixed", limit_mixed},
     {"mmap_refused", mmap_refused},
     {"mremap_refused", mremap_refused},
     {"munmap_refused", munmap_refused},
