@@ -53,8 +53,8 @@ int malloc_info(int options, FILE *stream) FREESTONE_NOEXCEPT;
  * returns 1; 0 for any other. */
 int mallopt(int option, int value) FREESTONE_NOEXCEPT;
 
-/* mallinfo and mallinfo2, whose structures are declared by <malloc.h>. What the allocator does
- * not count is zero. */
+/* mallinfo and mallinfo2, whose structures are declared by <malloc.h>. The fields for fast bins,
+ * which there are none of, are zero. */
 
 #ifdef __cplusplus
 }

@@ -1,72 +1,113 @@
 //! What glibc adds to C: trimming, statistics, options.
 //!
-//! Numbers are the kernel's. What the allocator does not count is left out of texts, and zero
-//! in structures that have no way to leave it out.
+//! Numbers are the allocator's own books (`freestone::stats`) and the kernel's. What there is
+//! no such thing of, glibc's fast bins for one, is zero in the structures that ask for it.
 
 use core::ffi::{c_int, c_void};
+
+use freestone::Stats;
 
 use crate::errno;
 use crate::process::Process;
 use crate::text::Text;
 
-/// malloc_trim(3): gives back to the kernel at once what is only kept for reuse. Says 1 if the
-/// process has less resident memory than before. The padding is not used: nothing is kept.
+/// malloc_trim(3): gives back to the kernel at once what is only kept for reuse. Says 1 if there
+/// was any such thing. The padding is not used: nothing is kept.
 #[unsafe(no_mangle)]
 pub(crate) extern "C-unwind" fn malloc_trim(_padding: usize) -> c_int {
     let errno = errno::get();
-    let before = Process::look();
+    let before = freestone::stats();
     freestone::purge();
-    let after = Process::look();
+    let after = freestone::stats();
     errno::set(errno);
-    match (before, after) {
-        (Some(before), Some(after)) => c_int::from(after.resident_bytes < before.resident_bytes),
-        // Where /proc is missing nobody can tell.
-        _ => 1,
-    }
+    c_int::from(after.purged_total != before.purged_total || after.mapped < before.mapped)
 }
 
 /// What mallinfo2(3) answers.
 #[repr(C)]
 #[derive(Default)]
 pub(crate) struct Mallinfo2 {
+    /// Mapped, without large allocations.
     arena: usize,
+    /// Free blocks in slabs, carved or not.
     ordblks: usize,
     smblks: usize,
+    /// Large allocations.
     hblks: usize,
+    /// Their bytes.
     hblkhd: usize,
     usmblks: usize,
     fsmblks: usize,
+    /// Bytes in use, without large allocations.
     uordblks: usize,
+    /// Bytes not in use.
     fordblks: usize,
+    /// Bytes that [`malloc_trim`] would give back at least.
     keepcost: usize,
 }
 
-/// What mallinfo(3) answers.
-#[repr(C)]
-#[derive(Default)]
-pub(crate) struct Mallinfo([c_int; 10]);
+impl From<Stats> for Mallinfo2 {
+    fn from(stats: Stats) -> Self {
+        let arena = stats.mapped.saturating_sub(stats.large);
+        let uordblks = stats.allocated.saturating_sub(stats.large);
+        Self {
+            arena,
+            ordblks: stats.classes().map(|class| class.capacity.saturating_sub(class.used)).sum(),
+            hblks: stats.large_count,
+            hblkhd: stats.large,
+            uordblks,
+            fordblks: arena.saturating_sub(uordblks),
+            keepcost: stats.dirty.saturating_add(stats.retained),
+            ..Self::default()
+        }
+    }
+}
 
-/// mallinfo2(3). All zero: the allocator counts none of this yet.
+/// mallinfo2(3).
 #[unsafe(no_mangle)]
 pub(crate) extern "C-unwind" fn mallinfo2() -> Mallinfo2 {
-    Mallinfo2::default()
+    Mallinfo2::from(freestone::stats())
 }
 
-/// mallinfo(3). As [`mallinfo2`].
+/// What mallinfo(3) answers: the same in the same order, as `int`.
+#[repr(C)]
+pub(crate) struct Mallinfo([c_int; 10]);
+
+/// mallinfo(3). What an `int` cannot hold is the largest that it can.
 #[unsafe(no_mangle)]
 pub(crate) extern "C-unwind" fn mallinfo() -> Mallinfo {
-    Mallinfo::default()
+    let Mallinfo2 { arena, ordblks, smblks, hblks, hblkhd, usmblks, fsmblks, uordblks, fordblks, keepcost } =
+        mallinfo2();
+    let all = [arena, ordblks, smblks, hblks, hblkhd, usmblks, fsmblks, uordblks, fordblks, keepcost];
+    Mallinfo(all.map(|number| c_int::try_from(number).unwrap_or(c_int::MAX)))
 }
 
-/// malloc_stats(3): on standard error.
+/// What both reports tell, by name.
+fn figures(stats: &Stats) -> [(&'static str, usize); 8] {
+    [
+        ("allocated", stats.allocated),
+        ("large", stats.large),
+        ("slabs", stats.slabs),
+        ("dirty", stats.dirty),
+        ("clean", stats.clean),
+        ("retained", stats.retained),
+        ("metadata", stats.metadata),
+        ("mapped", stats.mapped),
+    ]
+}
+
+/// malloc_stats(3): on standard error, bytes.
 #[unsafe(no_mangle)]
 pub(crate) extern "C-unwind" fn malloc_stats() {
     let errno = errno::get();
     let mut text = Text::new();
-    text.add("freestone ").add(env!("CARGO_PKG_VERSION")).add("\n");
+    text.add("freestone ").add(env!("CARGO_PKG_VERSION")).add(", bytes\n");
+    for (name, bytes) in figures(&freestone::stats()) {
+        text.add(name).add(" = ").number(bytes).add("\n");
+    }
     if let Some(process) = Process::look() {
-        text.add("process bytes mapped   = ").number(process.mapped_bytes).add("\n");
-        text.add("process bytes resident = ").number(process.resident_bytes).add("\n");
+        text.add("process mapped = ").number(process.mapped_bytes).add("\n");
+        text.add("process resident = ").number(process.resident_bytes).add("\n");
     }
     text.send(libc::STDERR_FILENO);
     errno::set(errno);
@@ -82,17 +123,38 @@ pub(crate) unsafe extern "C-unwind" fn malloc_info(options: c_int, stream: *mut 
         errno::set(libc::EINVAL);
         return -1;
     }
+    let mut complete = true;
+    let mut write = |text: &Text| {
+        let bytes = text.bytes();
+        // SAFETY: the slice is readable, and the stream is the caller's.
+        let written = unsafe { libc::fwrite(bytes.as_ptr().cast(), 1, bytes.len(), stream.cast()) };
+        complete &= written == bytes.len();
+    };
+    let stats = freestone::stats();
     let mut text = Text::new();
-    text.add("<malloc version=\"freestone-").add(env!("CARGO_PKG_VERSION")).add("\">\n");
+    text.add("<malloc version=\"freestone-").add(env!("CARGO_PKG_VERSION")).add("\">\n<total");
+    for (name, bytes) in figures(&stats) {
+        text.add(" ").add(name).add("=\"").number(bytes).add("\"");
+    }
+    text.add("/>\n");
     if let Some(process) = Process::look() {
         text.add("<process mapped=\"").number(process.mapped_bytes);
         text.add("\" resident=\"").number(process.resident_bytes).add("\"/>\n");
     }
-    text.add("</malloc>\n");
-    let bytes = text.bytes();
-    // SAFETY: the slice is readable, and the stream is the caller's.
-    let written = unsafe { libc::fwrite(bytes.as_ptr().cast(), 1, bytes.len(), stream.cast()) };
-    if written == bytes.len() { 0 } else { -1 }
+    write(&text);
+    for class in stats.classes() {
+        let mut text = Text::new();
+        text.add("<class block=\"").number(class.block).add("\" used=\"").number(class.used);
+        text.add("\" capacity=\"")
+            .number(class.capacity)
+            .add("\" slabs=\"")
+            .number(class.slabs)
+            .add("\"/>\n");
+        write(&text);
+    }
+    let mut text = Text::new();
+    write(text.add("</malloc>\n"));
+    if complete { 0 } else { -1 }
 }
 
 /// glibc's options, from `M_ARENA_MAX` to `M_TRIM_THRESHOLD`, and `M_MXFAST`.

@@ -80,7 +80,12 @@ pub(crate) fn compiler(language: Language) -> Command {
     compiler.args(["-D_GNU_SOURCE", "-O1", "-g", "-fno-builtin", "-Wall", "-Wextra", "-pthread"]);
     // What the misuse tests do is seen by compilers too.
     compiler.args(["-Wno-pragmas", "-Wno-unknown-warning-option", "-Wno-free-nonheap-object"]);
-    compiler.args(["-Wno-use-after-free", "-Wno-maybe-uninitialized", "-Wno-array-bounds"]);
+    compiler.args([
+        "-Wno-use-after-free",
+        "-Wno-deprecated-declarations",
+        "-Wno-maybe-uninitialized",
+        "-Wno-array-bounds",
+    ]);
     compiler.arg("-I").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("include"));
     compiler
 }

@@ -208,11 +208,21 @@ static void additions(void)
     static void *blocks[BLOCKS];
     for (int i = 0; i < BLOCKS; i++)
         blocks[i] = memset(malloc(5000), 1, 5000);
+    void *large = malloc(7 << 20);
+    struct mallinfo2 counts = mallinfo2();
+    struct mallinfo narrow = mallinfo();
+    CHECK(counts.uordblks >= BLOCKS * 5000ul && counts.uordblks < BLOCKS * 6000ul);
+    CHECK(counts.hblks == 1 && counts.hblkhd == 7 << 20 && counts.arena >= counts.uordblks);
+    CHECK(counts.fordblks == counts.arena - counts.uordblks);
+    CHECK(narrow.hblks == 1 && narrow.hblkhd == 7 << 20 && (size_t)narrow.uordblks == counts.uordblks);
+    free(large);
     long full = resident_kib();
     for (int i = 0; i < BLOCKS; i++)
         free(blocks[i]);
-    malloc_trim(0);
+    CHECK(mallinfo2().uordblks < 1 << 20 && mallinfo2().hblks == 0 && mallinfo2().keepcost > 1 << 20);
+    CHECK(malloc_trim(0) == 1 && malloc_trim(0) == 0);
     CHECK(resident_kib() < full - BLOCKS * 4);
+    CHECK(mallinfo2().keepcost == 0);
     /* XML to a stream of the caller's. */
     char *text = NULL;
     size_t length = 0;
@@ -220,7 +230,7 @@ static void additions(void)
     CHECK(malloc_info(1, stream) == -1 && errno == EINVAL);
     CHECK(malloc_info(0, stream) == 0 && fclose(stream) == 0);
     CHECK(strncmp(text, "<malloc version=\"freestone-", 27) == 0 && strstr(text, "</malloc>\n") != NULL);
-    CHECK(strstr(text, " resident=\"") != NULL);
+    CHECK(strstr(text, " resident=\"") != NULL && strstr(text, "<class block=\"") != NULL);
     free(text);
     malloc_stats();
 }
