@@ -34,6 +34,9 @@ pub(crate) const KEPT_BYTES: usize = 1 << 20;
 /// Bytes of blocks linked at a time where the pages are resident already.
 pub(crate) const CARVE_BYTES: usize = 16 << 10;
 
+/// As [`CARVE_BYTES`], for blocks too long for it: so that not every one takes the slow path.
+pub(crate) const CARVE_BLOCKS: usize = 4;
+
 /// Freed pages wait this long, and at most twice as long, before they are purged.
 pub(crate) const PURGE_DELAY_MS: u64 = 100;
 

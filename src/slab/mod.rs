@@ -2,6 +2,7 @@
 //!
 //! The record lies in the chunk header, apart from the blocks, so that headers of many slabs
 //! share cache lines' sets evenly and a full page of blocks stays a page of blocks.
+//! This file is the owner's half; [`remote`] is any thread's, [`list`] links slabs of one heap.
 
 use core::cell::Cell;
 use core::ptr::{self, NonNull};
@@ -9,44 +10,21 @@ use core::ptr::{self, NonNull};
 use static_assertions::const_assert;
 
 use crate::address::{align_down, align_up};
-use crate::config::{CARVE_BYTES, CHUNK_BYTES, RECORD_BYTES, UNIT_BYTES};
-use crate::fatal;
-#[cfg(debug_assertions)]
-use crate::free_list;
+use crate::config::{CARVE_BLOCKS, CARVE_BYTES, CHUNK_BYTES, RECORD_BYTES, UNIT_BYTES};
 use crate::free_list::{Block, FreeList};
-use crate::remote_list::{Chain, Published, RemoteList, Stack, Stacked};
+use crate::remote_list::RemoteList;
 use crate::size_class::{Class, Shape};
 use crate::sync::atomic::{AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use crate::sync::{self, Seen, Sign};
 use crate::sys;
+#[cfg(debug_assertions)]
+use crate::{fatal, free_list};
 
-/// Where a heap is told that some of its slabs have remote frees.
-#[repr(transparent)]
-pub(crate) struct Inbox(Stack<Slab>);
+mod list;
+mod remote;
 
-impl Inbox {
-    pub(crate) const fn new() -> Self {
-        Self(Stack::from_top(AtomicPtr::new(ptr::null_mut())))
-    }
-
-    /// Whether nothing was announced; a moment's impression.
-    #[inline]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Announces `slab`, which the caller has made non-empty or was handed by another inbox.
-    pub(crate) fn announce(&self, slab: &'static Slab) {
-        self.0.push(NonNull::from(slab));
-    }
-
-    /// Takes every announced slab.
-    pub(crate) fn take_all(&self, mut each: impl FnMut(&'static Slab)) {
-        // SAFETY: records live as long as their chunk, and a chunk with announced slabs has
-        // used blocks and is never unmapped.
-        self.0.take_all(|slab| each(unsafe { slab.as_ref() }));
-    }
-}
+pub(crate) use list::SlabList;
+pub(crate) use remote::Inbox;
 
 /// Which of its owner's places a slab is in. Its count is read accordingly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,12 +110,6 @@ const_assert!(size_of::<Slab>() == RECORD_BYTES);
 // SAFETY: the cells are touched by the thread that owns the slab's heap, or under the lock of
 // a shared one; before that by the depot under its lock. The rest is atomic.
 unsafe impl Sync for Slab {}
-
-impl Stacked for Slab {
-    fn below(&self) -> &AtomicPtr<Self> {
-        &self.below
-    }
-}
 
 impl Slab {
     /// A slab without blocks, for bins that have none.
@@ -363,8 +335,11 @@ impl Slab {
         let zero = self.zero.get();
         let block = self.block_bytes();
         let from = self.carved_bytes.get() as usize;
-        let grain = if zero { sys::page_bytes() } else { CARVE_BYTES };
-        let edge = align_up(from.wrapping_add(block), grain);
+        let edge = if zero {
+            align_up(from.wrapping_add(block), sys::page_bytes())
+        } else {
+            from.wrapping_add(CARVE_BYTES.max(block.wrapping_mul(CARVE_BLOCKS)))
+        };
         let fit = edge.wrapping_sub(from).checked_div(block).unwrap_or(1) as u32;
         let blocks = fit.min(self.capacity.get().wrapping_sub(self.carved.get()));
         for index in (1..blocks as usize).rev() {
@@ -389,71 +364,6 @@ impl Slab {
         unsafe { self.free.contains(address, self.available() as usize) }
     }
 
-    /// Adopts what other threads have freed, after the slab was announced.
-    pub(crate) fn adopt(&self) -> Left {
-        let last = self.remote_last.load(Ordering::Relaxed);
-        let Some(chain) = self.remote.take() else { return Left::Some };
-        let used = self.used();
-        if chain.blocks > used {
-            fatal::misuse("double free by another thread, in the slab", self.base());
-        }
-        // SAFETY: the publishers gave up the blocks from `first` to `last`, which they linked.
-        unsafe { self.free.push_chain(self.pointer(chain.first), self.pointer(last)) };
-        let count = self.count.load(Ordering::Relaxed).wrapping_add(chain.blocks.cast_signed());
-        self.count.store(count, Ordering::Relaxed);
-        if let Some(place) = self.suspect.swap(0, Ordering::Acquire).checked_sub(1) {
-            self.judge(place);
-        }
-        if self.place() != Place::Current && self.used() == 0 { Left::Nothing } else { Left::Some }
-    }
-
-    /// Takes back a block that looked free when another thread freed it, unless it is.
-    #[cold]
-    fn judge(&self, place: u32) {
-        let block = self.block_at(place);
-        if self.lists(block.address()) || self.used() == 0 {
-            fatal::misuse("double free by another thread", block.address());
-        }
-        let _ = self.push(block);
-    }
-
-    /// Leaves the judgement of a block that looks free to the owner, who alone may look through
-    /// the free list. False where another one waits for it already.
-    pub(crate) fn accuse(&self, block: &Block) -> bool {
-        let place = self.place_of(block.address() as *const u8).wrapping_add(1);
-        self.suspect.compare_exchange(0, place, Ordering::Release, Ordering::Relaxed).is_ok()
-    }
-
-    // ---- any thread ----
-
-    /// Gives back the chain of `blocks` from `first` to `last` to the slab's home.
-    /// Returns the home if it had to be told.
-    ///
-    /// # Safety
-    /// The caller owns the chain: used blocks of this slab, linked from first to last.
-    pub(crate) unsafe fn publish(
-        &'static self,
-        first: *mut u8,
-        last: *mut u8,
-        blocks: u32,
-    ) -> Option<&'static Inbox> {
-        let chain = Chain { first: self.place_of(first), blocks };
-        let published = self.remote.publish(chain, |before| {
-            // SAFETY: `last` is a block of the caller's chain until the publication succeeds.
-            let last = unsafe { Block::from_raw(NonNull::new_unchecked(last)) };
-            last.link(before.map_or(ptr::null_mut(), |place| self.pointer(place)));
-        });
-        if published == Published::More {
-            return None;
-        }
-        // The slab has used blocks until somebody adopts these, which takes the announcement.
-        self.remote_last.store(self.place_of(last), Ordering::Relaxed);
-        // SAFETY: heaps are never unmapped, and a slab with used blocks has a home.
-        let home = unsafe { &*self.home() };
-        home.announce(self);
-        Some(home)
-    }
-
     /// Recomputes the invariants. For debug builds and tests.
     #[cfg(debug_assertions)]
     pub(crate) fn check(&self) {
@@ -476,69 +386,4 @@ pub(crate) struct Carved {
     pub(crate) block: Block,
     /// Whether the block reads as zero.
     pub(crate) zero: bool,
-}
-
-/// Slabs in a doubly linked list; the order is its user's. Only its heap's owner touches it.
-pub(crate) struct SlabList {
-    first: Cell<*const Slab>,
-    last: Cell<*const Slab>,
-}
-
-impl SlabList {
-    pub(crate) const fn new() -> Self {
-        Self { first: Cell::new(ptr::null()), last: Cell::new(ptr::null()) }
-    }
-
-    pub(crate) fn first(&self) -> Option<&'static Slab> {
-        // SAFETY: listed slabs have used blocks or are being kept, so their chunk is mapped.
-        unsafe { self.first.get().as_ref() }
-    }
-
-    pub(crate) fn last(&self) -> Option<&'static Slab> {
-        // SAFETY: as in `first`.
-        unsafe { self.last.get().as_ref() }
-    }
-
-    pub(crate) fn push_first(&self, slab: &'static Slab) {
-        let next = self.first.replace(slab);
-        slab.previous.set(ptr::null());
-        slab.next.set(next);
-        // SAFETY: as in `first`.
-        match unsafe { next.as_ref() } {
-            Some(next) => next.previous.set(slab),
-            None => self.last.set(slab),
-        }
-    }
-
-    pub(crate) fn push_last(&self, slab: &'static Slab) {
-        let previous = self.last.replace(slab);
-        slab.next.set(ptr::null());
-        slab.previous.set(previous);
-        // SAFETY: as in `first`.
-        match unsafe { previous.as_ref() } {
-            Some(previous) => previous.next.set(slab),
-            None => self.first.set(slab),
-        }
-    }
-
-    /// Takes out `slab`, which is on this list.
-    pub(crate) fn remove(&self, slab: &Slab) {
-        let (previous, next) = (slab.previous.get(), slab.next.get());
-        // SAFETY: as in `first`.
-        match unsafe { previous.as_ref() } {
-            Some(previous) => previous.next.set(next),
-            None => self.first.set(next),
-        }
-        // SAFETY: as in `first`.
-        match unsafe { next.as_ref() } {
-            Some(next) => next.previous.set(previous),
-            None => self.last.set(previous),
-        }
-    }
-
-    pub(crate) fn pop(&self) -> Option<&'static Slab> {
-        let first = self.first()?;
-        self.remove(first);
-        Some(first)
-    }
 }

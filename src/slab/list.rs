@@ -1,0 +1,71 @@
+//! Slabs of one heap in a list.
+
+use core::cell::Cell;
+use core::ptr;
+
+use super::Slab;
+
+/// Slabs in a doubly linked list; the order is its user's. Only its heap's owner touches it.
+pub(crate) struct SlabList {
+    first: Cell<*const Slab>,
+    last: Cell<*const Slab>,
+}
+
+impl SlabList {
+    pub(crate) const fn new() -> Self {
+        Self { first: Cell::new(ptr::null()), last: Cell::new(ptr::null()) }
+    }
+
+    pub(crate) fn first(&self) -> Option<&'static Slab> {
+        // SAFETY: listed slabs have used blocks or are being kept, so their chunk is mapped.
+        unsafe { self.first.get().as_ref() }
+    }
+
+    pub(crate) fn last(&self) -> Option<&'static Slab> {
+        // SAFETY: as in `first`.
+        unsafe { self.last.get().as_ref() }
+    }
+
+    pub(crate) fn push_first(&self, slab: &'static Slab) {
+        let next = self.first.replace(slab);
+        slab.previous.set(ptr::null());
+        slab.next.set(next);
+        // SAFETY: as in `first`.
+        match unsafe { next.as_ref() } {
+            Some(next) => next.previous.set(slab),
+            None => self.last.set(slab),
+        }
+    }
+
+    pub(crate) fn push_last(&self, slab: &'static Slab) {
+        let previous = self.last.replace(slab);
+        slab.next.set(ptr::null());
+        slab.previous.set(previous);
+        // SAFETY: as in `first`.
+        match unsafe { previous.as_ref() } {
+            Some(previous) => previous.next.set(slab),
+            None => self.first.set(slab),
+        }
+    }
+
+    /// Takes out `slab`, which is on this list.
+    pub(crate) fn remove(&self, slab: &Slab) {
+        let (previous, next) = (slab.previous.get(), slab.next.get());
+        // SAFETY: as in `first`.
+        match unsafe { previous.as_ref() } {
+            Some(previous) => previous.next.set(next),
+            None => self.first.set(next),
+        }
+        // SAFETY: as in `first`.
+        match unsafe { next.as_ref() } {
+            Some(next) => next.previous.set(previous),
+            None => self.last.set(previous),
+        }
+    }
+
+    pub(crate) fn pop(&self) -> Option<&'static Slab> {
+        let first = self.first()?;
+        self.remove(first);
+        Some(first)
+    }
+}

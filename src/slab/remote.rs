@@ -1,0 +1,111 @@
+//! What other threads do to a slab: their frees, from the publication to the adoption.
+
+use core::ptr::{self, NonNull};
+
+use super::{Left, Place, Slab};
+use crate::fatal;
+use crate::free_list::Block;
+use crate::remote_list::{Chain, Published, Stack, Stacked};
+use crate::sync::atomic::{AtomicPtr, Ordering};
+
+/// Where a heap is told that some of its slabs have remote frees.
+#[repr(transparent)]
+pub(crate) struct Inbox(Stack<Slab>);
+
+impl Inbox {
+    pub(crate) const fn new() -> Self {
+        Self(Stack::from_top(AtomicPtr::new(ptr::null_mut())))
+    }
+
+    /// Whether nothing was announced; a moment's impression.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Announces `slab`, which the caller has made non-empty or was handed by another inbox.
+    pub(crate) fn announce(&self, slab: &'static Slab) {
+        self.0.push(NonNull::from(slab));
+    }
+
+    /// Takes every announced slab.
+    pub(crate) fn take_all(&self, mut each: impl FnMut(&'static Slab)) {
+        // SAFETY: records live as long as their chunk, and a chunk with announced slabs has
+        // used blocks and is never unmapped.
+        self.0.take_all(|slab| each(unsafe { slab.as_ref() }));
+    }
+}
+
+impl Stacked for Slab {
+    fn below(&self) -> &AtomicPtr<Self> {
+        &self.below
+    }
+}
+
+impl Slab {
+    /// Adopts what other threads have freed, after the slab was announced.
+    pub(crate) fn adopt(&self) -> Left {
+        let last = self.remote_last.load(Ordering::Relaxed);
+        let Some(chain) = self.remote.take() else { return Left::Some };
+        let used = self.used();
+        if chain.blocks > used {
+            fatal::misuse("double free by another thread, in the slab", self.base());
+        }
+        // SAFETY: the publishers gave up the blocks from `first` to `last`, which they linked.
+        unsafe { self.free.push_chain(self.pointer(chain.first), self.pointer(last)) };
+        let count = self.count.load(Ordering::Relaxed).wrapping_add(chain.blocks.cast_signed());
+        self.count.store(count, Ordering::Relaxed);
+        if let Some(place) = self.suspect.swap(0, Ordering::Acquire).checked_sub(1) {
+            self.judge(place);
+        }
+        if self.place() != Place::Current && self.used() == 0 { Left::Nothing } else { Left::Some }
+    }
+
+    /// Takes back a block that looked free when another thread freed it, unless it is.
+    #[cold]
+    fn judge(&self, place: u32) {
+        let block = self.block_at(place);
+        // Without the tag, it was handed out in between: so it was free when it was freed.
+        // SAFETY: the block's memory is the slab's, which is open.
+        let tagged = unsafe { crate::free_list::looks_free(block.address() as *const u8) };
+        if !tagged || self.lists(block.address()) || self.used() == 0 {
+            fatal::misuse("double free by another thread", block.address());
+        }
+        let _ = self.push(block);
+    }
+
+    /// Leaves the judgement of a block that looks free to the owner, who alone may look through
+    /// the free list. False where another one waits for it already.
+    pub(crate) fn accuse(&self, block: &Block) -> bool {
+        let place = self.place_of(block.address() as *const u8).wrapping_add(1);
+        self.suspect.compare_exchange(0, place, Ordering::Release, Ordering::Relaxed).is_ok()
+    }
+
+    /// Gives back the chain of `blocks` from `first` to `last` to the slab's home.
+    /// Returns the home if it had to be told.
+    ///
+    /// # Safety
+    /// The caller owns the chain: used blocks of this slab, linked from first to last.
+    pub(crate) unsafe fn publish(
+        &'static self,
+        first: *mut u8,
+        last: *mut u8,
+        blocks: u32,
+    ) -> Option<&'static Inbox> {
+        let chain = Chain { first: self.place_of(first), blocks };
+        let published = self.remote.publish(chain, |before| {
+            // SAFETY: `last` is a block of the caller's chain until the publication succeeds.
+            let last = unsafe { Block::from_raw(NonNull::new_unchecked(last)) };
+            last.link(before.map_or(ptr::null_mut(), |place| self.pointer(place)));
+        });
+        if published == Published::More {
+            return None;
+        }
+        // The slab has used blocks until somebody adopts these, which takes the announcement.
+        self.remote_last.store(self.place_of(last), Ordering::Relaxed);
+        // SAFETY: heaps are never unmapped, and a slab with used blocks has a home.
+        let home = unsafe { &*self.home() };
+        home.announce(self);
+        Some(home)
+    }
+}
