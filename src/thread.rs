@@ -114,22 +114,13 @@ fn exit_key() -> Option<libc::pthread_key_t> {
     Some(KEY.load(Ordering::Relaxed))
 }
 
-/// Rounds of destructors that other keys' destructors may still allocate in: glibc and musl
-/// run four (PTHREAD_DESTRUCTOR_ITERATIONS), and ours ends the heap in the last.
-const ROUNDS: usize = 3;
-
-/// Runs when a thread ends. Re-arms itself for as long as there are further rounds, so that
-/// destructors which run after this one still find the thread's heap. The round is counted
-/// in the heap address's low bits.
-unsafe extern "C-unwind" fn end_of_thread(value: *mut c_void) {
-    let round = value.addr() & (align_of::<Heap>().wrapping_sub(1));
-    let heap = value.map_addr(|address| address.wrapping_sub(round)).cast::<Heap>();
-    if round < ROUNDS && sys::key_set(KEY.load(Ordering::Relaxed), value.wrapping_byte_add(1)).is_ok() {
-        return;
-    }
+/// Runs when a thread ends, in the first round of key destructors in which it has a heap. It does
+/// not wait for the last: a thread whose first allocation is in a destructor may not see another
+/// round, and its heap would be lost. What allocates later is served by the shared heap.
+unsafe extern "C-unwind" fn end_of_thread(heap: *mut c_void) {
     slot::set(&raw const DETACHED);
     // SAFETY: the key's value is the thread's heap, and heaps are never unmapped.
-    let heap = unsafe { &*heap };
+    let heap: &'static Heap = unsafe { &*heap.cast::<Heap>() };
     heap.retire();
     put_idle(heap);
 }
