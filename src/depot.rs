@@ -2,6 +2,7 @@
 
 use core::ptr;
 
+use crate::by_run::ByRun;
 use crate::chunk::{self, Chunk, State, UnitState};
 use crate::chunk_map;
 use crate::config::{PURGE_DELAY_MS, PURGE_STEP_BYTES, UNIT_BYTES, UNITS};
@@ -11,13 +12,10 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Guard, Lock};
 use crate::sys;
 
-/// Chunks with free units by the length of their longest run, and the queue of chunks to look
-/// at for pages to purge.
+/// The chunks, and the queue of those to look at for pages to purge.
 struct Depot {
-    /// First chunk of each list; chunks without free units are on none.
-    by_run: [*const Chunk; UNITS],
-    /// Which lists are not empty.
-    filled: u64,
+    /// Those with free units.
+    chunks: ByRun,
     /// Chunks with dirty units in the order in which they are due.
     due_first: *const Chunk,
     due_last: *const Chunk,
@@ -28,13 +26,8 @@ struct Depot {
 // SAFETY: the chunks that the pointers lead to are touched under the same lock.
 unsafe impl Send for Depot {}
 
-static DEPOT: Lock<Depot> = Lock::new(Depot {
-    by_run: [ptr::null(); UNITS],
-    filled: 0,
-    due_first: ptr::null(),
-    due_last: ptr::null(),
-    planned: 0,
-});
+static DEPOT: Lock<Depot> =
+    Lock::new(Depot { chunks: ByRun::new(), due_first: ptr::null(), due_last: ptr::null(), planned: 0 });
 
 /// When the first chunk in the queue is due; a hint that is read without the lock.
 static NEXT_DUE_MS: AtomicU64 = AtomicU64::new(u64::MAX);
@@ -54,52 +47,6 @@ pub(crate) unsafe fn release_lock() {
 }
 
 impl Depot {
-    fn list(&mut self, chunk: &'static Chunk) {
-        let longest = chunk.longest();
-        let Some(first) = self.by_run.get_mut(longest).filter(|_| longest != 0) else { return };
-        chunk.previous.set(ptr::null());
-        chunk.next.set(*first);
-        // SAFETY: listed chunks are mapped.
-        if let Some(next) = unsafe { first.as_ref() } {
-            next.previous.set(chunk);
-        }
-        *first = chunk;
-        self.filled |= 1 << longest;
-    }
-
-    fn unlist(&mut self, chunk: &'static Chunk) {
-        let longest = chunk.longest();
-        let Some(first) = self.by_run.get_mut(longest).filter(|_| longest != 0) else { return };
-        // SAFETY: listed chunks are mapped.
-        match unsafe { chunk.previous.get().as_ref() } {
-            Some(previous) => previous.next.set(chunk.next.get()),
-            None => *first = chunk.next.get(),
-        }
-        // SAFETY: listed chunks are mapped.
-        if let Some(next) = unsafe { chunk.next.get().as_ref() } {
-            next.previous.set(chunk.previous.get());
-        }
-        if first.is_null() {
-            self.filled &= !(1 << longest);
-        }
-    }
-
-    /// Changes a listed chunk's free units and keeps it on the right list.
-    fn change<T>(&mut self, chunk: &'static Chunk, change: impl FnOnce(&'static Chunk) -> T) -> T {
-        self.unlist(chunk);
-        let changed = change(chunk);
-        self.list(chunk);
-        changed
-    }
-
-    /// A chunk whose longest run is the shortest that holds `units`.
-    fn best(&self, units: usize) -> Option<&'static Chunk> {
-        let fitting = self.filled & (u64::MAX << units);
-        let first = *self.by_run.get(fitting.trailing_zeros() as usize)?;
-        // SAFETY: listed chunks are mapped.
-        unsafe { first.as_ref() }
-    }
-
     /// Plans a look at `chunk`, after one delay.
     fn plan(&mut self, chunk: &'static Chunk, now_ms: u64) {
         if chunk.planned.get() || !chunk.is_dirty() {
@@ -143,8 +90,8 @@ impl Depot {
 pub(crate) fn acquire(class: Class) -> Option<(&'static Slab, bool)> {
     let units = class.shape().units as usize;
     let found = {
-        let mut depot = DEPOT.lock();
-        depot.best(units).and_then(|chunk| depot.change(chunk, |chunk| chunk.take(units)))
+        let depot = DEPOT.lock();
+        depot.chunks.best(units).and_then(|chunk| depot.chunks.change(chunk, |chunk| chunk.take(units)))
     };
     let run = match found {
         Some(run) => run,
@@ -156,9 +103,9 @@ pub(crate) fn acquire(class: Class) -> Option<(&'static Slab, bool)> {
                 let _ = unsafe { chunk.unmap() };
                 return None;
             }
-            let mut depot = DEPOT.lock();
+            let depot = DEPOT.lock();
             let run = chunk.take(units);
-            depot.list(chunk);
+            depot.chunks.list(chunk);
             run?
         }
     };
@@ -172,7 +119,7 @@ pub(crate) fn release(slab: &'static Slab) {
     let now_ms = sys::now_ms();
     {
         let mut depot = DEPOT.lock();
-        depot.change(chunk, |chunk| chunk.put(slab));
+        depot.chunks.change(chunk, |chunk| chunk.put(slab));
         depot.plan(chunk, now_ms);
     }
     purge_due();
@@ -232,7 +179,7 @@ fn look_at_chunks(until_ms: u64, most_bytes: usize) {
         let mut depot = DEPOT.lock();
         let Some(chunk) = depot.pop_due(until_ms) else { return };
         if chunk.is_idle() {
-            depot.unlist(chunk);
+            depot.chunks.unlist(chunk);
             chunk_map::remove(chunk.base());
             drop(depot);
             unmap(chunk);
@@ -249,14 +196,14 @@ fn purge_stale(mut depot: Guard<'static, Depot>, chunk: &'static Chunk, most_byt
     let mut purged = 0_usize;
     loop {
         let most_units = (most_bytes.saturating_sub(purged) / UNIT_BYTES).min(UNITS);
-        let Some(run) = depot.change(chunk, |chunk| chunk.take_stale(most_units)) else { break };
+        let Some(run) = depot.chunks.change(chunk, |chunk| chunk.take_stale(most_units)) else { break };
         // While its units are out, the chunk is not unused and stays mapped without the lock.
         drop(depot);
         let clean = run.purge();
         purged = purged.saturating_add(run.bytes);
         PURGED_BYTES.fetch_add(run.bytes as u64, Ordering::Relaxed);
         depot = DEPOT.lock();
-        depot.change(chunk, |chunk| {
+        depot.chunks.change(chunk, |chunk| {
             chunk.put_units(run.units, if clean { State::Clean } else { State::Dirty })
         });
     }
@@ -275,7 +222,7 @@ fn unmap(chunk: &'static Chunk) {
     // is tried again with the next look.
     if chunk_map::insert(chunk.base(), chunk.mapped_units()) {
         let mut depot = DEPOT.lock();
-        depot.list(chunk);
+        depot.chunks.list(chunk);
         depot.plan(chunk, sys::now_ms());
     }
 }

@@ -17,7 +17,7 @@
 //! | `heap` | one thread's bins and slabs, its remote frees, and the shared heap |
 //! | `stats` | where memory is |
 //! | `depot` | what threads share: chunks, their free units, purging |
-//! | `chunk`, `chunk_map` | an aligned mapping cut into units; which addresses are ours |
+//! | `chunk`, `by_run`, `chunk_map` | an aligned mapping cut into units; those with room; which addresses are ours |
 //! | `slab` | a run of units cut into blocks of one class |
 //! | `large` | allocations that are mappings of their own |
 //! | `remote_list`, `free_list` | blocks on their way back, and those that are back |
@@ -39,6 +39,8 @@
 
 #[cfg(target_os = "linux")]
 mod address;
+#[cfg(target_os = "linux")]
+mod by_run;
 #[cfg(target_os = "linux")]
 mod chunk;
 #[cfg(target_os = "linux")]
