@@ -132,6 +132,13 @@ pub(crate) fn purged_bytes() -> u64 {
 
 static PURGED_BYTES: AtomicU64 = AtomicU64::new(0);
 
+/// How many runs of units purges have given back, all told.
+pub(crate) fn purges() -> u64 {
+    PURGES.load(Ordering::Relaxed)
+}
+
+static PURGES: AtomicU64 = AtomicU64::new(0);
+
 /// Calls `each` with every unit of every chunk, under the depot's lock.
 pub(crate) fn survey(mut each: impl FnMut(UnitState)) {
     let _depot = DEPOT.lock();
@@ -202,6 +209,7 @@ fn purge_stale(mut depot: Guard<'static, Depot>, chunk: &'static Chunk, most_byt
         let clean = run.purge();
         purged = purged.saturating_add(run.bytes);
         PURGED_BYTES.fetch_add(run.bytes as u64, Ordering::Relaxed);
+        PURGES.fetch_add(1, Ordering::Relaxed);
         depot = DEPOT.lock();
         depot.chunks.change(chunk, |chunk| {
             chunk.put_units(run.units, if clean { State::Clean } else { State::Dirty })

@@ -13,6 +13,7 @@ use crate::heap::{Found, shared};
 use crate::large::{self, Contents};
 use crate::size_class::{Class, Route, inline_class, route};
 use crate::slab::{Left, Slab};
+use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sys::KeepErrno;
 use crate::thread;
 
@@ -153,9 +154,20 @@ fn or_after_release<T>(get: impl Fn() -> Option<T>) -> Option<T> {
         None => {
             core::hint::cold_path();
             purge();
-            get()
+            get().or_else(|| {
+                FAILURES.fetch_add(1, Ordering::Relaxed);
+                None
+            })
         }
     }
+}
+
+/// Requests that were answered with null, since the start.
+static FAILURES: AtomicU64 = AtomicU64::new(0);
+
+/// See [`FAILURES`].
+pub(crate) fn failures() -> u64 {
+    FAILURES.load(Ordering::Relaxed)
 }
 
 /// A block of `class` after the thread's heap had none at hand.

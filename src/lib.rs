@@ -11,11 +11,12 @@
 //! | floor | what it is |
 //! | --- | --- |
 //! | [`map`] | memory mapping for everyone: files, shared and private memory; beside the allocator, on `sys` |
+//! | `stats` | where memory is, counted |
+//! | `counted` | exact counts of a thread's calls, around any allocator |
 //! | `global` | the Rust door: `GlobalAlloc`; a null pointer exists only here |
 //! | `untyped` | the door for callers without a layout: C's |
 //! | `thread`, `slot` | a thread's heap: its slot, its making, its end; fork |
 //! | `heap` | one thread's bins and slabs, its remote frees, and the shared heap |
-//! | `stats` | where memory is |
 //! | `depot` | what threads share: chunks, their free units, purging |
 //! | `chunk`, `by_run`, `chunk_map` | an aligned mapping cut into units; those with room; which addresses are ours |
 //! | `slab` | a run of units cut into blocks of one class |
@@ -47,6 +48,7 @@ mod chunk;
 mod chunk_map;
 #[cfg(target_os = "linux")]
 mod config;
+mod counted;
 #[cfg(target_os = "linux")]
 mod depot;
 #[cfg(target_os = "linux")]
@@ -82,10 +84,11 @@ mod thread;
 #[cfg(target_os = "linux")]
 pub mod untyped;
 
+pub use counted::{Counted, Counts, Region};
 #[cfg(target_os = "linux")]
 pub use global::{Freestone, purge, thread_idle};
 #[cfg(target_os = "linux")]
-pub use stats::{ClassStats, Stats, stats};
+pub use stats::{CallStats, Change, ClassStats, HeapStats, HeapUser, Stats, heaps, stats};
 
 #[cfg(not(target_os = "linux"))]
 mod elsewhere;

@@ -8,7 +8,7 @@ use core::ffi::c_void;
 use core::ptr::{self, NonNull};
 
 use crate::depot;
-use crate::heap::{Heap, shared};
+use crate::heap::{Heap, shared, tally};
 use crate::large;
 use crate::meta;
 use crate::slot::{self, NEW};
@@ -54,6 +54,7 @@ fn attach() -> Option<&'static Heap> {
         put_idle(heap);
         return None;
     }
+    heap.tally.set_thread(sys::thread_id());
     slot::set(heap);
     Some(heap)
 }
@@ -63,7 +64,9 @@ fn new_heap() -> Option<&'static Heap> {
     // SAFETY: the place is fresh, aligned, long enough, and never taken back.
     unsafe { place.write(Heap::new()) };
     // SAFETY: as above.
-    Some(unsafe { place.as_ref() })
+    let heap: &'static Heap = unsafe { place.as_ref() };
+    tally::enlist(heap);
+    Some(heap)
 }
 
 fn idle_heap() -> Option<&'static Heap> {
@@ -122,6 +125,7 @@ unsafe extern "C-unwind" fn end_of_thread(heap: *mut c_void) {
     // SAFETY: the key's value is the thread's heap, and heaps are never unmapped.
     let heap: &'static Heap = unsafe { &*heap.cast::<Heap>() };
     heap.retire();
+    heap.tally.set_thread(0);
     put_idle(heap);
 }
 
@@ -147,12 +151,22 @@ unsafe extern "C-unwind" fn after_fork() {
         shared::release();
         IDLE.release();
     }
+    // The child's thread has a number of its own.
+    let heap = heap();
+    if is_own(heap) {
+        heap.tally.set_thread(sys::thread_id());
+    }
+}
+
+/// Whether `heap` is a thread's, not a stand-in.
+fn is_own(heap: &'static Heap) -> bool {
+    !ptr::eq(heap, &raw const NEW) && !ptr::eq(heap, &raw const DETACHED)
 }
 
 /// Gives back what the calling thread does not use.
 pub(crate) fn rest() {
     let heap = heap();
-    if !ptr::eq(heap, &raw const NEW) && !ptr::eq(heap, &raw const DETACHED) {
+    if is_own(heap) {
         heap.trim();
     }
 }

@@ -15,8 +15,10 @@ use crate::slab::{Carved, Inbox, Left, Place, Slab, SlabList};
 
 mod outbox;
 pub(crate) mod shared;
+pub(crate) mod tally;
 
 use outbox::Outbox;
+use tally::Tally;
 
 /// What bins without a slab point to: it never has a block.
 static EMPTY: Slab = Slab::empty();
@@ -43,6 +45,8 @@ pub(crate) struct Heap {
     looks: Cell<u64>,
     /// Remote frees that were not published yet.
     outbox: Outbox,
+    /// What statistics count.
+    pub(crate) tally: Tally,
     /// The next heap that waits for a thread; see [`crate::thread`].
     pub(crate) next_idle: Cell<*const Heap>,
 }
@@ -76,6 +80,7 @@ impl Heap {
             kept_bytes: Cell::new(0),
             looks: Cell::new(0),
             outbox: Outbox::new(),
+            tally: Tally::new(),
             next_idle: Cell::new(ptr::null()),
         }
     }
@@ -112,6 +117,7 @@ impl Heap {
     /// A block of `class` after [`pop`](Self::pop) found none: from remote frees, from a slab
     /// that waits, from untouched pages, from an orphan, from the depot, in this order.
     pub(crate) fn find(&'static self, class: Class) -> Option<Found> {
+        self.tally.refill(class);
         let (current, partial) = self.bin(class);
         self.current(class).settle();
         if depot::looks() == self.looks.get() {
@@ -287,7 +293,9 @@ impl Heap {
         self.inbox.take_all(|slab| {
             let home = slab.home();
             if ptr::eq(home, &self.inbox) {
+                let used = slab.used();
                 let left = slab.adopt();
+                self.tally.adopted(slab.class(), used.wrapping_sub(slab.used()));
                 self.settle(slab, left);
             } else {
                 // The slab changed hands between a publication and its announcement.

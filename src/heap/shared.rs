@@ -33,6 +33,11 @@ pub(crate) unsafe fn release() {
     unsafe { LOCK.release() }
 }
 
+/// The heap itself, for statistics.
+pub(super) fn heap() -> &'static Heap {
+    &SHARED
+}
+
 /// Whether `home` is the shared heap's.
 fn is_shared(home: *const Inbox) -> bool {
     ptr::eq(home, SHARED.inbox())

@@ -8,10 +8,13 @@ use core::ptr::{self, NonNull};
 
 use crate::sync::atomic::{AtomicUsize, Ordering};
 
+pub(crate) mod count;
 mod errno;
 pub(crate) mod mapping;
+mod status;
 
 pub(crate) use errno::{Errno, KeepErrno};
+pub(crate) use status::{resident_bytes, thread_id};
 
 /// An answer of the kernel.
 pub(crate) type Result<T> = core::result::Result<T, Errno>;
@@ -59,7 +62,7 @@ pub(crate) fn map(hint: Option<NonZeroUsize>, bytes: usize) -> Result<NonNull<u8
             0,
         )
     };
-    checked(pointer)
+    count::MMAP.note(checked(pointer))
 }
 
 /// `munmap`. May fail with `ENOMEM` when it would split a mapping at the map-count limit;
@@ -69,7 +72,7 @@ pub(crate) fn map(hint: Option<NonZeroUsize>, bytes: usize) -> Result<NonNull<u8
 /// The range belongs to the caller, and nothing refers to it any more.
 pub(crate) unsafe fn unmap(start: NonNull<u8>, bytes: usize) -> Result<()> {
     // SAFETY: forwarded to the caller.
-    answered(unsafe { libc::munmap(start.as_ptr().cast(), bytes) })
+    count::MUNMAP.note(answered(unsafe { libc::munmap(start.as_ptr().cast(), bytes) }))
 }
 
 /// `mremap` without moving: grows or shrinks the mapping where it is.
@@ -78,7 +81,7 @@ pub(crate) unsafe fn unmap(start: NonNull<u8>, bytes: usize) -> Result<()> {
 /// The mapping belongs to the caller; what a shrink cuts off is referred to by nothing.
 pub(crate) unsafe fn remap_in_place(start: NonNull<u8>, old: usize, new: usize) -> Result<()> {
     // SAFETY: forwarded to the caller; without MREMAP_MAYMOVE the start stays.
-    checked(unsafe { libc::mremap(start.as_ptr().cast(), old, new, 0) }).map(drop)
+    count::MREMAP.note(checked(unsafe { libc::mremap(start.as_ptr().cast(), old, new, 0) }).map(drop))
 }
 
 /// `mremap(MREMAP_MAYMOVE)`: resizes the mapping, moving its pages' places, not their bytes.
@@ -87,7 +90,8 @@ pub(crate) unsafe fn remap_in_place(start: NonNull<u8>, old: usize, new: usize) 
 /// The mapping belongs to the caller, who forgets `start` when the call succeeds.
 pub(crate) unsafe fn remap(start: NonNull<u8>, old: usize, new: usize) -> Result<NonNull<u8>> {
     // SAFETY: forwarded to the caller.
-    checked(unsafe { libc::mremap(start.as_ptr().cast(), old, new, libc::MREMAP_MAYMOVE) })
+    count::MREMAP
+        .note(checked(unsafe { libc::mremap(start.as_ptr().cast(), old, new, libc::MREMAP_MAYMOVE) }))
 }
 
 /// `mremap(MREMAP_FIXED)` at equal length: moves the mapping to `target`, replacing what is there.
@@ -98,7 +102,8 @@ pub(crate) unsafe fn remap_to(start: NonNull<u8>, bytes: usize, target: NonNull<
     let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
     let target = target.as_ptr().cast::<libc::c_void>();
     // SAFETY: forwarded to the caller.
-    checked(unsafe { libc::mremap(start.as_ptr().cast(), bytes, bytes, flags, target) }).map(drop)
+    let moved = checked(unsafe { libc::mremap(start.as_ptr().cast(), bytes, bytes, flags, target) });
+    count::MREMAP.note(moved.map(drop))
 }
 
 /// `madvise(MADV_DONTNEED)`: gives the pages back; after success the range reads as zero.
@@ -108,7 +113,7 @@ pub(crate) unsafe fn remap_to(start: NonNull<u8>, bytes: usize, target: NonNull<
 /// The range is private anonymous memory of the caller, who needs its contents no more.
 pub(crate) unsafe fn discard(start: NonNull<u8>, bytes: usize) -> Result<()> {
     // SAFETY: forwarded to the caller.
-    answered(unsafe { libc::madvise(start.as_ptr().cast(), bytes, libc::MADV_DONTNEED) })
+    count::MADVISE.note(answered(unsafe { libc::madvise(start.as_ptr().cast(), bytes, libc::MADV_DONTNEED) }))
 }
 
 /// `madvise(MADV_HUGEPAGE)`: huge pages on the next faults, where the kernel has them on request.
@@ -117,7 +122,7 @@ pub(crate) unsafe fn discard(start: NonNull<u8>, bytes: usize) -> Result<()> {
 /// The range belongs to the caller.
 pub(crate) unsafe fn advise_huge(start: NonNull<u8>, bytes: usize) -> Result<()> {
     // SAFETY: the advice changes no contents.
-    answered(unsafe { libc::madvise(start.as_ptr().cast(), bytes, libc::MADV_HUGEPAGE) })
+    count::MADVISE.note(answered(unsafe { libc::madvise(start.as_ptr().cast(), bytes, libc::MADV_HUGEPAGE) }))
 }
 
 /// Milliseconds on a clock that only goes forward, to the kernel's tick.
