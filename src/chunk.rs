@@ -253,20 +253,31 @@ impl Chunk {
     /// Calls `each` with every mapped unit. Under the depot's lock, so that no unit changes
     /// between free and taken meanwhile.
     pub(crate) fn survey(&'static self, mut each: impl FnMut(UnitState)) {
-        each(UnitState::Header);
-        for unit in 1..u32::from(self.mapped.get()) {
-            let is_in = |set: Units| set >> unit & 1 != 0;
-            let record = self.record(unit);
-            each(if is_in(self.dirty.get()) {
-                UnitState::Dirty
-            } else if is_in(self.free.get()) {
-                UnitState::Clean
-            } else if record.is_open() {
-                UnitState::Slab(record)
-            } else {
-                UnitState::Taken
-            });
+        for unit in 0..u32::from(self.mapped.get()) {
+            each(self.unit_state(unit));
         }
+    }
+
+    /// What a mapped unit is. Under the depot's lock.
+    pub(crate) fn unit_state(&'static self, unit: u32) -> UnitState {
+        let is_in = |set: Units| set >> unit & 1 != 0;
+        let record = self.record(unit);
+        if unit == 0 {
+            UnitState::Header
+        } else if is_in(self.dirty.get()) {
+            UnitState::Dirty
+        } else if is_in(self.free.get()) {
+            UnitState::Clean
+        } else if record.is_open() {
+            UnitState::Slab(record)
+        } else {
+            UnitState::Taken
+        }
+    }
+
+    /// The slab that a unit belongs to, or belonged to last.
+    pub(crate) fn slab_at(&'static self, unit: u32) -> &'static Slab {
+        self.record(unit).first_unit()
     }
 
     /// The chunk at `base`.

@@ -2,10 +2,11 @@
 
 use core::ptr;
 
+use crate::address::align_down;
 use crate::by_run::ByRun;
 use crate::chunk::{self, Chunk, State, UnitState};
 use crate::chunk_map;
-use crate::config::{PURGE_DELAY_MS, PURGE_STEP_BYTES, UNIT_BYTES, UNITS};
+use crate::config::{CHUNK_BYTES, PURGE_DELAY_MS, PURGE_STEP_BYTES, UNIT_BYTES, UNITS};
 use crate::size_class::Class;
 use crate::slab::Slab;
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -144,6 +145,28 @@ pub(crate) fn survey(mut each: impl FnMut(UnitState)) {
     let _depot = DEPOT.lock();
     // SAFETY: a chunk is forgotten under this lock before it is unmapped.
     chunk_map::for_each(|base| unsafe { Chunk::at(base) }.survey(&mut each));
+}
+
+/// Calls `look` with the chunk that `address` lies in, under the depot's lock, if it lies in one.
+pub(crate) fn with_chunk(address: usize, look: impl FnOnce(&'static Chunk)) {
+    let _depot = DEPOT.lock();
+    if let Some(chunk) = chunk_at(address) {
+        look(chunk);
+    }
+}
+
+/// Calls `look` with the chunk that `address` lies in, which stays mapped meanwhile, if it lies in
+/// one. None where the lock could not be had within a while: the caller may be the one that holds it.
+pub(crate) fn inspect<T>(address: usize, look: impl FnOnce(Option<&'static Chunk>) -> T) -> Option<T> {
+    let _depot = DEPOT.lock_within_a_while()?;
+    Some(look(chunk_at(address)))
+}
+
+/// The chunk that `address` lies in. Under the lock, and for as long as it is held: a chunk is
+/// forgotten under it before it is unmapped.
+fn chunk_at(address: usize) -> Option<&'static Chunk> {
+    // SAFETY: a chunk that is noted is mapped.
+    chunk_map::contains(address).then(|| unsafe { Chunk::at(align_down(address, CHUNK_BYTES)) })
 }
 
 /// Purges what is due, up to the bytes that one slow path may.

@@ -5,6 +5,7 @@ use core::marker::PhantomData;
 use core::ptr::{self, NonNull};
 
 use crate::config::FREE_TAG;
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// What a free block holds in its first two words.
 #[repr(C)]
@@ -65,6 +66,17 @@ pub(crate) unsafe fn looks_free(start: *const u8) -> bool {
     // SAFETY: the block has a second word; user data may be uninitialised to the compiler
     // but is memory that exists.
     unsafe { (&raw const (*start.cast::<Node>()).tag).read() == FREE_TAG }
+}
+
+/// As [`looks_free`], for a block that another thread may be writing.
+///
+/// # Safety
+/// As for [`looks_free`].
+pub(crate) unsafe fn looks_free_from_afar(start: *const u8) -> bool {
+    // SAFETY: the block has a second word, which is aligned.
+    unsafe { AtomicU64::from_ptr((&raw const (*start.cast::<Node>()).tag).cast_mut()) }
+        .load(Ordering::Relaxed)
+        == FREE_TAG
 }
 
 /// Blocks in last-in, first-out order, linked through their first words. How many there are

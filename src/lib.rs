@@ -12,6 +12,7 @@
 //! | --- | --- |
 //! | [`map`] | memory mapping for everyone: files, shared and private memory; beside the allocator, on `sys` |
 //! | `stats` | where memory is, counted |
+//! | `describe`, `heap_map` | what an address is; a picture of all that is mapped |
 //! | `counted` | exact counts of a thread's calls, around any allocator |
 //! | `global` | the Rust door: `GlobalAlloc`; a null pointer exists only here |
 //! | `untyped` | the door for callers without a layout: C's |
@@ -52,6 +53,8 @@ mod counted;
 #[cfg(target_os = "linux")]
 mod depot;
 #[cfg(target_os = "linux")]
+mod describe;
+#[cfg(target_os = "linux")]
 mod fatal;
 #[cfg(target_os = "linux")]
 mod free_list;
@@ -59,6 +62,8 @@ mod free_list;
 mod global;
 #[cfg(target_os = "linux")]
 mod heap;
+#[cfg(target_os = "linux")]
+mod heap_map;
 #[cfg(target_os = "linux")]
 mod large;
 #[cfg(target_os = "linux")]
@@ -86,7 +91,11 @@ pub mod untyped;
 
 pub use counted::{Counted, Counts, Region};
 #[cfg(target_os = "linux")]
+pub use describe::{BlockState, Description, What, describe};
+#[cfg(target_os = "linux")]
 pub use global::{Freestone, purge, thread_idle};
+#[cfg(target_os = "linux")]
+pub use heap_map::{ChunkPicture, Piece, SlabPicture, UnitPicture, heap_map};
 #[cfg(target_os = "linux")]
 pub use stats::{CallStats, Change, ClassStats, HeapStats, HeapUser, Stats, heaps, stats};
 

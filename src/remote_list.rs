@@ -65,6 +65,12 @@ impl RemoteList {
         }
     }
 
+    /// What there is; a moment's impression.
+    pub(crate) fn peek(&self) -> Option<Chain> {
+        // Acquire: whoever looks at the chain sees its links.
+        Chain::unpack(self.0.load(Ordering::Acquire))
+    }
+
     /// Takes everything. Only after the list was announced, so that each announcement is
     /// matched by one `take`.
     pub(crate) fn take(&self) -> Option<Chain> {

@@ -160,6 +160,19 @@ impl<T> Lock<T> {
         self.0.try_lock()
     }
 
+    /// The lock, if it can be had before this would begin to sleep: for those who would rather not
+    /// have it than wait for themselves.
+    pub(crate) fn lock_within_a_while(&self) -> Option<Guard<'_, T>> {
+        for tries in 0..SPINS + YIELDS {
+            let guard = self.0.try_lock();
+            if guard.is_some() {
+                return guard;
+            }
+            if tries < SPINS { core::hint::spin_loop() } else { sys::yield_now() }
+        }
+        None
+    }
+
     /// Takes the lock and keeps it taken, across `fork`.
     pub(crate) fn hold(&self) {
         core::mem::forget(self.lock());

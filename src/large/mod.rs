@@ -59,6 +59,40 @@ pub(crate) fn survey() -> Survey {
     }
 }
 
+/// Ranges listed under one lock.
+const LISTED: usize = 32;
+
+/// Calls `each` with address and length of every live large allocation, then of every retained
+/// range; no lock is held meanwhile. A range that changes during the walk may be told twice or not at all.
+pub(crate) fn list(mut each: impl FnMut(usize, usize, Life)) {
+    let mut ranges = [(0, 0); LISTED];
+    let mut next = Some(0);
+    while let Some(at) = next {
+        let (written, rest) = REGISTRY.lock().list(at, &mut ranges);
+        ranges.iter().take(written).for_each(|(address, bytes)| each(*address, *bytes, Life::Live));
+        next = rest;
+    }
+    let mut count = 0_usize;
+    let mut ranges = [(0, 0); crate::config::RETAINED_RANGES];
+    {
+        let retained = RETAINED.lock();
+        for (place, range) in ranges.iter_mut().zip(retained.ranges()) {
+            *place = (range.start.addr().get(), range.bytes);
+            count = count.wrapping_add(1);
+        }
+    }
+    ranges.iter().take(count).for_each(|(address, bytes)| each(*address, *bytes, Life::Retained));
+}
+
+/// Whether a range is somebody's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Life {
+    /// A live allocation.
+    Live,
+    /// Freed, and kept for reuse.
+    Retained,
+}
+
 /// What new memory must hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Contents {

@@ -165,6 +165,20 @@ impl Registry {
         Some(Range { start, bytes: found.bytes, mapping: found.mapping })
     }
 
+    /// Writes allocations into `into`, from position `at` of the table on. Says how many, and where
+    /// to go on; None there at the table's end.
+    pub(super) fn list(&mut self, at: usize, into: &mut [(usize, usize)]) -> (usize, Option<usize>) {
+        let slots = self.table().iter().enumerate().skip(at);
+        let mut found = slots.filter(|(_, slot)| slot.address != 0);
+        let mut written = 0_usize;
+        for place in into {
+            let Some((_, slot)) = found.next() else { return (written, None) };
+            *place = (slot.address, slot.bytes);
+            written = written.wrapping_add(1);
+        }
+        (written, found.next().map(|(at, _)| at))
+    }
+
     /// Makes the table four times as long, if there is memory.
     fn grow(&mut self) {
         let slots = self.slots.wrapping_mul(4);

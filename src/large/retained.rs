@@ -47,6 +47,11 @@ impl Retained {
         self.entries.iter().take(self.count).enumerate().filter_map(|(at, entry)| Some((at, (*entry)?)))
     }
 
+    /// Every range.
+    pub(super) fn ranges(&self) -> impl Iterator<Item = Range> {
+        self.entries().map(|(_, entry)| entry.range)
+    }
+
     /// A range for a block of `bytes`: cut from the shortest that is long enough; else the
     /// longest that has at least half, to be grown.
     pub(super) fn take(&mut self, bytes: usize) -> Option<Range> {

@@ -243,6 +243,11 @@ impl Slab {
         self.place() != Place::Nowhere && self.lead.load(Ordering::Relaxed) == 0
     }
 
+    /// Blocks that there is room for.
+    pub(crate) fn capacity(&self) -> usize {
+        self.capacity.get() as usize
+    }
+
     // ---- counts ----
 
     /// Free blocks on the list.

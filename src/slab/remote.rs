@@ -61,6 +61,24 @@ impl Slab {
         if self.place() != Place::Current && self.used() == 0 { Left::Nothing } else { Left::Some }
     }
 
+    /// Whether the block at `address` was freed by another thread and waits for its adoption. For
+    /// the owner, who alone adopts.
+    pub(crate) fn awaits(&self, address: usize) -> bool {
+        let Some(chain) = self.remote.peek() else { return false };
+        let mut block = self.pointer(chain.first);
+        for _ in 0..chain.blocks {
+            if block.addr() == address {
+                return true;
+            }
+            if !self.has_block_at(block.addr()) {
+                return false;
+            }
+            // SAFETY: the publishers linked `blocks` blocks, and a block of the slab begins here.
+            block = unsafe { crate::free_list::next_of(block) };
+        }
+        false
+    }
+
     /// Takes back a block that looked free when another thread freed it, unless it is.
     #[cold]
     fn judge(&self, place: u32) {
