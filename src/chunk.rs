@@ -9,6 +9,7 @@ use static_assertions::const_assert;
 use crate::address::{align_down, align_up};
 use crate::config::{CHUNK_BYTES, RECORD_BYTES, UNIT_BYTES, UNITS};
 use crate::slab::Slab;
+use crate::stray;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sys;
 
@@ -79,8 +80,8 @@ fn map_aligned(bytes: usize) -> Option<NonNull<u8>> {
         if start.addr().get().is_multiple_of(CHUNK_BYTES) {
             return Some(start);
         }
-        // SAFETY: just mapped, and nobody knows of it. If the kernel keeps it, it stays untouched.
-        let _ = unsafe { sys::unmap(start, bytes) };
+        // SAFETY: just mapped, and nobody knows of it.
+        unsafe { stray::give_back(start, bytes) };
     }
     let wide = bytes.wrapping_add(CHUNK_BYTES);
     let start = sys::map(None, wide).ok()?;
@@ -92,11 +93,11 @@ fn map_aligned(bytes: usize) -> Option<NonNull<u8>> {
     let aligned = unsafe { start.byte_add(head) };
     if head != 0 {
         // SAFETY: the head was just mapped and is not part of the chunk.
-        let _ = unsafe { sys::unmap(start, head) };
+        unsafe { stray::give_back(start, head) };
     }
     if tail != 0 {
         // SAFETY: as for the head.
-        let _ = unsafe { sys::unmap(aligned.byte_add(bytes), tail) };
+        unsafe { stray::give_back(aligned.byte_add(bytes), tail) };
     }
     Some(aligned)
 }
@@ -127,6 +128,26 @@ impl Chunk {
         let start = NonNull::from(self).cast();
         // SAFETY: forwarded to the caller.
         unsafe { sys::unmap(start, self.mapped_bytes()) }.is_ok()
+    }
+
+    /// Unmaps the chunk, now or later.
+    ///
+    /// # Safety
+    /// As for [`unmap`](Self::unmap); it is a chunk no more.
+    pub(crate) unsafe fn give_back(&self) {
+        // SAFETY: forwarded to the caller.
+        unsafe { stray::give_back(NonNull::from(self).cast(), self.mapped_bytes()) };
+    }
+
+    /// Gives back every page but the header's, of a chunk that the kernel would not unmap.
+    ///
+    /// # Safety
+    /// As for [`unmap`](Self::unmap).
+    pub(crate) unsafe fn purge(&self) {
+        self.age();
+        while let Some(run) = self.take_stale(UNITS) {
+            self.put_units(run.units, run.purge());
+        }
     }
 
     pub(crate) fn base(&self) -> usize {
@@ -298,11 +319,17 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    /// Gives the pages back. Whether they now read as zero.
-    pub(crate) fn purge(&self) -> bool {
-        let Some(start) = NonNull::new(ptr::with_exposed_provenance_mut(self.start)) else { return false };
+    /// Gives the pages back. What is known of them now.
+    pub(crate) fn purge(&self) -> State {
+        let Some(start) = NonNull::new(ptr::with_exposed_provenance_mut(self.start)) else {
+            return State::Dirty;
+        };
         // SAFETY: the units are in no slab and taken out of the chunk's free set.
-        unsafe { sys::discard(start, self.bytes) }.is_ok()
+        match unsafe { sys::discard(start, self.bytes) } {
+            Ok(()) => State::Clean,
+            // They may be half given back, and hold anything.
+            Err(_) => State::Dirty,
+        }
     }
 }
 
@@ -379,7 +406,7 @@ mod tests {
         chunk.age();
         let run = chunk.take_stale(UNITS).expect("a stale run");
         assert_eq!((run.units, run.bytes), (0b1110, 3 * UNIT_BYTES));
-        assert!(run.purge());
+        assert_eq!(run.purge(), State::Clean);
         chunk.put_units(run.units, State::Clean);
         assert!(chunk.is_unused() && !chunk.is_dirty());
         // SAFETY: nobody else knows of the chunk.

@@ -4,11 +4,12 @@ use core::ptr;
 
 use crate::address::align_down;
 use crate::by_run::ByRun;
-use crate::chunk::{self, Chunk, State, UnitState};
+use crate::chunk::{self, Chunk, UnitState};
 use crate::chunk_map;
 use crate::config::{CHUNK_BYTES, PURGE_DELAY_MS, PURGE_STEP_BYTES, UNIT_BYTES, UNITS};
 use crate::size_class::Class;
 use crate::slab::Slab;
+use crate::stray;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Guard, Lock};
 use crate::sys;
@@ -48,9 +49,9 @@ pub(crate) unsafe fn release_lock() {
 }
 
 impl Depot {
-    /// Plans a look at `chunk`, after one delay.
+    /// Plans a look at `chunk`, after one delay, if there is something to purge or to unmap.
     fn plan(&mut self, chunk: &'static Chunk, now_ms: u64) {
-        if chunk.planned.get() || !chunk.is_dirty() {
+        if chunk.planned.get() || !(chunk.is_dirty() || chunk.is_unused()) {
             return;
         }
         chunk.planned.set(true);
@@ -101,7 +102,7 @@ pub(crate) fn acquire(class: Class) -> Option<(&'static Slab, bool)> {
             let chunk = Chunk::map(units)?;
             if !chunk_map::insert(chunk.base(), chunk.mapped_units()) {
                 // SAFETY: just mapped, and in no list.
-                let _ = unsafe { chunk.unmap() };
+                unsafe { chunk.give_back() };
                 return None;
             }
             let depot = DEPOT.lock();
@@ -196,10 +197,14 @@ pub(crate) fn looks() -> u64 {
 
 static LOOKS: AtomicU64 = AtomicU64::new(0);
 
+/// Stray ranges that one look tries to unmap: more would make one slow path slow.
+const STRAYS_A_LOOK: usize = 16;
+
 /// Looks once at each chunk that is due by `until_ms`, until `most_bytes` were purged.
 #[cold]
 fn look_at_chunks(until_ms: u64, most_bytes: usize) {
     LOOKS.fetch_add(1, Ordering::Relaxed);
+    stray::retry(STRAYS_A_LOOK);
     let mut left = most_bytes;
     let planned = DEPOT.lock().planned;
     for _ in 0..planned {
@@ -229,14 +234,12 @@ fn purge_stale(mut depot: Guard<'static, Depot>, chunk: &'static Chunk, most_byt
         let Some(run) = depot.chunks.change(chunk, |chunk| chunk.take_stale(most_units)) else { break };
         // While its units are out, the chunk is not unused and stays mapped without the lock.
         drop(depot);
-        let clean = run.purge();
+        let state = run.purge();
         purged = purged.saturating_add(run.bytes);
         PURGED_BYTES.fetch_add(run.bytes as u64, Ordering::Relaxed);
         PURGES.fetch_add(1, Ordering::Relaxed);
         depot = DEPOT.lock();
-        depot.chunks.change(chunk, |chunk| {
-            chunk.put_units(run.units, if clean { State::Clean } else { State::Dirty })
-        });
+        depot.chunks.change(chunk, |chunk| chunk.put_units(run.units, state));
     }
     chunk.age();
     depot.plan(chunk, sys::now_ms());
@@ -249,8 +252,10 @@ fn unmap(chunk: &'static Chunk) {
     if unsafe { chunk.unmap() } {
         return;
     }
-    // ENOMEM: unmapping would split a mapping at the map-count limit. The range stays ours and
-    // is tried again with the next look.
+    // ENOMEM: unmapping would split a mapping at the map-count limit. The range stays ours, without
+    // its pages, and is tried again with the next look.
+    // SAFETY: as above.
+    unsafe { chunk.purge() };
     if chunk_map::insert(chunk.base(), chunk.mapped_units()) {
         let mut depot = DEPOT.lock();
         depot.chunks.list(chunk);

@@ -25,6 +25,7 @@
 //! | `remote_list`, `free_list` | blocks on their way back, and those that are back |
 //! | `size_class` | sizes, and the one function that says where a layout lives |
 //! | `meta` | memory for the allocator's own records |
+//! | `stray` | ranges that the kernel would not take back |
 //! | `sys` | the only floor that calls the kernel |
 //! | `sync`, `address`, `fatal`, `config` | locks, arithmetic, the last line, the numbers |
 
@@ -81,6 +82,8 @@ mod slot;
 #[cfg(target_os = "linux")]
 mod stats;
 #[cfg(target_os = "linux")]
+mod stray;
+#[cfg(target_os = "linux")]
 mod sync;
 #[cfg(target_os = "linux")]
 mod sys;
@@ -98,6 +101,8 @@ pub use global::{Freestone, purge, thread_idle};
 pub use heap_map::{ChunkPicture, Piece, SlabPicture, UnitPicture, heap_map};
 #[cfg(target_os = "linux")]
 pub use stats::{CallStats, Change, ClassStats, HeapStats, HeapUser, Stats, heaps, stats};
+#[cfg(all(target_os = "linux", feature = "fault-injection"))]
+pub use sys::fault::control as fault_injection;
 
 #[cfg(not(target_os = "linux"))]
 mod elsewhere;

@@ -12,6 +12,7 @@ use crate::heap::{Heap, shared, tally};
 use crate::large;
 use crate::meta;
 use crate::slot::{self, NEW};
+use crate::stray;
 use crate::sync::Lock;
 use crate::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use crate::sys;
@@ -137,6 +138,7 @@ unsafe extern "C-unwind" fn before_fork() {
     depot::hold();
     large::hold();
     meta::hold();
+    stray::hold();
 }
 
 /// In the parent and in the child, whose only thread is the one that forked. In the child the
@@ -145,6 +147,7 @@ unsafe extern "C-unwind" fn before_fork() {
 unsafe extern "C-unwind" fn after_fork() {
     // SAFETY: this thread, or its original, took the locks in `before_fork`.
     unsafe {
+        stray::release();
         meta::release();
         large::release();
         depot::release_lock();

@@ -7,6 +7,7 @@ use core::ptr::NonNull;
 
 use crate::address::align_up;
 use crate::fatal;
+use crate::stray;
 use crate::sync::Lock;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sys;
@@ -24,7 +25,7 @@ static RETAINED: Lock<Retained> = Lock::new(Retained::new());
 
 /// Bytes copied because the kernel would not move them.
 static COPIED_BYTES: AtomicU64 = AtomicU64::new(0);
-/// Bytes of address space that the kernel would not take back and there was no place to keep.
+/// Bytes of address space of which the kernel does not say whether they are still ours.
 static STRANDED_BYTES: AtomicU64 = AtomicU64::new(0);
 
 /// Bytes that large `realloc`s copied, all told, because the kernel refused to move pages.
@@ -32,7 +33,7 @@ pub(crate) fn copied_bytes() -> u64 {
     COPIED_BYTES.load(Ordering::Relaxed)
 }
 
-/// Bytes of address space lost, all told, because the kernel refused to unmap them.
+/// Bytes of address space perhaps lost, all told: see [`Range::resize`].
 pub(crate) fn stranded_bytes() -> u64 {
     STRANDED_BYTES.load(Ordering::Relaxed)
 }
@@ -235,6 +236,7 @@ pub(crate) fn purge_due() {
 
 /// Unmaps everything that is retained.
 pub(crate) fn release_retained() {
+    stray::retry(usize::MAX);
     // Bounded: a range that the kernel would not take comes back with this moment's stamp.
     let now_ms = sys::now_ms();
     for _ in 0..crate::config::RETAINED_RANGES {
@@ -248,10 +250,12 @@ pub(crate) fn release_retained() {
 
 fn unmap(range: Range, now_ms: u64) {
     // SAFETY: the range is in no list, and nobody else knows of it.
-    if !unsafe { range.unmap() }
-        && let Some(stranded) = RETAINED.lock().put_back(range, now_ms)
-    {
-        // ENOMEM at the map-count limit, and no place left to keep it for later.
-        STRANDED_BYTES.fetch_add(stranded.bytes as u64, Ordering::Relaxed);
+    if !unsafe { range.unmap() } {
+        // ENOMEM at the map-count limit: it may be reused; where too many may be, it waits.
+        let rejected = RETAINED.lock().put_back(range, now_ms);
+        if let Some(rejected) = rejected {
+            // SAFETY: as above.
+            unsafe { stray::keep(rejected.start, rejected.bytes) };
+        }
     }
 }

@@ -5,6 +5,7 @@ use core::ptr::NonNull;
 use super::STRANDED_BYTES;
 use crate::address::align_up;
 use crate::config::HUGE_FROM_BYTES;
+use crate::stray;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sys;
 
@@ -24,6 +25,30 @@ unsafe impl Send for Range {}
 fn next_mapping() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// A word that nobody else writes, by which a mapping is known again after a call that may have
+/// unmapped it.
+struct Mark(u64);
+
+impl Mark {
+    fn put(on: Range) -> Self {
+        // No two alike, and no value that programs have a use for.
+        let mark = Self((on.start.addr().get() as u64 ^ next_mapping()).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        // SAFETY: just mapped, at least a page, and nobody else's.
+        unsafe { on.start.cast().write(mark.0) };
+        mark
+    }
+
+    /// Whether `range` still begins with it; an error where the kernel does not say.
+    fn is_on(&self, range: Range) -> sys::Result<bool> {
+        let mut found = [0; size_of::<u64>()];
+        match sys::mapping::read_memory(range.start, &mut found) {
+            Ok(bytes) => Ok(bytes == found.len() && u64::from_ne_bytes(found) == self.0),
+            Err(sys::Errno(libc::EFAULT)) => Ok(false),
+            Err(errno) => Err(errno),
+        }
+    }
 }
 
 impl Range {
@@ -64,8 +89,7 @@ impl Range {
             let start = sys::map(None, bytes).ok()?;
             return Some(Self { start, bytes, mapping: next_mapping() });
         }
-        // More than is needed, of which the aligned part is kept. What the kernel does not take
-        // back of the rest is address space that nobody has touched.
+        // More than is needed, of which the aligned part is kept.
         let wide = bytes.checked_add(align)?;
         let whole = Self { start: sys::map(None, wide).ok()?, bytes: wide, mapping: next_mapping() };
         let address = whole.start.addr().get();
@@ -74,7 +98,7 @@ impl Range {
         let (kept, tail) = rest?.split(bytes);
         for spare in [Some(head), tail].into_iter().flatten().filter(|spare| spare.bytes != 0) {
             // SAFETY: just mapped, and not part of what is kept.
-            let _ = unsafe { spare.unmap() };
+            unsafe { stray::give_back(spare.start, spare.bytes) };
         }
         Some(kept)
     }
@@ -114,17 +138,26 @@ impl Range {
         // The whole target is mapped first, and the old range moved onto its beginning at equal
         // length: so no limit can refuse the move after the target was replaced.
         let target = Self::map(bytes, align)?;
+        let mark = Mark::put(target);
         // SAFETY: the target was just mapped for this; the rest is forwarded to the caller.
         if unsafe { sys::remap_to(self.start, self.bytes, target.start) }.is_ok() {
             return Some(target);
         }
         // The kernel may have unmapped what it was to replace before it refused (mremap(2)), and
-        // another thread may have mapped there since: hands off. What is beyond is ours.
+        // another thread may have mapped there since: hands off, unless our mark is still there.
+        // What is beyond is ours.
         let (replaced, beyond) = target.split(self.bytes);
-        STRANDED_BYTES.fetch_add(replaced.bytes as u64, Ordering::Relaxed);
-        if let Some(beyond) = beyond {
+        let replaced = match mark.is_on(replaced) {
+            Ok(true) => Some(replaced),
+            Ok(false) => None,
+            Err(_) => {
+                STRANDED_BYTES.fetch_add(replaced.bytes as u64, Ordering::Relaxed);
+                None
+            }
+        };
+        for spare in [replaced, beyond].into_iter().flatten() {
             // SAFETY: just mapped, and nobody refers to it.
-            let _ = unsafe { beyond.unmap() };
+            unsafe { stray::give_back(spare.start, spare.bytes) };
         }
         None
     }

@@ -3,6 +3,7 @@
 use core::ptr::{self, NonNull};
 
 use super::Range;
+use crate::stray;
 use crate::sys;
 
 /// Slots in the program's own data, so that a program with few large allocations maps nothing
@@ -200,8 +201,8 @@ impl Registry {
             }
         }
         if let Some(old) = NonNull::new(old) {
-            // SAFETY: the old table was copied; a range that cannot be unmapped stays untouched.
-            let _ = unsafe { sys::unmap(old.cast(), old_slots.wrapping_mul(size_of::<Slot>())) };
+            // SAFETY: the old table was copied, and nothing refers to it any more.
+            unsafe { stray::give_back(old.cast(), old_slots.wrapping_mul(size_of::<Slot>())) };
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::heap::tally;
 use crate::large;
 use crate::meta;
 use crate::size_class::{CLASSES, Class};
+use crate::stray;
 use crate::sys;
 
 mod change;
@@ -47,7 +48,7 @@ pub struct Stats {
     pub dirty: usize,
     /// Free units of chunks without a resident page: purged, or never touched.
     pub clean: usize,
-    /// Freed large ranges that wait for reuse.
+    /// Freed large ranges that wait for reuse, and whatever the kernel did not take back yet.
     pub retained: usize,
     /// The allocator's own records: chunk headers, heaps, tables.
     pub metadata: usize,
@@ -64,7 +65,8 @@ pub struct Stats {
     pub failures_total: u64,
     /// Copied by large `realloc`s because the kernel refused to move pages.
     pub copied_total: u64,
-    /// Address space lost because the kernel refused to unmap it.
+    /// Address space perhaps lost: the kernel refused to move pages, and to say whether their
+    /// target is still mapped.
     pub stranded_total: u64,
     /// Calls to the kernel, those of [`map`](crate::map) left out.
     pub calls: [CallStats; 4],
@@ -130,7 +132,7 @@ pub fn stats() -> Stats {
         slabs: 0,
         dirty: 0,
         clean: 0,
-        retained: large.retained_bytes,
+        retained: large.retained_bytes.wrapping_add(stray::bytes()),
         metadata: meta::mapped_bytes().wrapping_add(large.table_bytes),
         mapped: 0,
         resident: sys::resident_bytes(),

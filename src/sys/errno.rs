@@ -15,6 +15,12 @@ impl Errno {
         // SAFETY: the address of errno is readable for as long as the thread lives.
         Self(unsafe { *place() })
     }
+
+    /// Leaves this number for the calling thread to find.
+    pub(crate) fn set(self) {
+        // SAFETY: the address of errno is writable for as long as the thread lives.
+        unsafe { *place() = self.0 }
+    }
 }
 
 /// Puts the caller's `errno` back when it goes out of scope: a free never changes it.
@@ -28,7 +34,6 @@ impl KeepErrno {
 
 impl Drop for KeepErrno {
     fn drop(&mut self) {
-        // SAFETY: the address of errno is writable for as long as the thread lives.
-        unsafe { *place() = self.0.0 }
+        self.0.set();
     }
 }

@@ -6,6 +6,7 @@ use core::mem::MaybeUninit;
 use core::ptr::{self, NonNull};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
+use super::fault::{self, Call};
 use super::{Errno, Result, answered, checked};
 
 /// What lies behind a mapping: nothing, or a file from an offset on.
@@ -27,6 +28,7 @@ pub(crate) fn map_at(
     flags: c_int,
     file: FileAt<'_>,
 ) -> Result<NonNull<u8>> {
+    fault::step(Call::Map)?;
     let (fd, offset) = file.map_or((-1, 0), |(file, offset)| (file.as_raw_fd(), offset));
     let address = ptr::without_provenance_mut(address);
     // SAFETY: without MAP_FIXED, mmap replaces no mapping that exists.
@@ -40,6 +42,9 @@ pub(crate) fn map_at(
 /// As [`unmap`](super::unmap).
 #[inline]
 pub(crate) unsafe fn unmap_unasked(start: NonNull<u8>, bytes: usize) {
+    if fault::step(Call::Unmap).is_err() {
+        return;
+    }
     // SAFETY: forwarded to the caller.
     let _ = unsafe { libc::munmap(start.as_ptr().cast(), bytes) };
 }
@@ -49,6 +54,7 @@ pub(crate) unsafe fn unmap_unasked(start: NonNull<u8>, bytes: usize) {
 /// # Safety
 /// The range belongs to the caller, and no reference into it needs what is taken away.
 pub(crate) unsafe fn protect(start: NonNull<u8>, bytes: usize, protection: c_int) -> Result<()> {
+    fault::step(Call::Protect)?;
     // SAFETY: forwarded to the caller.
     answered(unsafe { libc::mprotect(start.as_ptr().cast(), bytes, protection) })
 }
@@ -64,6 +70,7 @@ pub(crate) fn sync(start: NonNull<u8>, bytes: usize, flags: c_int) -> Result<()>
 /// # Safety
 /// The range belongs to the caller, who expects what the advice does to its contents.
 pub(crate) unsafe fn advise(start: NonNull<u8>, bytes: usize, advice: c_int) -> Result<()> {
+    fault::step(Call::Advise)?;
     // SAFETY: forwarded to the caller.
     answered(unsafe { libc::madvise(start.as_ptr().cast(), bytes, advice) })
 }

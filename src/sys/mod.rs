@@ -10,10 +10,12 @@ use crate::sync::atomic::{AtomicUsize, Ordering};
 
 pub(crate) mod count;
 mod errno;
+pub(crate) mod fault;
 pub(crate) mod mapping;
 mod status;
 
 pub(crate) use errno::{Errno, KeepErrno};
+use fault::Call;
 pub(crate) use status::{resident_bytes, thread_id};
 
 /// An answer of the kernel.
@@ -50,6 +52,7 @@ fn answered(status: libc::c_int) -> Result<()> {
 /// `mmap` of fresh, private, anonymous, readable and writable memory; known zero.
 /// `hint` is where the kernel should look first, and may be ignored.
 pub(crate) fn map(hint: Option<NonZeroUsize>, bytes: usize) -> Result<NonNull<u8>> {
+    fault::step(Call::Map)?;
     let hint = hint.map_or(ptr::null_mut(), |hint| ptr::without_provenance_mut(hint.get()));
     // SAFETY: without MAP_FIXED, mmap replaces no mapping that exists.
     let pointer = unsafe {
@@ -71,6 +74,7 @@ pub(crate) fn map(hint: Option<NonZeroUsize>, bytes: usize) -> Result<NonNull<u8
 /// # Safety
 /// The range belongs to the caller, and nothing refers to it any more.
 pub(crate) unsafe fn unmap(start: NonNull<u8>, bytes: usize) -> Result<()> {
+    fault::step(Call::Unmap)?;
     // SAFETY: forwarded to the caller.
     count::MUNMAP.note(answered(unsafe { libc::munmap(start.as_ptr().cast(), bytes) }))
 }
@@ -80,6 +84,7 @@ pub(crate) unsafe fn unmap(start: NonNull<u8>, bytes: usize) -> Result<()> {
 /// # Safety
 /// The mapping belongs to the caller; what a shrink cuts off is referred to by nothing.
 pub(crate) unsafe fn remap_in_place(start: NonNull<u8>, old: usize, new: usize) -> Result<()> {
+    fault::step(Call::Remap)?;
     // SAFETY: forwarded to the caller; without MREMAP_MAYMOVE the start stays.
     count::MREMAP.note(checked(unsafe { libc::mremap(start.as_ptr().cast(), old, new, 0) }).map(drop))
 }
@@ -89,6 +94,7 @@ pub(crate) unsafe fn remap_in_place(start: NonNull<u8>, old: usize, new: usize) 
 /// # Safety
 /// The mapping belongs to the caller, who forgets `start` when the call succeeds.
 pub(crate) unsafe fn remap(start: NonNull<u8>, old: usize, new: usize) -> Result<NonNull<u8>> {
+    fault::step(Call::Remap)?;
     // SAFETY: forwarded to the caller.
     count::MREMAP
         .note(checked(unsafe { libc::mremap(start.as_ptr().cast(), old, new, libc::MREMAP_MAYMOVE) }))
@@ -99,6 +105,7 @@ pub(crate) unsafe fn remap(start: NonNull<u8>, old: usize, new: usize) -> Result
 /// # Safety
 /// Both ranges belong to the caller, they do not overlap, and nothing refers to the target.
 pub(crate) unsafe fn remap_to(start: NonNull<u8>, bytes: usize, target: NonNull<u8>) -> Result<()> {
+    fault::step(Call::Remap)?;
     let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
     let target = target.as_ptr().cast::<libc::c_void>();
     // SAFETY: forwarded to the caller.
@@ -112,6 +119,7 @@ pub(crate) unsafe fn remap_to(start: NonNull<u8>, bytes: usize, target: NonNull<
 /// # Safety
 /// The range is private anonymous memory of the caller, who needs its contents no more.
 pub(crate) unsafe fn discard(start: NonNull<u8>, bytes: usize) -> Result<()> {
+    fault::step(Call::Advise)?;
     // SAFETY: forwarded to the caller.
     count::MADVISE.note(answered(unsafe { libc::madvise(start.as_ptr().cast(), bytes, libc::MADV_DONTNEED) }))
 }
@@ -121,6 +129,7 @@ pub(crate) unsafe fn discard(start: NonNull<u8>, bytes: usize) -> Result<()> {
 /// # Safety
 /// The range belongs to the caller.
 pub(crate) unsafe fn advise_huge(start: NonNull<u8>, bytes: usize) -> Result<()> {
+    fault::step(Call::Advise)?;
     // SAFETY: the advice changes no contents.
     count::MADVISE.note(answered(unsafe { libc::madvise(start.as_ptr().cast(), bytes, libc::MADV_HUGEPAGE) }))
 }

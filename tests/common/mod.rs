@@ -3,6 +3,7 @@
 
 pub(crate) mod block;
 pub(crate) mod child;
+pub(crate) mod life;
 pub(crate) mod memory;
 pub(crate) mod seed;
 pub(crate) mod shadow;
