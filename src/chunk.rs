@@ -112,12 +112,35 @@ impl Chunk {
             None => (map_aligned(least.wrapping_mul(UNIT_BYTES))?, least),
         };
         LAST.store(start.as_ptr().expose_provenance(), Ordering::Relaxed);
-        // SAFETY: fresh zeroed memory, aligned and large enough; zero is a valid header.
+        // SAFETY: fresh zeroed memory of that many units, aligned.
+        Some(unsafe { Self::place(start, mapped, 1) })
+    }
+
+    /// Makes `mapped` units from `start` on a chunk whose first `header` units are in no slab.
+    ///
+    /// # Safety
+    /// The memory begins on a multiple of `CHUNK_BYTES`, is its owner's for as long as the chunk
+    /// is referred to, and the header's records read as zero.
+    pub(crate) unsafe fn place(start: NonNull<u8>, mapped: usize, header: usize) -> &'static Self {
+        // SAFETY: the header is as long as that, and zero is a valid one.
         let chunk = unsafe { start.cast::<Self>().as_ref() };
         chunk.mapped.set(mapped as u8);
-        chunk.free.set((Units::MAX >> (UNITS.wrapping_sub(mapped))) & !1);
+        chunk.free.set((Units::MAX >> (UNITS.wrapping_sub(mapped))) & (Units::MAX << header));
         chunk.measure();
-        Some(chunk)
+        chunk
+    }
+
+    /// Takes the run of `units` from `first` on, which are free and clean: for a chunk that is
+    /// made again from what is known of it.
+    pub(crate) fn claim(&'static self, first: u32, units: usize) -> &'static Slab {
+        self.free.set(self.free.get() & !run_mask(first, units));
+        self.measure();
+        self.record(first)
+    }
+
+    /// Units in no slab.
+    pub(crate) fn free_units(&self) -> Units {
+        self.free.get()
     }
 
     /// Unmaps the chunk. False where the kernel refuses; it is then as before.
@@ -314,7 +337,7 @@ impl Chunk {
 /// Units on their way through a purge, in nobody's set.
 pub(crate) struct Run {
     pub(crate) units: Units,
-    start: usize,
+    pub(crate) start: usize,
     pub(crate) bytes: usize,
 }
 

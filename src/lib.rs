@@ -14,6 +14,7 @@
 //! | `stats` | where memory is, counted |
 //! | `describe`, `heap_map` | what an address is; a picture of all that is mapped |
 //! | `counted` | exact counts of a thread's calls, around any allocator |
+//! | [`heaps`](mod@heaps) | first-class heaps: private, shared with children, in a file; on `slab`, `chunk` and `map` |
 //! | `global` | the Rust door: `GlobalAlloc`; a null pointer exists only here |
 //! | `untyped` | the door for callers without a layout: C's |
 //! | `thread`, `slot` | a thread's heap: its slot, its making, its end; fork |
@@ -65,6 +66,8 @@ mod global;
 mod heap;
 #[cfg(target_os = "linux")]
 mod heap_map;
+#[cfg(target_os = "linux")]
+pub mod heaps;
 #[cfg(target_os = "linux")]
 mod large;
 #[cfg(target_os = "linux")]

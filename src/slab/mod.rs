@@ -20,6 +20,7 @@ use crate::sys;
 #[cfg(debug_assertions)]
 use crate::{fatal, free_list};
 
+mod again;
 mod list;
 mod remote;
 

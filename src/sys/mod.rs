@@ -11,7 +11,9 @@ use crate::sync::atomic::{AtomicUsize, Ordering};
 pub(crate) mod count;
 mod errno;
 pub(crate) mod fault;
+pub(crate) mod file;
 pub(crate) mod mapping;
+pub(crate) mod mutex;
 mod status;
 
 pub(crate) use errno::{Errno, KeepErrno};

@@ -1,0 +1,92 @@
+//! Why there is no heap, or why it could not be written down.
+
+use core::fmt;
+use std::io;
+
+use crate::map;
+
+/// Why a heap could not be made, opened or synced.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// The range could not be mapped, or not be written back.
+    Map(map::Error),
+    /// The file could not be opened, read or made longer. A full disk is `ENOSPC` here.
+    File(io::Error),
+    /// Another process, or another heap of this one, has the file open.
+    InUse,
+    /// The file is no heap.
+    Foreign,
+    /// The file is a heap of another version of its format, or of other size classes.
+    Version {
+        /// The file's.
+        found: u64,
+        /// What this build reads.
+        known: u64,
+    },
+    /// The file is shorter than it was when it was last synced.
+    Truncated {
+        /// Its length in bytes.
+        length: u64,
+        /// What it was at least.
+        needed: u64,
+    },
+    /// The file's own records are damaged: what.
+    Damaged(&'static str),
+    /// Something else is mapped where the file has to be. Another process may have room there.
+    AddressTaken {
+        /// Where the file was first mapped, and where it must be again.
+        address: usize,
+        /// How many bytes from there on.
+        bytes: usize,
+    },
+    /// The root to be is no block of this heap.
+    NoBlock,
+    /// The heap's lock could not be taken.
+    Locked,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Map(error) => error.fmt(f),
+            Self::File(error) => write!(f, "the heap's file: {error}"),
+            Self::InUse => f.write_str("the heap's file is in use"),
+            Self::Foreign => f.write_str("the file is not a heap"),
+            Self::Version { found, known } => {
+                write!(f, "the file is a heap of version {found:#x}, and this program reads {known:#x}")
+            }
+            Self::Truncated { length, needed } => {
+                write!(f, "the heap's file is cut short: {length} bytes of {needed}")
+            }
+            Self::Damaged(what) => write!(f, "the heap's file is damaged: {what}"),
+            Self::AddressTaken { address, bytes } => {
+                write!(f, "{bytes} bytes from {address:#x} on, where the heap has to be mapped, are taken")
+            }
+            Self::NoBlock => f.write_str("the root must be a block of the heap"),
+            Self::Locked => f.write_str("the heap's lock could not be taken"),
+        }
+    }
+}
+
+impl core::error::Error for Error {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Map(error) => Some(error),
+            Self::File(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<map::Error> for Error {
+    fn from(error: map::Error) -> Self {
+        Self::Map(error)
+    }
+}
+
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Self {
+        Self::File(error)
+    }
+}

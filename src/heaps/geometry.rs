@@ -1,0 +1,94 @@
+//! Where everything is in a heap's range of addresses: arithmetic.
+//!
+//! ```text
+//! ┌ front ────────────────────────────────────────────┬ chunk 0 ┬ chunk 1 ┬ …
+//! │ superblock · superblock · state · table · 2 synced │         │         │
+//! └───────────────────────────────────────────────────┴─────────┴─────────┴ … limit
+//! ```
+#![forbid(unsafe_code)]
+
+use static_assertions::const_assert;
+
+use crate::address::{align_down, align_up};
+use crate::config::{CHUNK_BYTES, UNIT_BYTES};
+
+/// Both superblocks of a file; apart by the largest OS page, so that each is written back alone.
+pub(super) const SUPERBLOCKS: [usize; 2] = [0, UNIT_BYTES];
+/// The mark of a file that is in use.
+pub(super) const MARK: usize = UNIT_BYTES / 2;
+/// The engine's state.
+pub(super) const STATE: usize = 2 * UNIT_BYTES;
+/// Bytes for it.
+pub(super) const STATE_BYTES: usize = UNIT_BYTES;
+/// The table of chunks.
+const TABLE: usize = STATE + STATE_BYTES;
+
+/// The least limit: a chunk's header and a few slabs.
+pub(super) const LEAST_LIMIT: usize = 16 * UNIT_BYTES;
+/// The greatest: what a table entry can count, and far more than an address space has.
+pub(super) const GREATEST_LIMIT: usize = 1 << 46;
+
+const_assert!(SUPERBLOCKS[1] > MARK && STATE > SUPERBLOCKS[1]);
+
+/// The shape of a heap of some limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Geometry {
+    /// Bytes of all chunks, a multiple of the unit.
+    pub(super) limit: usize,
+}
+
+impl Geometry {
+    /// For at most `limit` bytes, between the bounds above.
+    pub(super) const fn of(limit: usize) -> Self {
+        let limit = if limit < LEAST_LIMIT { LEAST_LIMIT } else { limit };
+        let limit = if limit > GREATEST_LIMIT { GREATEST_LIMIT } else { limit };
+        Self { limit: align_down(limit, UNIT_BYTES) }
+    }
+
+    /// Chunks, the last of which may be short.
+    pub(super) const fn chunks(self) -> usize {
+        self.limit.div_ceil(CHUNK_BYTES)
+    }
+
+    /// Bytes of a table.
+    const fn table_bytes(self) -> usize {
+        align_up(self.chunks().wrapping_mul(8), UNIT_BYTES)
+    }
+
+    /// Where a table begins: 0 is the one in force, 1 and 2 those of the last two syncs.
+    pub(super) const fn table(self, which: usize) -> usize {
+        TABLE.wrapping_add(which.wrapping_mul(self.table_bytes()))
+    }
+
+    /// Bytes before the first chunk.
+    pub(super) const fn front(self) -> usize {
+        align_up(self.table(3), CHUNK_BYTES)
+    }
+
+    /// Bytes of the whole range.
+    pub(super) const fn whole(self) -> usize {
+        self.front().wrapping_add(self.limit)
+    }
+
+    /// Bytes from a chunk's start to its end, or to the limit.
+    pub(super) const fn bytes_from(self, chunk: usize) -> usize {
+        self.limit.saturating_sub(chunk.saturating_mul(CHUNK_BYTES))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_has_its_place() {
+        for limit in [0, LEAST_LIMIT, CHUNK_BYTES, CHUNK_BYTES + 1, 1 << 30, 1 << 36, usize::MAX] {
+            let it = Geometry::of(limit);
+            assert!(it.limit.is_multiple_of(UNIT_BYTES) && it.limit >= LEAST_LIMIT);
+            assert!(it.chunks() * CHUNK_BYTES >= it.limit && (it.chunks() - 1) * CHUNK_BYTES < it.limit);
+            assert!(it.table(0) + it.chunks() * 8 <= it.table(1));
+            assert!(it.table(2) + it.chunks() * 8 <= it.front());
+            assert!(it.front().is_multiple_of(CHUNK_BYTES));
+        }
+    }
+}

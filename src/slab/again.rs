@@ -1,0 +1,35 @@
+//! A slab that is made again from what is known of its blocks out of line: first-class heaps keep
+//! a bit a block, see `heaps::books`.
+
+use core::sync::atomic::Ordering;
+
+use super::{Left, Slab};
+
+impl Slab {
+    /// Which of the slab's blocks begins at `address`, if a carved one does.
+    pub(crate) fn index_of(&self, address: usize) -> Option<usize> {
+        if !self.has_block_at(address) {
+            return None;
+        }
+        // The same inverse as in `has_block_at`: the upper half of the product is the quotient.
+        let place = address.wrapping_sub(self.base()) as u128;
+        Some((place.wrapping_mul(u128::from(self.inverse.get())) >> u64::BITS) as usize)
+    }
+
+    /// How many blocks were ever handed out or linked.
+    pub(crate) fn carved(&self) -> usize {
+        self.carved.get() as usize
+    }
+
+    /// Makes every block of a slab that was just opened a used one.
+    pub(crate) fn use_all(&self) {
+        self.carved.set(self.capacity.get());
+        self.carved_bytes.set(self.capacity.get().wrapping_mul(self.block_bytes.get()));
+        self.count.store(self.capacity.get().cast_signed().wrapping_neg(), Ordering::Relaxed);
+    }
+
+    /// Takes back the `index`th block, a used one that nobody holds.
+    pub(crate) fn take_back(&self, index: usize) -> Left {
+        self.push(self.block_at(index.wrapping_mul(self.block_bytes()) as u32))
+    }
+}
