@@ -25,12 +25,12 @@ pub(crate) enum State {
     Dirty,
 }
 
-/// The header's first record. It reads as a slab's without owner and home, so that a stray
+/// The header's first record. It reads as a slab's without home, so that a stray
 /// free into the header is told from a good one by the same look.
 #[repr(C, align(128))]
 pub(crate) struct Chunk {
-    /// Lies over `count` to `home` of a slab's record; always zero.
-    no_slab: [usize; 4],
+    /// Lies over the beginning of a slab's record, to `home`; always zero.
+    no_slab: [usize; 5],
     /// Units in no slab. All of this is touched under the depot's lock only.
     free: Cell<Units>,
     /// Free units whose pages may be resident; the others read as zero.

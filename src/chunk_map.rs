@@ -5,7 +5,7 @@
 
 use core::ptr::{self, NonNull};
 
-use crate::config::{CHUNK_BYTES, UNIT_BYTES, UNITS};
+use crate::config::{CHUNK_BYTES, UNIT_BYTES};
 use crate::meta;
 use crate::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
 
@@ -24,7 +24,6 @@ fn leaf_of(address: usize) -> Option<&'static AtomicPtr<Leaf>> {
 }
 
 /// The byte of the chunk that `address` would lie in.
-#[inline(always)]
 fn mark_of(address: usize) -> Option<&'static AtomicU8> {
     // SAFETY: leaves are made by `meta`, which never takes memory back; zeroed bytes are a
     // leaf of zeroes.
@@ -36,12 +35,6 @@ fn mark_of(address: usize) -> Option<&'static AtomicU8> {
 pub(crate) fn contains(address: usize) -> bool {
     let unit = address % CHUNK_BYTES / UNIT_BYTES;
     mark_of(address).is_some_and(|mark| unit < usize::from(mark.load(Ordering::Relaxed)))
-}
-
-/// Whether `address` lies in a chunk of full length: all but those made when memory was short.
-#[inline(always)]
-pub(crate) fn contains_in_full(address: usize) -> bool {
-    mark_of(address).is_some_and(|mark| usize::from(mark.load(Ordering::Relaxed)) == UNITS)
 }
 
 /// Notes the chunk at `base`, of `units`. False where there is no memory for the note.

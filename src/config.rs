@@ -27,9 +27,20 @@ pub(crate) const MAX_BLOCK_ALIGN: usize = UNIT_BYTES;
 /// Sizes and alignments strictly below this take the inlined path: a table look-up.
 pub(crate) const INLINE_LIMIT: usize = 8 << 10;
 
-/// Bytes of empty slabs of more than one unit that a heap may keep current, all together: so
-/// that a loop over one medium block stays fast, and a thread that rests holds little.
-pub(crate) const KEPT_BYTES: usize = 1 << 20;
+/// Bytes of empty slabs that a heap may keep current, all together, those of one OS page not
+/// counted: so that a loop over some blocks stays fast, and a thread that rests holds little.
+pub(crate) const KEPT_BYTES: usize = 64 << 10;
+
+/// Empty slabs that a heap may put aside for its next use; a power of two.
+pub(crate) const SPARES: usize = 4;
+
+/// Most bytes carved of a slab that is put aside: a quarter of the mebibyte that the system's
+/// allocator, too, lets a thread have more than it needs.
+pub(crate) const SPARE_BYTES: usize = 256 << 10;
+
+/// Units that a heap remembers as its own, to free into them at once: those of 16 MiB side by
+/// side; a power of two.
+pub(crate) const SERVED_UNITS: usize = 256;
 
 /// Bytes of blocks linked at a time where the pages are resident already.
 pub(crate) const CARVE_BYTES: usize = 16 << 10;

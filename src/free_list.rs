@@ -79,8 +79,7 @@ pub(crate) unsafe fn looks_free_from_afar(start: *const u8) -> bool {
         == FREE_TAG
 }
 
-/// Blocks in last-in, first-out order, linked through their first words. How many there are
-/// is the slab's count: the last link may hold anything, so a list is never popped past it.
+/// Blocks in last-in, first-out order, linked through their first words; the last link is null.
 pub(crate) struct FreeList {
     head: Cell<*mut Node>,
 }
@@ -98,17 +97,22 @@ impl FreeList {
     }
 
     /// Takes the block in front.
-    ///
-    /// # Safety
-    /// The list is not empty.
     #[inline(always)]
-    pub(crate) unsafe fn pop(&self) -> Block {
-        let head = self.head.get();
-        // SAFETY: the list is not empty, so its head is a block that the list owns.
-        let next = unsafe { (*head).next };
-        self.head.set(next);
-        // SAFETY: as above, and a block is never at null.
-        Block(unsafe { NonNull::new_unchecked(head) }, PhantomData)
+    pub(crate) fn pop(&self) -> Option<Block> {
+        let head = NonNull::new(self.head.get())?;
+        // SAFETY: what the head points to is a block that the list owns.
+        self.head.set(unsafe { (*head.as_ptr()).next });
+        Some(Block(head, PhantomData))
+    }
+
+    /// Forgets every block.
+    pub(crate) fn clear(&self) {
+        self.head.set(ptr::null_mut());
+    }
+
+    /// Whether there is no block.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.head.get().is_null()
     }
 
     /// The block in front, for as long as nothing is pushed or popped.
@@ -171,11 +175,11 @@ mod tests {
             assert!(unsafe { looks_free(start.as_ptr()) && list.contains(start.addr().get(), 3) });
         }
         for start in starts.iter().rev() {
-            // SAFETY: three were pushed, and this is one of three pops.
-            let block = unsafe { list.pop() };
+            let block = list.pop().expect("one of three");
             assert_eq!(block.hand_out(), *start);
             // SAFETY: the block is readable.
             assert!(!unsafe { looks_free(start.as_ptr()) });
         }
+        assert!(list.is_empty() && list.pop().is_none());
     }
 }

@@ -49,10 +49,14 @@ impl Default for Freestone {
 unsafe impl GlobalAlloc for Freestone {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let Some(class) = inline_class(layout) else { return alloc_slow(layout) };
-        let block = match thread::heap().pop(class) {
-            Some(block) => block,
-            None => match find_slow(class) {
+        let Some(class) = inline_class(layout) else { return asked(alloc_slow(layout), layout) };
+        let heap = thread::heap();
+        let block = match heap.pop(class) {
+            Some(block) => {
+                heap.count_asked(layout.size());
+                block
+            }
+            None => match find_asked(class, layout.size()) {
                 Some(block) => block,
                 None => return ptr::null_mut(),
             },
@@ -63,20 +67,13 @@ unsafe impl GlobalAlloc for Freestone {
 
     #[inline]
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        if (layout.size() | layout.align()) < SLAB_LIMIT {
-            // SAFETY: the layout says that the pointer lies in a slab, so its chunk is mapped.
-            let slab: &'static Slab = unsafe { &*chunk::record_at(pointer.addr()) };
-            let heap = thread::heap();
-            // SAFETY: blocks have at least two words.
-            if slab.is_served_by(heap.inbox()) && !unsafe { free_list::looks_free(pointer) } {
-                // SAFETY: the caller gives up the block; its pointer is made from the chunk's
-                // own provenance, since the caller's may reach fewer bytes than the block has.
-                let block = unsafe { Block::from_raw(reexposed(pointer)) };
-                if slab.push(block) == Left::Some {
-                    return;
-                }
-                return emptied(slab);
-            }
+        let heap = thread::heap();
+        let slab = heap.served(pointer.addr());
+        // SAFETY: blocks have at least two words.
+        if slab.begins_around(pointer.addr()) && !unsafe { free_list::looks_free(pointer) } {
+            heap.count_freed(layout.size());
+            // SAFETY: the caller gives up the block.
+            return unsafe { give(slab, pointer) };
         }
         // SAFETY: forwarded to the caller.
         unsafe { dealloc_slow(pointer, layout) }
@@ -90,15 +87,47 @@ unsafe impl GlobalAlloc for Freestone {
             let start = block.hand_out();
             // SAFETY: the block has at least that many bytes.
             unsafe { start.write_bytes(0, layout.size()) };
-            return start.as_ptr();
+            return asked(start.as_ptr(), layout);
         }
-        alloc_zeroed_slow(layout)
+        asked(alloc_zeroed_slow(layout), layout)
     }
 
     #[inline]
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         // SAFETY: forwarded to the caller.
         unsafe { realloc_slow(pointer, layout, new_size) }
+    }
+}
+
+/// Counts an allocation that was asked for, if it is one.
+#[inline(never)]
+fn asked(pointer: *mut u8, layout: Layout) -> *mut u8 {
+    if !pointer.is_null() {
+        thread::count_asked(layout.size());
+    }
+    pointer
+}
+
+/// As [`find_slow`], counting `bytes` as asked for.
+#[cold]
+#[inline(never)]
+fn find_asked(class: Class, bytes: usize) -> Option<Block> {
+    let found = find_slow(class)?;
+    thread::count_asked(bytes);
+    Some(found)
+}
+
+/// Takes back a block of a slab of the calling thread's heap that [is served](Slab::is_served_by).
+///
+/// # Safety
+/// The caller gives up the block at `pointer`, which the slab has.
+#[inline(always)]
+pub(crate) unsafe fn give(slab: &'static Slab, pointer: *mut u8) {
+    // SAFETY: the caller gives up the block; its pointer is made from the chunk's own
+    // provenance, since the caller's may reach fewer bytes than the block has.
+    let block = unsafe { Block::from_raw(reexposed(pointer)) };
+    if slab.push(block) == Left::Nothing {
+        emptied(slab);
     }
 }
 
@@ -203,7 +232,20 @@ pub(crate) fn emptied(slab: &'static Slab) {
 /// As for [`GlobalAlloc::dealloc`].
 #[inline(never)]
 unsafe fn dealloc_slow(pointer: *mut u8, layout: Layout) {
+    if (layout.size() | layout.align()) < SLAB_LIMIT {
+        // SAFETY: the layout says that the pointer lies in a slab, so its chunk is mapped.
+        let slab: &'static Slab = unsafe { &*chunk::record_at(pointer.addr()) };
+        let heap = thread::heap();
+        // SAFETY: blocks have at least two words.
+        if slab.is_served_by(heap.inbox()) && !unsafe { free_list::looks_free(pointer) } {
+            heap.serve(slab);
+            heap.count_freed(layout.size());
+            // SAFETY: the caller gives up the block.
+            return unsafe { give(slab, pointer) };
+        }
+    }
     let _keep = KeepErrno::new();
+    thread::count_freed(layout.size());
     let Some(start) = NonNull::new(pointer) else { return };
     match route(layout) {
         Route::Large => large::free(start),
@@ -218,8 +260,17 @@ unsafe fn dealloc_slow(pointer: *mut u8, layout: Layout) {
 /// The caller gives up the block, if there is one.
 #[inline(never)]
 pub(crate) unsafe fn free_untyped(pointer: *mut u8) {
-    let _keep = KeepErrno::new();
     let Some(start) = NonNull::new(pointer) else { return };
+    if let Some(slab) = slab_of_block(pointer.addr()) {
+        let heap = thread::heap();
+        // SAFETY: a block begins here, and blocks have at least two words.
+        if slab.is_served_by(heap.inbox()) && !unsafe { free_list::looks_free(pointer) } {
+            heap.serve(slab);
+            // SAFETY: the caller gives up the block.
+            return unsafe { give(slab, pointer) };
+        }
+    }
+    let _keep = KeepErrno::new();
     if chunk_map::contains(pointer.addr()) {
         // SAFETY: forwarded to the caller.
         unsafe { free_block(start) }
@@ -250,7 +301,7 @@ pub(crate) fn slab_of_block(address: usize) -> Option<&'static Slab> {
 unsafe fn free_block(start: NonNull<u8>) {
     let address = start.addr().get();
     let Some(slab) = slab_of_block(address) else {
-        fatal::misuse("free of an address that is no allocation", address)
+        return fatal::caught("free of an address that is no allocation", address);
     };
     // SAFETY: a block begins here, and the caller gives it up.
     let block = unsafe { Block::from_raw(reexposed(start.as_ptr())) };
@@ -269,14 +320,21 @@ unsafe fn realloc_slow(pointer: *mut u8, layout: Layout, new_size: usize) -> *mu
     // SAFETY: the caller keeps to `realloc`'s contract: the size, rounded up, is not too large.
     let new = unsafe { Layout::from_size_align_unchecked(new_size, layout.align()) };
     match (route(layout), route(new)) {
-        (Route::Small(old), Route::Small(new)) if old == new => return pointer,
+        (Route::Small(old), Route::Small(new)) if old == new => {
+            thread::count_asked(new_size.wrapping_sub(layout.size()));
+            return pointer;
+        }
         (Route::Large, Route::Large) => {
             let Some(start) = NonNull::new(pointer) else { return pointer };
-            return or_null(reallocate_large(start, new_size, layout.align()));
+            let moved = reallocate_large(start, new_size, layout.align());
+            if moved.is_some() {
+                thread::count_asked(new_size.wrapping_sub(layout.size()));
+            }
+            return or_null(moved);
         }
         _ => {}
     }
-    let fresh = alloc_slow(new);
+    let fresh = asked(alloc_slow(new), new);
     if !fresh.is_null() {
         // SAFETY: both blocks are live, distinct, and at least this long.
         unsafe { ptr::copy_nonoverlapping(pointer, fresh, layout.size().min(new_size)) };

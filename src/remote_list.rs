@@ -7,16 +7,28 @@ use core::ptr::{self, NonNull};
 
 use crate::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
-/// Blocks of one slab that other threads have freed. The head's place in the slab and the
-/// number of blocks share one word, so the owner takes both with one swap, without a walk.
+/// Blocks of one slab that other threads have freed. The head's place in the slab, the number of
+/// blocks and a mark share one word, so the owner takes all with one swap, without a walk.
 pub(crate) struct RemoteList(AtomicU64);
+
+/// The mark: the owner shall look at something else as well.
+const MARK: u64 = 1 << 63;
+
+/// What an owner takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Taken {
+    /// The blocks, if there are any.
+    pub(crate) chain: Option<Chain>,
+    /// Whether the list was marked.
+    pub(crate) marked: bool,
+}
 
 /// A chain of blocks, as places in their slab.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Chain {
     /// Place of the first block.
     pub(crate) first: u32,
-    /// How many blocks there are; not zero.
+    /// How many blocks there are; not zero, and below 2^31.
     pub(crate) blocks: u32,
 }
 
@@ -26,12 +38,12 @@ impl Chain {
     }
 
     const fn unpack(word: u64) -> Option<Self> {
-        let chain = Self { first: word as u32, blocks: (word >> 32) as u32 };
+        let chain = Self { first: word as u32, blocks: ((word & !MARK) >> 32) as u32 };
         if chain.blocks == 0 { None } else { Some(chain) }
     }
 }
 
-/// Whether a publication must be announced to the owner.
+/// Whether a publication or a mark must be announced to the owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Published {
     /// The list was empty: nobody has announced it since it was last taken.
@@ -53,12 +65,12 @@ impl RemoteList {
             let before = Chain::unpack(seen);
             link_last(before.map(|chain| chain.first));
             let blocks = before.map_or(0, |chain| chain.blocks).wrapping_add(chain.blocks);
-            let word = Chain { first: chain.first, blocks }.pack();
+            let word = Chain { first: chain.first, blocks }.pack() | (seen & MARK);
             // Release: whoever takes the list sees the links and all earlier uses of the blocks.
             // Acquire: what the publisher that finds the list empty writes about it comes after
             // what the one before the last `take` wrote in the same places.
             match self.0.compare_exchange_weak(seen, word, Ordering::AcqRel, Ordering::Relaxed) {
-                Ok(_) if before.is_none() => return Published::First,
+                Ok(0) => return Published::First,
                 Ok(_) => return Published::More,
                 Err(now) => seen = now,
             }
@@ -71,11 +83,21 @@ impl RemoteList {
         Chain::unpack(self.0.load(Ordering::Acquire))
     }
 
+    /// Sets the mark.
+    pub(crate) fn mark(&self) -> Published {
+        // Release: who takes the mark sees what it is about. Acquire: as in `publish`.
+        match self.0.fetch_or(MARK, Ordering::AcqRel) {
+            0 => Published::First,
+            _ => Published::More,
+        }
+    }
+
     /// Takes everything. Only after the list was announced, so that each announcement is
     /// matched by one `take`.
-    pub(crate) fn take(&self) -> Option<Chain> {
+    pub(crate) fn take(&self) -> Taken {
         // Acquire and release: the counterparts of both in `publish`.
-        Chain::unpack(self.0.swap(0, Ordering::AcqRel))
+        let word = self.0.swap(0, Ordering::AcqRel);
+        Taken { chain: Chain::unpack(word), marked: word & MARK != 0 }
     }
 }
 

@@ -6,7 +6,6 @@ pub(crate) mod atomic {
     };
 }
 
-use atomic::AtomicI32;
 #[cfg(not(target_arch = "x86_64"))]
 use atomic::Ordering;
 
@@ -39,75 +38,46 @@ macro_rules! seen {
 seen!(AtomicU8, u8);
 seen!(AtomicU32, u32);
 seen!(AtomicU64, u64);
+seen!(AtomicUsize, usize);
 
-/// What the caller of a counter step wants to know of the new value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sign {
-    Negative,
-    Zero,
-    Other,
-}
-
-/// Takes one from a counter that only the calling thread writes. Says [`Sign::Negative`] or
-/// [`Sign::Other`].
+/// Adds one to the counter at `OFFSET` in `record`, which only the calling thread writes. Whether
+/// it is zero now.
+///
+/// # Safety
+/// There is an `AtomicI32`, as long as the call runs.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-pub(crate) fn decrement(counter: &AtomicI32) -> Sign {
+pub(crate) unsafe fn increment<const OFFSET: usize>(record: *const u8) -> bool {
     // A relaxed load and store; but the compiler makes three instructions and a test of them,
     // where the processor's own read-modify-write sets the flags as well.
     // SAFETY: the counter is writable, and an aligned 32-bit access is atomic on this processor.
     unsafe {
         core::arch::asm!(
-            "dec dword ptr [{counter}]",
-            "js {negative}",
-            counter = in(reg) counter.as_ptr(),
-            negative = label {
-                core::hint::cold_path();
-                return Sign::Negative;
-            },
-            options(nostack),
-        );
-    }
-    Sign::Other
-}
-
-/// Adds one to a counter that only the calling thread writes. Says [`Sign::Zero`] or
-/// [`Sign::Other`].
-#[cfg(target_arch = "x86_64")]
-#[inline(always)]
-pub(crate) fn increment(counter: &AtomicI32) -> Sign {
-    // SAFETY: as in `decrement`.
-    unsafe {
-        core::arch::asm!(
-            "inc dword ptr [{counter}]",
+            "inc dword ptr [{record} + {offset}]",
             "jne {other}",
-            counter = in(reg) counter.as_ptr(),
-            other = label { return Sign::Other },
+            record = in(reg) record,
+            offset = const OFFSET,
+            other = label { return false },
             options(nostack),
         );
     }
     core::hint::cold_path();
-    Sign::Zero
+    true
 }
 
-/// Takes one from a counter that only the calling thread writes. Says [`Sign::Negative`] or
-/// [`Sign::Other`].
+/// Adds one to the counter at `OFFSET` in `record`, which only the calling thread writes. Whether
+/// it is zero now.
+///
+/// # Safety
+/// There is an `AtomicI32`, as long as the call runs.
 #[cfg(not(target_arch = "x86_64"))]
 #[inline(always)]
-pub(crate) fn decrement(counter: &AtomicI32) -> Sign {
-    let value = counter.load(Ordering::Relaxed).wrapping_sub(1);
-    counter.store(value, Ordering::Relaxed);
-    if value < 0 { Sign::Negative } else { Sign::Other }
-}
-
-/// Adds one to a counter that only the calling thread writes. Says [`Sign::Zero`] or
-/// [`Sign::Other`].
-#[cfg(not(target_arch = "x86_64"))]
-#[inline(always)]
-pub(crate) fn increment(counter: &AtomicI32) -> Sign {
+pub(crate) unsafe fn increment<const OFFSET: usize>(record: *const u8) -> bool {
+    // SAFETY: forwarded to the caller.
+    let counter = unsafe { &*record.byte_add(OFFSET).cast::<atomic::AtomicI32>() };
     let value = counter.load(Ordering::Relaxed).wrapping_add(1);
     counter.store(value, Ordering::Relaxed);
-    if value == 0 { Sign::Zero } else { Sign::Other }
+    value == 0
 }
 
 /// Tries of each kind before the next, more patient one.

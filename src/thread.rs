@@ -14,7 +14,7 @@ use crate::meta;
 use crate::slot::{self, NEW};
 use crate::stray;
 use crate::sync::Lock;
-use crate::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use crate::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering};
 use crate::sys;
 
 static DETACHED: Heap = Heap::new();
@@ -35,6 +35,12 @@ pub(crate) fn own_heap() -> Option<&'static Heap> {
         return attach();
     }
     if ptr::eq(heap, &raw const DETACHED) { None } else { Some(heap) }
+}
+
+/// The calling thread's heap, if it has one.
+fn existing_heap() -> Option<&'static Heap> {
+    let heap = heap();
+    if ptr::eq(heap, &raw const NEW) || ptr::eq(heap, &raw const DETACHED) { None } else { Some(heap) }
 }
 
 /// Heaps whose threads have ended, for the next ones.
@@ -68,6 +74,29 @@ fn new_heap() -> Option<&'static Heap> {
     let heap: &'static Heap = unsafe { place.as_ref() };
     tally::enlist(heap);
     Some(heap)
+}
+
+/// What threads without a heap asked for, less what they freed.
+static ASKED: AtomicUsize = AtomicUsize::new(0);
+
+/// Counts bytes that the calling thread was asked for, on a slow path.
+pub(crate) fn count_asked(bytes: usize) {
+    match existing_heap() {
+        Some(heap) => heap.count_asked(bytes),
+        None => {
+            ASKED.fetch_add(bytes, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Counts bytes that the calling thread was given back, on a slow path.
+pub(crate) fn count_freed(bytes: usize) {
+    count_asked(bytes.wrapping_neg());
+}
+
+/// Live bytes as they were asked for, of all threads.
+pub(crate) fn asked_bytes() -> usize {
+    tally::heaps().map(Heap::asked_bytes).fold(ASKED.load(Ordering::Relaxed), usize::wrapping_add)
 }
 
 fn idle_heap() -> Option<&'static Heap> {
@@ -155,28 +184,23 @@ unsafe extern "C-unwind" fn after_fork() {
         IDLE.release();
     }
     // The child's thread has a number of its own.
-    let heap = heap();
-    if is_own(heap) {
+    if let Some(heap) = existing_heap() {
         heap.tally.set_thread(sys::thread_id());
     }
 }
 
-/// Whether `heap` is a thread's, not a stand-in.
-fn is_own(heap: &'static Heap) -> bool {
-    !ptr::eq(heap, &raw const NEW) && !ptr::eq(heap, &raw const DETACHED)
-}
-
 /// Gives back what the calling thread does not use.
 pub(crate) fn rest() {
-    let heap = heap();
-    if is_own(heap) {
+    if let Some(heap) = existing_heap() {
         heap.trim();
     }
 }
 
-/// Adopts and gives back what ended threads and the calling thread left.
+/// Adopts and gives back what ended threads and the calling thread left, and what other threads
+/// have put aside.
 pub(crate) fn trim() {
     rest();
+    tally::heaps().for_each(Heap::give_up_spares);
     // Late announcements to heaps that wait for a thread are passed on.
     {
         let idle = IDLE.lock();

@@ -7,7 +7,6 @@
 use core::alloc::Layout;
 use core::ptr::{self, NonNull};
 
-use crate::chunk;
 use crate::chunk_map;
 use crate::config::INLINE_LIMIT;
 use crate::fatal;
@@ -15,7 +14,7 @@ use crate::free_list::{self, Block};
 use crate::global;
 use crate::large;
 use crate::size_class::Class;
-use crate::slab::{Left, Slab};
+use crate::slab::Slab;
 use crate::thread;
 
 /// The alignment of every block.
@@ -98,22 +97,14 @@ fn layout(size: usize, align: usize) -> Option<Layout> {
 /// The caller gives up the block, if there is one.
 #[inline(always)]
 pub unsafe fn free(pointer: *mut u8) {
-    let address = pointer.addr();
-    if chunk_map::contains_in_full(address) {
-        // SAFETY: the chunk is ours, and so mapped; its header holds a record a unit.
-        let slab: &'static Slab = unsafe { &*chunk::record_at(address) };
-        if slab.is_served_by(thread::heap().inbox())
-            && slab.has_block_in_first_unit(address)
-            // SAFETY: a block begins here, and blocks have at least two words.
-            && !unsafe { free_list::looks_free(pointer) }
-        {
-            // SAFETY: the caller gives up the block that begins here.
-            let block = unsafe { Block::from_raw(global::reexposed(pointer)) };
-            if slab.push(block) == Left::Nothing {
-                global::emptied(slab);
-            }
-            return;
-        }
+    let slab = thread::heap().served(pointer.addr());
+    if slab.begins_around(pointer.addr())
+        && slab.has_block_in_first_unit(pointer.addr())
+        // SAFETY: a block begins here, and blocks have at least two words.
+        && !unsafe { free_list::looks_free(pointer) }
+    {
+        // SAFETY: the caller gives up the block that begins here.
+        return unsafe { global::give(slab, pointer) };
     }
     // SAFETY: forwarded to the caller.
     unsafe { global::free_untyped(pointer) };

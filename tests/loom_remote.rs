@@ -48,6 +48,8 @@ struct Slab {
     below: AtomicPtr<Slab>,
     /// Which of the heaps the slab belongs to.
     home: AtomicUsize,
+    /// One more than the place of a block that the owner shall judge; zero where there is none.
+    suspect: AtomicU32,
 }
 
 // SAFETY: the links are touched by whoever has the block; that this is one at a time is what
@@ -87,7 +89,23 @@ impl Slab {
             remote_last: AtomicU32::new(NOWHERE),
             below: AtomicPtr::new(ptr::null_mut()),
             home: AtomicUsize::new(home),
+            suspect: AtomicU32::new(0),
         }
+    }
+
+    /// As the allocator's `Slab::accuse`. False where another block is being judged.
+    fn accuse(&self, place: u32, heaps: &[Stack<Slab>; 2]) -> bool {
+        // What the owner finds when it looks at the block.
+        self.links[place as usize].set(NOWHERE);
+        let free = self.suspect.compare_exchange(0, place + 1, Ordering::Release, Ordering::Relaxed);
+        if free.is_ok() && self.remote.mark() == Published::First {
+            self.announce(heaps);
+        }
+        free.is_ok()
+    }
+
+    fn announce(&self, heaps: &[Stack<Slab>; 2]) {
+        heaps[self.home.load(Ordering::Acquire)].push(NonNull::from(self));
     }
 
     /// As the allocator's `Slab::publish`: returns the heap to be told.
@@ -101,24 +119,32 @@ impl Slab {
         });
         if published == Published::First {
             self.remote_last.store(last, Ordering::Relaxed);
-            heaps[self.home.load(Ordering::Acquire)].push(NonNull::from(self));
+            self.announce(heaps);
         }
     }
 
     /// As the allocator's `Slab::adopt`. The walk is this model's: it reads every link.
     fn adopt(&self, taken: &Taken) {
-        let last = self.remote_last.load(Ordering::Relaxed);
-        let chain = self.remote.take().expect("what was announced has something");
-        let mut place = chain.first;
-        for left in (0..chain.blocks).rev() {
-            taken.add(place);
-            if left == 0 {
-                assert_eq!(place, last, "the last block is the one noted as such");
+        let noted = self.remote_last.load(Ordering::Relaxed);
+        let remote = self.remote.take();
+        assert!(remote.chain.is_some() || remote.marked, "what was announced has something");
+        if let Some(chain) = remote.chain {
+            let (mut place, mut last) = (chain.first, NOWHERE);
+            for _ in 0..chain.blocks {
+                taken.add(place);
+                last = place;
+                place = self.links[place as usize].get();
             }
-            place = self.links[place as usize].get();
+            assert!(remote.marked || last == noted, "the last block is the one noted as such");
+            // As the allocator hangs the chain before its own list: the last link is written.
+            self.links[last as usize].set(NOWHERE);
         }
-        // As the allocator hangs the chain before its own list: the last link is written.
-        self.links[last as usize].set(NOWHERE);
+        if remote.marked {
+            let place = self.suspect.swap(0, Ordering::Acquire).checked_sub(1).expect("a suspect");
+            // As the allocator looks at the block and takes it back.
+            self.links[place as usize].set(0);
+            taken.add(place);
+        }
     }
 }
 
@@ -168,7 +194,7 @@ fn two_publishers_and_the_owner() {
         threads.into_iter().for_each(|thread| thread.join().expect("no thread fails"));
         collect(0, &world.heaps, &taken);
         assert_eq!(taken.count(), BLOCKS, "every block came back");
-        assert!(world.heaps[0].is_empty() && world.slabs[0].remote.take().is_none());
+        assert!(world.heaps[0].is_empty() && world.slabs[0].remote.take().chain.is_none());
     });
 }
 
@@ -183,6 +209,34 @@ fn two_slabs_announced_to_one_heap() {
         threads.into_iter().for_each(|thread| thread.join().expect("no thread fails"));
         collect(0, &world.heaps, &taken);
         assert_eq!(taken.count(), BLOCKS, "every block came back");
+    });
+}
+
+/// A block to be judged comes back as surely as others, alone or beside them.
+#[test]
+fn a_block_to_be_judged() {
+    model(|| {
+        let world = World::new();
+        let accuser = {
+            let world = world.clone();
+            thread::spawn(move || {
+                if !world.slabs[0].accuse(3, &world.heaps) {
+                    world.slabs[0].publish(&[3], &world.heaps);
+                }
+                if !world.slabs[0].accuse(2, &world.heaps) {
+                    world.slabs[0].publish(&[2], &world.heaps);
+                }
+            })
+        };
+        let publisher = publisher(&world, 0, &[&[0, 1]]);
+        let taken = Taken::default();
+        collect(0, &world.heaps, &taken);
+        collect(0, &world.heaps, &taken);
+        accuser.join().expect("no thread fails");
+        publisher.join().expect("no thread fails");
+        collect(0, &world.heaps, &taken);
+        assert_eq!(taken.count(), BLOCKS, "every block came back");
+        assert_eq!(world.slabs[0].suspect.load(Ordering::Relaxed), 0);
     });
 }
 

@@ -6,18 +6,23 @@
 use core::cell::Cell;
 use core::ptr;
 
-use crate::config::KEPT_BYTES;
+use crate::config::{KEPT_BYTES, SERVED_UNITS, UNIT_BYTES};
 use crate::depot;
 use crate::fatal;
 use crate::free_list::{self, Block};
 use crate::size_class::{CLASSES, Class};
 use crate::slab::{Carved, Inbox, Left, Place, Slab, SlabList};
+use crate::sync::Seen;
+use crate::sync::atomic::AtomicUsize;
+use crate::sys;
 
 mod outbox;
 pub(crate) mod shared;
+mod spares;
 pub(crate) mod tally;
 
 use outbox::Outbox;
+use spares::Spares;
 use tally::Tally;
 
 /// What bins without a slab point to: it never has a block.
@@ -28,19 +33,25 @@ static EMPTY: Slab = Slab::empty();
 pub(crate) struct Heap {
     /// Any thread announces here that slabs of this heap have remote frees.
     inbox: Inbox,
+    /// Bytes asked for by this heap's thread, less those it freed; wraps, as some threads only free.
+    asked: Seen<AtomicUsize>,
     /// The slab each class allocates from; never null.
     current: [Cell<*const Slab>; CLASSES],
+    /// Some of the slabs that [are served](Slab::is_served_by), by their unit's number: with one
+    /// look a free knows that its block is in a slab of this heap. Never null.
+    served: [Cell<*const Slab>; SERVED_UNITS],
     /// Slabs with room: first those with free blocks, then those with uncarved ones only.
     partial: [SlabList; CLASSES],
     /// Slabs without room.
     full: SlabList,
     /// The classes that have ever had a slab here, a bit each: the others need no look.
     classes: Cell<u128>,
-    /// The classes whose current slab counts as kept, a bit each: it is longer than a unit and
-    /// has been empty since it became current.
+    /// The classes whose current slab is kept and counted in `kept_bytes`, a bit each.
     kept: Cell<u128>,
     /// Bytes carved of those.
     kept_bytes: Cell<usize>,
+    /// Empty slabs put aside.
+    spares: Spares,
     /// The depot's [`depot::looks`] at the last [`trim`](Self::trim).
     looks: Cell<u64>,
     /// Remote frees that were not published yet.
@@ -72,12 +83,15 @@ impl Heap {
     pub(crate) const fn new() -> Self {
         Self {
             inbox: Inbox::new(),
+            asked: Seen::<AtomicUsize>::new(0),
             current: [const { Cell::new(&raw const EMPTY) }; CLASSES],
+            served: [const { Cell::new(&raw const EMPTY) }; SERVED_UNITS],
             partial: [const { SlabList::new() }; CLASSES],
             full: SlabList::new(),
             classes: Cell::new(0),
             kept: Cell::new(0),
             kept_bytes: Cell::new(0),
+            spares: Spares::new(),
             looks: Cell::new(0),
             outbox: Outbox::new(),
             tally: Tally::new(),
@@ -91,6 +105,26 @@ impl Heap {
     #[inline(always)]
     pub(crate) fn pop(&self, class: Class) -> Option<Block> {
         self.current(class).pop()
+    }
+
+    /// A slab that [is served](Slab::is_served_by), the one with the block at `address` if this
+    /// heap has such a one and has seen it lately.
+    #[inline(always)]
+    pub(crate) fn served(&self, address: usize) -> &'static Slab {
+        // SAFETY: the entries are slabs of this heap, whose chunks are mapped, or the empty one.
+        unsafe { &*self.entry(address).get() }
+    }
+
+    /// Counts bytes that the heap's thread was asked for.
+    #[inline(always)]
+    pub(crate) fn count_asked(&self, bytes: usize) {
+        self.asked.set(self.asked.get().wrapping_add(bytes));
+    }
+
+    /// Counts bytes that the heap's thread was given back.
+    #[inline(always)]
+    pub(crate) fn count_freed(&self, bytes: usize) {
+        self.asked.set(self.asked.get().wrapping_sub(bytes));
     }
 
     /// The heap's name in slabs.
@@ -107,6 +141,12 @@ impl Heap {
         unsafe { &*slab.get() }
     }
 
+    #[inline(always)]
+    fn entry(&self, address: usize) -> &Cell<*const Slab> {
+        // SAFETY: the remainder is below the array's length.
+        unsafe { self.served.get_unchecked(address / UNIT_BYTES % SERVED_UNITS) }
+    }
+
     fn bin(&self, class: Class) -> (&Cell<*const Slab>, &SlabList) {
         // SAFETY: `class.index()` is below CLASSES, the arrays' length.
         unsafe { (self.current.get_unchecked(class.index()), self.partial.get_unchecked(class.index())) }
@@ -119,7 +159,6 @@ impl Heap {
     pub(crate) fn find(&'static self, class: Class) -> Option<Found> {
         self.tally.refill(class);
         let (current, partial) = self.bin(class);
-        self.current(class).settle();
         if depot::looks() == self.looks.get() {
             self.collect();
         } else {
@@ -127,12 +166,10 @@ impl Heap {
         }
         loop {
             let slab = self.current(class);
-            if slab.available() > 0
-                && let Some(block) = slab.pop()
-            {
+            if let Some(block) = slab.pop() {
                 return Some(Found { block, zero: false });
             }
-            let waiting = partial.first().filter(|waiting| waiting.available() > 0 || !slab.has_uncarved());
+            let waiting = partial.first().filter(|waiting| waiting.has_free() || !slab.has_uncarved());
             let next = match waiting {
                 Some(waiting) => {
                     partial.remove(waiting);
@@ -147,12 +184,19 @@ impl Heap {
             self.park(slab);
             next.move_to(Place::Current);
             current.set(next);
+            if next.is_served_by(&self.inbox) {
+                self.serve(next);
+            }
             self.classes.set(self.classes.get() | (1 << class.index()));
         }
     }
 
     /// A slab of `class` that this heap did not have; it is on no list yet.
     fn take_over(&'static self, class: Class) -> Option<&'static Slab> {
+        if let Some(spare) = self.spares.take(class) {
+            spare.open_again(&self.inbox);
+            return Some(spare);
+        }
         if let Some(orphan) = shared::adopt(class, self) {
             return Some(orphan);
         }
@@ -169,9 +213,10 @@ impl Heap {
         self.unkeep(slab);
         #[cfg(debug_assertions)]
         slab.check();
-        if slab.available() > 0 || slab.has_uncarved() {
+        if slab.has_free() || slab.has_uncarved() {
             self.park_partial(slab);
         } else {
+            self.forget(slab);
             slab.move_to(Place::Full);
             self.full.push_first(slab);
         }
@@ -181,7 +226,7 @@ impl Heap {
         slab.move_to(Place::Partial);
         shared::note_waiting(self, slab.class());
         let (_, partial) = self.bin(slab.class());
-        let last = partial.last().filter(|last| last.available() == 0 && slab.available() > 0);
+        let last = partial.last().filter(|last| !last.has_free() && slab.has_free());
         partial.push_last(slab);
         if let Some(last) = last {
             partial.remove(last);
@@ -199,7 +244,7 @@ impl Heap {
             // slab is gone now.
             self.collect();
             if !ptr::eq(slab.home(), &self.inbox) || slab.lists(block.address()) {
-                fatal::misuse("double free", block.address());
+                return fatal::caught("double free", block.address());
             }
         }
         let left = slab.push(block);
@@ -216,35 +261,69 @@ impl Heap {
             }
             (Place::Full, Left::Nothing) => {
                 self.full.remove(slab);
-                Self::give_back(slab);
+                self.give_back(slab);
             }
             (Place::Partial, Left::Nothing) => {
                 self.bin(slab.class()).1.remove(slab);
-                Self::give_back(slab);
+                self.give_back(slab);
             }
-            (Place::Current, _) if slab.units() > 1 && slab.used() == 0 => self.keep(slab),
-            (Place::Partial | Place::Current, _) => {}
+            (Place::Current, Left::Nothing) => self.keep(slab),
+            (Place::Partial | Place::Current, Left::Some) => {}
             (Place::Nowhere, _) => fatal::misuse("free into a slab that is not in use,", slab.base()),
         }
     }
 
-    /// Keeps a current slab that fell empty, in place of others if need be, or gives it back.
-    fn keep(&'static self, slab: &'static Slab) {
-        let bit = 1 << slab.class().index();
-        if self.kept.get() & bit != 0 {
-            return;
+    /// Frees into `slab` find it at the first look from now on.
+    #[inline]
+    pub(crate) fn serve(&self, slab: &'static Slab) {
+        self.entry(slab.base()).set(slab);
+    }
+
+    fn forget(&self, slab: &Slab) {
+        let entry = self.entry(slab.base());
+        if ptr::eq(entry.get(), slab) {
+            entry.set(&raw const EMPTY);
         }
-        if self.kept_bytes.get().wrapping_add(slab.carved_bytes()) > KEPT_BYTES {
+    }
+
+    /// Keeps a current slab that fell empty where it holds little; otherwise puts it aside.
+    fn keep(&'static self, slab: &'static Slab) {
+        let bytes = kept_bytes(slab);
+        if self.kept_bytes.get().wrapping_add(bytes) > KEPT_BYTES && bytes <= KEPT_BYTES {
+            // Those that are in use again need not be kept.
             for class in Class::in_set(self.kept.get()) {
-                self.give_up_current(class);
+                if self.current(class).used() > 0 {
+                    self.unkeep(self.current(class));
+                }
             }
         }
-        let bytes = self.kept_bytes.get().wrapping_add(slab.carved_bytes());
-        if bytes > KEPT_BYTES {
-            return self.give_up_current(slab.class());
+        let all = self.kept_bytes.get().wrapping_add(bytes);
+        if all > KEPT_BYTES {
+            return self.put_aside(slab);
         }
-        self.kept.set(self.kept.get() | bit);
-        self.kept_bytes.set(bytes);
+        if bytes != 0 {
+            self.kept.set(self.kept.get() | (1 << slab.class().index()));
+            self.kept_bytes.set(all);
+        }
+        slab.set_kept(true);
+    }
+
+    /// Ends the keeping of a current slab that is about to be something else, or longer.
+    fn unkeep(&self, slab: &Slab) {
+        slab.set_kept(false);
+        let bit = 1 << slab.class().index();
+        if self.kept.get() & bit != 0 {
+            self.kept.set(self.kept.get() & !bit);
+            self.kept_bytes.set(self.kept_bytes.get().wrapping_sub(kept_bytes(slab)));
+        }
+    }
+
+    /// Puts an empty current slab where this heap finds it again if nobody purges it meanwhile.
+    fn put_aside(&'static self, slab: &'static Slab) {
+        self.bin(slab.class()).0.set(&raw const EMPTY);
+        self.forget(slab);
+        slab.close();
+        self.spares.put(slab);
     }
 
     /// Gives back the current slab of `class`, if it is empty.
@@ -253,22 +332,19 @@ impl Heap {
         if !ptr::eq(slab, &raw const EMPTY) && slab.used() == 0 {
             self.unkeep(slab);
             self.bin(class).0.set(&raw const EMPTY);
-            Self::give_back(slab);
+            self.give_back(slab);
         }
     }
 
-    /// Ends the keeping of a current slab that is about to be something else, or longer.
-    fn unkeep(&self, slab: &Slab) {
-        let bit = 1 << slab.class().index();
-        if self.kept.get() & bit != 0 {
-            self.kept.set(self.kept.get() & !bit);
-            self.kept_bytes.set(self.kept_bytes.get().wrapping_sub(slab.carved_bytes()));
-        }
-    }
-
-    fn give_back(slab: &'static Slab) {
+    fn give_back(&'static self, slab: &'static Slab) {
+        self.forget(slab);
         slab.close();
         depot::release(slab);
+    }
+
+    /// Gives back the slabs put aside. Any thread may.
+    pub(crate) fn give_up_spares(&self) {
+        self.spares.give_back();
     }
 
     /// Frees a block into a slab of another heap: collected, and published in batches.
@@ -305,6 +381,11 @@ impl Heap {
         });
     }
 
+    /// See [`Self::count_asked`].
+    pub(crate) fn asked_bytes(&self) -> usize {
+        self.asked.get()
+    }
+
     // ---- the end, and rest ----
 
     /// Publishes what waits, adopts what came, and gives back every slab without used blocks.
@@ -316,11 +397,15 @@ impl Heap {
         for class in Class::in_set(self.classes.get()) {
             self.give_up_current(class);
         }
+        self.give_up_spares();
     }
 
     /// Ends the heap's use by its thread: what holds used blocks goes to the shared heap.
     pub(crate) fn retire(&'static self) {
         self.trim();
+        for entry in &self.served {
+            entry.set(&raw const EMPTY);
+        }
         for class in Class::in_set(self.classes.get()) {
             let (current, partial) = self.bin(class);
             let slab = self.current(class);
@@ -334,4 +419,10 @@ impl Heap {
         // whoever uses this heap next.
         self.collect();
     }
+}
+
+/// What keeping `slab` counts: nothing where it holds one OS page at most.
+fn kept_bytes(slab: &Slab) -> usize {
+    let bytes = slab.carved_bytes();
+    if bytes <= sys::page_bytes() { 0 } else { bytes }
 }

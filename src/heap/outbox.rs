@@ -31,7 +31,7 @@ impl Outbox {
     ///
     /// # Safety
     /// The caller gives up the block, a used one of `slab`.
-    pub(super) unsafe fn put(&self, slab: &'static Slab, block: Block) {
+    pub(super) unsafe fn put(&self, slab: &'static Slab, mut block: Block) {
         let at = (ptr::from_ref(slab).addr() / RECORD_BYTES) % REMOTE_SLOTS;
         let Some(slot) = self.0.get(at) else { return };
         if !ptr::eq(slot.slab.get(), slab) {
@@ -41,12 +41,12 @@ impl Outbox {
         // SAFETY: the token says that the block is readable.
         if unsafe { free_list::looks_free(block.address() as *const u8) } {
             if slot.holds(block.address()) {
-                fatal::misuse("double free", block.address());
+                return fatal::caught("double free", block.address());
             }
-            if slab.accuse(&block) {
-                // Announced together with what was collected so far.
-                return slot.publish();
-            }
+            block = match slab.accuse(block) {
+                Ok(told) => return shared::serve(told),
+                Err(block) => block,
+            };
         }
         let blocks = slot.blocks.get().wrapping_add(1);
         block.link(slot.first.get());
@@ -89,10 +89,7 @@ impl Slot {
             return;
         }
         // SAFETY: the slab has used blocks, these, so it is open; the chain is this slot's.
-        let told = unsafe { (*slab).publish(first, self.last.get(), blocks) };
-        if let Some(home) = told {
-            shared::serve(home);
-        }
+        shared::serve(unsafe { (*slab).publish(first, self.last.get(), blocks) });
     }
 
     fn holds(&self, address: usize) -> bool {

@@ -45,7 +45,6 @@ fn is_shared(home: *const Inbox) -> bool {
 
 /// A block of `class` for a thread without a heap.
 pub(crate) fn find(class: Class) -> Option<Found> {
-    super::EMPTY.settle();
     let _guard = LOCK.lock();
     match SHARED.pop(class) {
         Some(block) => Some(Found { block, zero: false }),
@@ -57,23 +56,24 @@ pub(crate) fn find(class: Class) -> Option<Found> {
 ///
 /// # Safety
 /// The caller gives up the block, a used one of `slab`.
-pub(crate) unsafe fn free(slab: &'static Slab, block: Block) {
+pub(crate) unsafe fn free(slab: &'static Slab, mut block: Block) {
     // SAFETY: the token says that the block is readable.
-    if unsafe { free_list::looks_free(block.address() as *const u8) } && slab.accuse(&block) {
-        return;
+    if unsafe { free_list::looks_free(block.address() as *const u8) } {
+        block = match slab.accuse(block) {
+            Ok(told) => return serve(told),
+            Err(block) => block,
+        };
     }
     block.link(ptr::null_mut());
     let start = block.into_raw().as_ptr();
     // SAFETY: a chain of one block, which the caller gives up.
-    if let Some(home) = unsafe { slab.publish(start, start, 1) } {
-        serve(home);
-    }
+    serve(unsafe { slab.publish(start, start, 1) });
 }
 
-/// Adopts remote frees at once if `home`, which was just told of some, is the shared heap:
-/// no thread of its own would.
-pub(crate) fn serve(home: &'static Inbox) {
-    if is_shared(home)
+/// Adopts remote frees at once if the home that was `told` of some is the shared heap: no thread
+/// of its own would.
+pub(crate) fn serve(told: Option<&'static Inbox>) {
+    if told.is_some_and(|home| is_shared(home))
         && let Some(_guard) = LOCK.try_lock()
     {
         SHARED.collect();

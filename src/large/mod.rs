@@ -140,7 +140,7 @@ pub(crate) fn free(start: NonNull<u8>) {
     let taken = REGISTRY.lock().remove(start);
     match taken {
         Some(range) => retain_or_unmap(range),
-        None => fatal::misuse("free of an address that is no allocation", start.addr().get()),
+        None => fatal::caught("free of an address that is no allocation", start.addr().get()),
     }
 }
 
@@ -155,7 +155,8 @@ pub(crate) fn reallocate(start: NonNull<u8>, size: usize, align: usize) -> Optio
     let bytes = align_up(size, sys::page_bytes());
     let taken = REGISTRY.lock().take(start);
     let Some(range) = taken else {
-        fatal::misuse("realloc of an address that is no allocation", start.addr().get())
+        fatal::caught("realloc of an address that is no allocation", start.addr().get());
+        return None;
     };
     if bytes <= range.bytes {
         // Where the kernel does not cut, the allocation stays longer: the registry knows.

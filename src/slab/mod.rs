@@ -5,6 +5,7 @@
 //! This file is the owner's half; [`remote`] is any thread's, [`list`] links slabs of one heap.
 
 use core::cell::Cell;
+use core::mem::offset_of;
 use core::ptr::{self, NonNull};
 
 use static_assertions::const_assert;
@@ -15,7 +16,7 @@ use crate::free_list::{Block, FreeList};
 use crate::remote_list::RemoteList;
 use crate::size_class::{Class, Shape};
 use crate::sync::atomic::{AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
-use crate::sync::{self, Seen, Sign};
+use crate::sync::{self, Seen};
 use crate::sys;
 #[cfg(debug_assertions)]
 use crate::{fatal, free_list};
@@ -27,17 +28,17 @@ mod remote;
 pub(crate) use list::SlabList;
 pub(crate) use remote::Inbox;
 
-/// Which of its owner's places a slab is in. Its count is read accordingly.
+/// Which of its owner's places a slab is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Place {
-    /// No slab: the unit is free, or inside another slab.
+    /// No slab: the unit is free, or inside another slab, or the slab is spare.
     Nowhere = 0,
-    /// The one that its class allocates from: `count` is the number of free blocks.
+    /// The one that its class allocates from.
     Current,
-    /// On its class's list, with room: `count` is minus the number of used blocks.
+    /// On its class's list, with room.
     Partial,
-    /// On the list of slabs without room: as `Partial`. The fast free path skips it.
+    /// On the list of slabs without room. The fast free path skips it.
     Full,
 }
 
@@ -52,7 +53,7 @@ impl Place {
     }
 }
 
-/// Whether a free left used blocks behind. Only a slab that is not current can tell.
+/// Whether a free left used blocks behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Left {
     Some,
@@ -64,20 +65,23 @@ pub(crate) enum Left {
 #[repr(C, align(128))]
 pub(crate) struct Slab {
     // -- Written by the owner only; what is not a plain cell may be read by any thread.
-    /// See [`Place`]. Atomic so that other threads may read it; one thread writes. First, so
-    /// that the fast paths' address of it is the record's own.
-    count: AtomicI32,
+    /// Number of the first unit: its address divided by a unit's bytes. A plain cell, as the next
+    /// three: the compiler needs no instruction of its own to load one. Other threads compute them.
+    unit: Cell<usize>,
     /// Bytes of the blocks that have ever been handed out or linked; those above are untouched.
-    carved_bytes: Seen<AtomicU32>,
+    carved_bytes: Cell<usize>,
+    /// 2^32 / `block_bytes`, rounded up: see [`Self::has_block_in_first_unit`].
+    inverse: Cell<u32>,
+    /// The same: as two fields they need no register.
+    bound: Cell<u32>,
     /// Free blocks, last in, first out.
     free: FreeList,
-    /// The heap whose thread may free into this slab without a further look, or null. Only for
-    /// slabs of one unit.
-    owner: AtomicPtr<Inbox>,
     /// The heap that the slab belongs to; null where there is no slab.
     home: AtomicPtr<Inbox>,
-    /// 2^64 / `block_bytes`, rounded up: see [`Self::has_block_at`].
-    inverse: Seen<AtomicU64>,
+    /// Minus the number of used blocks, so that zero, which a step to it tells for nothing, is
+    /// an empty slab. A slab that is kept counts its heap as the user of one more.
+    /// Atomic so that other threads may read it; one thread writes.
+    count: AtomicI32,
     block_bytes: Seen<AtomicU32>,
     capacity: Seen<AtomicU32>,
     /// How many blocks those `carved_bytes` are.
@@ -87,6 +91,8 @@ pub(crate) struct Slab {
     units: Seen<AtomicU8>,
     /// A [`Place`].
     place: Seen<AtomicU8>,
+    /// One where the heap keeps the slab current whether or not it is empty, else zero.
+    kept: Seen<AtomicU8>,
     /// Whether uncarved blocks are known to read as zero.
     zero: Cell<bool>,
     /// How many units before this one its slab begins.
@@ -108,6 +114,11 @@ pub(crate) struct Slab {
 
 const_assert!(size_of::<Slab>() == RECORD_BYTES);
 
+// The chunk's header leaves the beginning of its own record zero.
+const_assert!(offset_of!(Slab, home) == size_of::<[usize; 4]>());
+
+const COUNT_OFFSET: usize = offset_of!(Slab, count);
+
 // SAFETY: the cells are touched by the thread that owns the slab's heap, or under the lock of
 // a shared one; before that by the depot under its lock. The rest is atomic.
 unsafe impl Sync for Slab {}
@@ -116,18 +127,20 @@ impl Slab {
     /// A slab without blocks, for bins that have none.
     pub(crate) const fn empty() -> Self {
         Self {
+            unit: Cell::new(0),
+            carved_bytes: Cell::new(0),
             free: FreeList::new(),
-            count: AtomicI32::new(0),
-            carved_bytes: Seen::<AtomicU32>::new(0),
-            carved: Seen::<AtomicU32>::new(0),
-            owner: AtomicPtr::new(ptr::null_mut()),
             home: AtomicPtr::new(ptr::null_mut()),
-            inverse: Seen::<AtomicU64>::new(0),
+            inverse: Cell::new(0),
+            bound: Cell::new(0),
+            count: AtomicI32::new(0),
+            carved: Seen::<AtomicU32>::new(0),
             block_bytes: Seen::<AtomicU32>::new(0),
             capacity: Seen::<AtomicU32>::new(0),
             class: Seen::<AtomicU8>::new(0),
             units: Seen::<AtomicU8>::new(0),
             place: Seen::<AtomicU8>::new(Place::Current as u8),
+            kept: Seen::<AtomicU8>::new(0),
             zero: Cell::new(false),
             lead: AtomicU8::new(0),
             next: Cell::new(ptr::null()),
@@ -141,27 +154,33 @@ impl Slab {
 
     // ---- the two fast paths ----
 
-    /// Takes a block, if the slab is current and has one.
+    /// Takes a block, if there is one.
     #[inline(always)]
     pub(crate) fn pop(&self) -> Option<Block> {
-        if sync::decrement(&self.count) == Sign::Negative {
-            return None;
-        }
-        // SAFETY: a current slab's count is the length of its list, and it was not zero.
-        Some(unsafe { self.free.pop() })
+        let block = self.free.pop()?;
+        self.count.store(self.count.load(Ordering::Relaxed).wrapping_sub(1), Ordering::Relaxed);
+        Some(block)
     }
 
     /// Takes a block back.
     #[inline(always)]
     pub(crate) fn push(&self, block: Block) -> Left {
         self.free.push(block);
-        if sync::increment(&self.count) == Sign::Zero { Left::Nothing } else { Left::Some }
+        // SAFETY: `count` is this record's own, at that offset.
+        if unsafe { sync::increment::<COUNT_OFFSET>(ptr::from_ref(self).cast()) } {
+            Left::Nothing
+        } else {
+            Left::Some
+        }
     }
 
-    /// Whether the thread of the heap with this inbox may [`push`](Self::push) at once.
-    #[inline(always)]
+    /// Whether the thread of the heap with this inbox may [`push`](Self::push) at once: not into
+    /// full slabs, which change their place then, and not into those of several units.
+    #[inline]
     pub(crate) fn is_served_by(&self, inbox: *const Inbox) -> bool {
-        ptr::eq(self.owner.load(Ordering::Relaxed), inbox)
+        ptr::eq(self.home.load(Ordering::Relaxed), inbox)
+            && self.units.get() == 1
+            && self.place() != Place::Full
     }
 
     // ---- where it is ----
@@ -175,7 +194,7 @@ impl Slab {
 
     /// Bytes of the blocks that were ever handed out or linked.
     pub(crate) fn carved_bytes(&self) -> usize {
-        self.carved_bytes.get() as usize
+        (self.carved.get() as usize).wrapping_mul(self.block_bytes())
     }
 
     /// Address of the first block.
@@ -194,24 +213,25 @@ impl Slab {
         block.addr().wrapping_sub(self.base()) as u32
     }
 
-    /// As [`Self::has_block_at`], for a slab that [`is_served_by`](Self::is_served_by) somebody:
-    /// only the record of its first unit is.
+    /// Whether `address` lies in the first unit. For the owner.
+    #[inline(always)]
+    pub(crate) fn begins_around(&self, address: usize) -> bool {
+        address / UNIT_BYTES == self.unit.get()
+    }
+
+    /// Whether a carved block begins at `address`, in the first unit. For the owner. Division by
+    /// multiplication with the inverse modulo 2^32 (Lemire, Kaser and Kurz 2019): exact for
+    /// dividends of 16 bits and divisors of 13, those of slabs of one unit.
     #[inline(always)]
     pub(crate) fn has_block_in_first_unit(&self, address: usize) -> bool {
-        self.has_block_in(address & (UNIT_BYTES - 1))
+        let place = address % UNIT_BYTES;
+        place < self.carved_bytes.get() && (place as u32).wrapping_mul(self.inverse.get()) < self.bound.get()
     }
 
-    /// Whether a carved block begins at `address`, which lies in the slab's units.
+    /// Whether a carved block begins at `address`.
     pub(crate) fn has_block_at(&self, address: usize) -> bool {
-        self.has_block_in(address.wrapping_sub(self.base()))
-    }
-
-    /// Division by multiplication with the inverse modulo 2^64 (Lemire, Kaser and Kurz 2019):
-    /// exact for dividends below 2^32.
-    #[inline(always)]
-    fn has_block_in(&self, place: usize) -> bool {
-        let inverse = self.inverse.get();
-        place < self.carved_bytes.get() as usize && (place as u64).wrapping_mul(inverse) < inverse
+        let place = address.wrapping_sub(self.base());
+        place < self.carved_bytes() && place.checked_rem(self.block_bytes()) == Some(0)
     }
 
     pub(crate) fn home(&self) -> *const Inbox {
@@ -251,18 +271,19 @@ impl Slab {
 
     // ---- counts ----
 
-    /// Free blocks on the list.
-    pub(crate) fn available(&self) -> u32 {
-        let count = self.count.load(Ordering::Relaxed);
-        match self.place() {
-            Place::Current => count.max(0).unsigned_abs(),
-            _ => self.carved.get().wrapping_sub(count.unsigned_abs()),
-        }
-    }
-
     /// Blocks not on the list.
     pub(crate) fn used(&self) -> u32 {
-        self.carved.get().wrapping_sub(self.available())
+        self.count.load(Ordering::Relaxed).unsigned_abs().saturating_sub(self.kept.get().into())
+    }
+
+    /// Free blocks on the list. For the owner.
+    pub(crate) fn available(&self) -> u32 {
+        self.carved.get().wrapping_sub(self.used())
+    }
+
+    /// Whether the list has a block. For the owner.
+    pub(crate) fn has_free(&self) -> bool {
+        !self.free.is_empty()
     }
 
     /// Whether there are blocks that were never carved.
@@ -276,17 +297,19 @@ impl Slab {
     pub(crate) fn open(&'static self, class: Class, zero: bool, home: &'static Inbox) {
         let Shape { block, units, capacity } = class.shape();
         self.count.store(0, Ordering::Relaxed);
+        self.free.clear();
+        self.unit.set(self.base() / UNIT_BYTES);
         self.carved.set(0);
         self.carved_bytes.set(0);
         self.block_bytes.set(block);
-        let inverse = u64::MAX.checked_div(u64::from(block)).unwrap_or(0);
-        self.inverse.set(inverse.wrapping_add(1));
+        let inverse = u32::MAX.checked_div(block).unwrap_or(0).wrapping_add(1);
+        self.inverse.set(inverse);
+        self.bound.set(inverse);
         self.capacity.set(capacity);
         self.class.set(class.index() as u8);
         self.units.set(units as u8);
         self.zero.set(zero);
-        self.move_to(Place::Partial);
-        self.set_home(home);
+        self.open_again(home);
         for unit in 0..units as u8 {
             // SAFETY: the run's records lie one after another in the chunk header.
             let record =
@@ -297,40 +320,30 @@ impl Slab {
 
     /// Ends the slab: no block is used. Its units may be given away afterwards.
     pub(crate) fn close(&self) {
-        self.place.set(Place::Nowhere as u8);
-        self.owner.store(ptr::null_mut(), Ordering::Relaxed);
+        self.move_to(Place::Nowhere);
         self.home.store(ptr::null_mut(), Ordering::Relaxed);
+    }
+
+    /// Makes a closed slab one of `home`'s, as it was otherwise.
+    pub(crate) fn open_again(&self, home: &'static Inbox) {
+        self.move_to(Place::Partial);
+        self.set_home(home);
     }
 
     /// Gives the slab to another heap.
     pub(crate) fn set_home(&self, home: &'static Inbox) {
         self.home.store(ptr::from_ref(home).cast_mut(), Ordering::Release);
-        self.refresh_owner();
     }
 
-    fn refresh_owner(&self) {
-        let owner = match self.place() {
-            // The frees of longer slabs all take the slow path, which sees them fall empty.
-            Place::Current | Place::Partial if self.units.get() == 1 => self.home.load(Ordering::Relaxed),
-            _ => ptr::null_mut(),
-        };
-        self.owner.store(owner, Ordering::Relaxed);
-    }
-
-    /// Changes the place, and how the count is kept with it.
     pub(crate) fn move_to(&self, place: Place) {
-        let count = match place {
-            Place::Current => self.available().cast_signed(),
-            _ => self.used().cast_signed().wrapping_neg(),
-        };
-        self.count.store(count, Ordering::Relaxed);
         self.place.set(place as u8);
-        self.refresh_owner();
     }
 
-    /// Undoes what a [`pop`](Self::pop) without success did to the count.
-    pub(crate) fn settle(&self) {
-        self.count.store(0, Ordering::Relaxed);
+    /// Keeps the slab, or not, see [`Self::count`].
+    pub(crate) fn set_kept(&self, kept: bool) {
+        let used = self.used().cast_signed();
+        self.kept.set(kept.into());
+        self.count.store(used.wrapping_add(kept.into()).wrapping_neg(), Ordering::Relaxed);
     }
 
     /// Carves some blocks. Where the memory is untouched: up to the end of the OS page in which
@@ -340,7 +353,7 @@ impl Slab {
     pub(crate) fn carve(&self) -> Carved {
         let zero = self.zero.get();
         let block = self.block_bytes();
-        let from = self.carved_bytes.get() as usize;
+        let from = self.carved_bytes.get();
         let edge = if zero {
             align_up(from.wrapping_add(block), sys::page_bytes())
         } else {
@@ -352,9 +365,8 @@ impl Slab {
             self.free.push(self.block_at(from.wrapping_add(index.wrapping_mul(block)) as u32));
         }
         self.carved.set(self.carved.get().wrapping_add(blocks));
-        self.carved_bytes.set(self.carved.get().wrapping_mul(self.block_bytes.get()));
-        let count = self.count.load(Ordering::Relaxed).wrapping_add(blocks.cast_signed()).wrapping_sub(1);
-        self.count.store(count, Ordering::Relaxed);
+        self.carved_bytes.set((self.carved.get() as usize).wrapping_mul(block));
+        self.count.store(self.count.load(Ordering::Relaxed).wrapping_sub(1), Ordering::Relaxed);
         Carved { block: self.block_at(from as u32), zero }
     }
 
@@ -373,16 +385,19 @@ impl Slab {
     /// Recomputes the invariants. For debug builds and tests.
     #[cfg(debug_assertions)]
     pub(crate) fn check(&self) {
-        if self.carved.get() > self.capacity.get() || self.available() > self.carved.get() {
-            fatal::broken("free ≤ carved ≤ capacity");
+        if self.carved.get() > self.capacity.get() || self.used() > self.carved.get() {
+            fatal::broken("used ≤ carved ≤ capacity");
         }
         let mut block = self.free.head();
         for _ in 0..self.available() {
-            if !self.has_block_at(block.addr()) {
+            if block.is_null() || !self.has_block_at(block.addr()) {
                 fatal::broken("every free block begins where a block begins");
             }
-            // SAFETY: fewer than `available` blocks were visited, so this one is on the list.
+            // SAFETY: the block is on the list.
             block = unsafe { free_list::next_of(block) };
+        }
+        if !block.is_null() {
+            fatal::broken("used + free = carved");
         }
     }
 }

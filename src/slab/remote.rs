@@ -2,9 +2,9 @@
 
 use core::ptr::{self, NonNull};
 
-use super::{Left, Place, Slab};
+use super::{Left, Slab};
 use crate::fatal;
-use crate::free_list::Block;
+use crate::free_list::{self, Block};
 use crate::remote_list::{Chain, Published, Stack, Stacked};
 use crate::sync::atomic::{AtomicPtr, Ordering};
 
@@ -45,20 +45,32 @@ impl Stacked for Slab {
 impl Slab {
     /// Adopts what other threads have freed, after the slab was announced.
     pub(crate) fn adopt(&self) -> Left {
-        let last = self.remote_last.load(Ordering::Relaxed);
-        let Some(chain) = self.remote.take() else { return Left::Some };
-        let used = self.used();
-        if chain.blocks > used {
-            fatal::misuse("double free by another thread, in the slab", self.base());
+        // Before the list is taken: whoever publishes next notes its own.
+        let noted = self.remote_last.load(Ordering::Relaxed);
+        let taken = self.remote.take();
+        if let Some(chain) = taken.chain {
+            if chain.blocks > self.used() {
+                // Linked twice, so perhaps in a circle: the blocks are never used again.
+                fatal::caught("double free by another thread, in the slab", self.base());
+                return Left::Some;
+            }
+            let first = self.pointer(chain.first);
+            // With the mark, nobody may have noted the last one.
+            let last = match taken.marked {
+                true => last_of(first, chain.blocks),
+                false => self.pointer(noted),
+            };
+            // SAFETY: the publishers gave up the blocks from `first` to `last`, which they linked.
+            unsafe { self.free.push_chain(first, last) };
+            let count = self.count.load(Ordering::Relaxed).wrapping_add(chain.blocks.cast_signed());
+            self.count.store(count, Ordering::Relaxed);
         }
-        // SAFETY: the publishers gave up the blocks from `first` to `last`, which they linked.
-        unsafe { self.free.push_chain(self.pointer(chain.first), self.pointer(last)) };
-        let count = self.count.load(Ordering::Relaxed).wrapping_add(chain.blocks.cast_signed());
-        self.count.store(count, Ordering::Relaxed);
-        if let Some(place) = self.suspect.swap(0, Ordering::Acquire).checked_sub(1) {
+        if taken.marked
+            && let Some(place) = self.suspect.swap(0, Ordering::Acquire).checked_sub(1)
+        {
             self.judge(place);
         }
-        if self.place() != Place::Current && self.used() == 0 { Left::Nothing } else { Left::Some }
+        if self.count.load(Ordering::Relaxed) == 0 { Left::Nothing } else { Left::Some }
     }
 
     /// Whether the block at `address` was freed by another thread and waits for its adoption. For
@@ -85,18 +97,25 @@ impl Slab {
         let block = self.block_at(place);
         // Without the tag, it was handed out in between: so it was free when it was freed.
         // SAFETY: the block's memory is the slab's, which is open.
-        let tagged = unsafe { crate::free_list::looks_free(block.address() as *const u8) };
+        let tagged = unsafe { free_list::looks_free(block.address() as *const u8) };
         if !tagged || self.lists(block.address()) || self.used() == 0 {
-            fatal::misuse("double free by another thread", block.address());
+            return fatal::caught("double free by another thread", block.address());
         }
         let _ = self.push(block);
     }
 
-    /// Leaves the judgement of a block that looks free to the owner, who alone may look through
-    /// the free list. False where another one waits for it already.
-    pub(crate) fn accuse(&self, block: &Block) -> bool {
+    /// Takes a block that looks free already from a thread that is not the owner's: the owner
+    /// alone may look through the free list. Where another one waits for that, the block is given
+    /// back. Returns the home if it had to be told.
+    pub(crate) fn accuse(&'static self, block: Block) -> Result<Option<&'static Inbox>, Block> {
         let place = self.place_of(block.address() as *const u8).wrapping_add(1);
-        self.suspect.compare_exchange(0, place, Ordering::Release, Ordering::Relaxed).is_ok()
+        if self.suspect.compare_exchange(0, place, Ordering::Release, Ordering::Relaxed).is_err() {
+            return Err(block);
+        }
+        Ok(match self.remote.mark() {
+            Published::First => self.announce(),
+            Published::More => None,
+        })
     }
 
     /// Gives back the chain of `blocks` from `first` to `last` to the slab's home.
@@ -121,9 +140,27 @@ impl Slab {
         }
         // The slab has used blocks until somebody adopts these, which takes the announcement.
         self.remote_last.store(self.place_of(last), Ordering::Relaxed);
-        // SAFETY: heaps are never unmapped, and a slab with used blocks has a home.
-        let home = unsafe { &*self.home() };
-        home.announce(self);
-        Some(home)
+        self.announce()
     }
+
+    /// Tells the home. None where there is none: a block was given back that nobody had.
+    fn announce(&'static self) -> Option<&'static Inbox> {
+        // SAFETY: heaps are never unmapped.
+        let home = unsafe { self.home().as_ref() };
+        match home {
+            Some(home) => home.announce(self),
+            None => fatal::caught("double free by another thread, in the slab", self.base()),
+        }
+        home
+    }
+}
+
+/// The last of a chain of `blocks`.
+fn last_of(first: *mut u8, blocks: u32) -> *mut u8 {
+    let mut last = first;
+    for _ in 1..blocks {
+        // SAFETY: the chain was given up by who linked it, and is that long.
+        last = unsafe { free_list::next_of(last) };
+    }
+    last
 }

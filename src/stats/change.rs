@@ -10,6 +10,7 @@ use super::Stats;
 #[expect(missing_docs, reason = "each is documented in Stats")]
 pub struct Change {
     pub allocated: i64,
+    pub asked: i64,
     pub large: i64,
     pub large_count: i64,
     pub active: i64,
@@ -41,6 +42,7 @@ impl Stats {
             |stats: &Self| stats.classes.iter().map(|class| class.refills).fold(0, u64::wrapping_add);
         Change {
             allocated: bytes(self.allocated, earlier.allocated),
+            asked: bytes(self.asked, earlier.asked),
             large: bytes(self.large, earlier.large),
             large_count: bytes(self.large_count, earlier.large_count),
             active: bytes(self.active, earlier.active),

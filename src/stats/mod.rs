@@ -1,8 +1,8 @@
 //! Where memory is: what the allocator knows of itself, counted from its records.
 //!
-//! No figure costs a fast path an instruction: what is live is found in the slabs' own counts, and
-//! what is counted one by one is counted on slow paths. For exact counts of calls there is
-//! [`Counted`](crate::Counted).
+//! One figure costs a fast path an instruction, the bytes asked for: what is live is found in the
+//! slabs' own counts, and what is counted one by one is counted on slow paths. For exact counts of
+//! calls there is [`Counted`](crate::Counted).
 
 use core::array;
 
@@ -17,6 +17,7 @@ use crate::meta;
 use crate::size_class::{CLASSES, Class};
 use crate::stray;
 use crate::sys;
+use crate::thread;
 
 mod change;
 mod display;
@@ -35,7 +36,10 @@ pub struct Stats {
     /// Blocks that callers hold or that are on their way back, rounded as they are allocated:
     /// to their size class, or to the OS page for large allocations.
     pub allocated: usize,
-    /// Of those, large allocations.
+    /// Blocks that callers hold, as they asked for them through `GlobalAlloc`. A block that goes
+    /// through both doors, in by one and out by the other, makes it inexact.
+    pub asked: usize,
+    /// Of those allocated, large allocations.
     pub large: usize,
     /// How many large allocations there are.
     pub large_count: usize,
@@ -126,6 +130,7 @@ pub fn stats() -> Stats {
     let large = large::survey();
     let mut stats = Stats {
         allocated: large.live_bytes,
+        asked: thread::asked_bytes(),
         large: large.live_bytes,
         large_count: large.live,
         active: large.live_bytes,
