@@ -105,7 +105,7 @@ fn agree_to_the_byte() {
                     }
                     settle(barrier);
                     let sum: usize = places.iter().flatten().map(|(_, layout)| rounded(*layout)).sum();
-                    let blocks = places.iter().flatten().count();
+                    let asked: usize = places.iter().flatten().map(|(_, layout)| layout.size()).sum();
                     // The main thread looks.
                     barrier.wait();
                     barrier.wait();
@@ -114,7 +114,7 @@ fn agree_to_the_byte() {
                     // The main thread looks again.
                     barrier.wait();
                     barrier.wait();
-                    (sum, blocks)
+                    (sum, asked)
                 })
             })
             .collect();
@@ -127,6 +127,7 @@ fn agree_to_the_byte() {
         let exchanged: Vec<Place> =
             EXCHANGE.iter().map(|place| place.lock().expect("nobody panics").take()).collect();
         let held: usize = exchanged.iter().flatten().map(|(_, layout)| rounded(*layout)).sum();
+        let held_asked: usize = exchanged.iter().flatten().map(|(_, layout)| layout.size()).sum();
         exchanged.iter().for_each(|place| free(*place));
         drop(exchanged);
         settle(&barrier);
@@ -134,9 +135,12 @@ fn agree_to_the_byte() {
         let freed = freestone::stats();
         barrier.wait();
 
-        let live: usize =
-            held + workers.into_iter().map(|worker| worker.join().expect("no worker fails").0).sum::<usize>();
+        let (live, asked) = workers.into_iter().fold((held, held_asked), |sums, worker| {
+            let (rounded, asked) = worker.join().expect("no worker fails");
+            (sums.0 + rounded, sums.1 + asked)
+        });
         assert!(live > 1 << 20, "{live}");
+        assert_eq!(full.asked - freed.asked, asked);
         assert_eq!(full.allocated - freed.allocated, live);
         assert_eq!(full.since(&freed).allocated, i64::try_from(live).expect("fits"));
 
