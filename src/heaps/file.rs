@@ -228,6 +228,8 @@ impl Engine {
             let books = self.books(index);
             let before = then.map_or(Use::DIRTY, |then| then.get(index));
             let written = match before {
+                // Nothing is lost with a chunk of which no block is used, and its place serves at once.
+                _ if books.now().slabs().all(|(unit, _)| books.now().is_unused(unit)) => Use::DIRTY,
                 Use::Slabs { .. } if !books.beside().changed.get() => before,
                 _ => {
                     let page = usize::from(matches!(before, Use::Slabs { page: 0, .. }));

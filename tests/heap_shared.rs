@@ -1,0 +1,169 @@
+//! Shared heaps: both sides of a fork allocate and free at once, and whoever dies inside does not lock
+//! the others out.
+
+mod common;
+mod heap_support;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use common::{child, seed};
+use freestone::heaps::{Heap, Options, Shared};
+use heap_support::{Filled, MIB, Model, layout};
+use rand::RngExt;
+
+const STEPS: usize = if cfg!(debug_assertions) { 2_000 } else { 10_000 };
+
+/// Runs `job` in a child of a fork, which ends with it. Its process number.
+fn fork(job: impl FnOnce()) -> libc::pid_t {
+    // SAFETY: the child goes on with this thread alone, and needs nothing that others may hold.
+    match unsafe { libc::fork() } {
+        0 => {
+            let well = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job)).is_ok();
+            // SAFETY: no preconditions.
+            unsafe { libc::_exit(if well { 0 } else { 1 }) }
+        }
+        pid => {
+            assert!(pid > 0, "a fork");
+            pid
+        }
+    }
+}
+
+/// The wait status of a child.
+fn wait(pid: libc::pid_t) -> i32 {
+    let mut status = 0;
+    // SAFETY: the status is writable.
+    assert_eq!(unsafe { libc::waitpid(pid, &raw mut status, 0) }, pid);
+    status
+}
+
+#[test]
+fn threads_share_a_heap() {
+    let heap = Heap::shared().expect("a heap");
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let heap = &heap;
+            scope.spawn(move || {
+                let mut random = seed::random(thread);
+                let mut model = Model::new(heap, thread << 32);
+                for _ in 0..STEPS {
+                    model.step(&mut random, 100);
+                }
+                model.free_all();
+            });
+        }
+    });
+    heap.verify().expect("the records hold");
+    assert_eq!(heap.stats().live_blocks, 0);
+}
+
+#[test]
+fn both_sides_of_a_fork_allocate_and_free_each_others_blocks() {
+    child::succeeds("both_sides_of_a_fork_allocate_and_free_each_others_blocks", || {
+        const CHILDREN: usize = 4;
+        const LEFT: usize = 200;
+        let heap = Heap::shared().expect("a heap");
+        let mut own = Model::new(&heap, 1 << 60);
+        for size in 1..500 {
+            assert!(own.allocate(layout(size, 8)));
+        }
+        let slots = heap.allocate_zeroed(layout(CHILDREN * LEFT * 8, 8)).expect("memory");
+        // SAFETY: a zeroed block of that many words, which lives as long as the heap.
+        let slots: &[AtomicUsize] =
+            unsafe { std::slice::from_raw_parts(slots.as_ptr().cast(), CHILDREN * LEFT) };
+        let children: Vec<_> = (0..CHILDREN)
+            .map(|number| {
+                fork(|| {
+                    let mut random = seed::random(number as u64);
+                    let mut model = Model::new(&heap, (number as u64) << 32);
+                    for _ in 0..STEPS {
+                        model.step(&mut random, 100);
+                    }
+                    model.free_all();
+                    for slot in &slots[number * LEFT..(number + 1) * LEFT] {
+                        let block = heap.allocate(layout(100, 8)).expect("memory");
+                        // SAFETY: a new block of that size.
+                        unsafe { block.write_bytes(number as u8, 100) };
+                        slot.store(block.addr().get(), Ordering::Release);
+                    }
+                })
+            })
+            .collect();
+        let mut random = seed::random(99);
+        let mut model = Model::new(&heap, 99 << 32);
+        for _ in 0..STEPS {
+            model.step(&mut random, 100);
+        }
+        for pid in children {
+            assert_eq!(wait(pid), 0);
+        }
+        for (index, slot) in slots.iter().enumerate() {
+            let block = std::ptr::with_exposed_provenance_mut::<u8>(slot.load(Ordering::Acquire));
+            let block = std::ptr::NonNull::new(block).expect("a block");
+            // SAFETY: a child has allocated and written it, and nobody else has it now.
+            unsafe {
+                let bytes = std::slice::from_raw_parts(block.as_ptr(), 100);
+                assert!(bytes.iter().all(|byte| usize::from(*byte) == index / LEFT));
+                heap.deallocate(block, layout(100, 8));
+            }
+        }
+        own.blocks.iter_mut().for_each(Filled::check);
+        own.free_all();
+        model.free_all();
+        heap.verify().expect("the records hold");
+        assert_eq!((heap.stats().live_blocks, heap.stats().recoveries), (1, 0));
+    });
+}
+
+/// What a child does until it is killed.
+fn churn(heap: &Heap<Shared>, number: u64) {
+    let mut random = seed::random(number);
+    let mut model = Model::new(heap, number << 32);
+    loop {
+        for _ in 0..200 {
+            let size = [16, 100, 5000, 200_000, 2 * MIB][random.random_range(0..5)];
+            // Not filled: as much time as can be is spent inside the heap.
+            if let Some(block) = heap.allocate(layout(size, 8)) {
+                // SAFETY: just allocated.
+                unsafe { heap.deallocate(block, layout(size, 8)) };
+            }
+        }
+        model.step(&mut random, 20);
+        heap.purge();
+    }
+}
+
+#[test]
+fn who_is_killed_inside_does_not_lock_the_others_out() {
+    child::succeeds("who_is_killed_inside_does_not_lock_the_others_out", || {
+        const ROUNDS: u64 = 60;
+        let heap = Options::new().limit(1 << 30).shared().expect("a heap");
+        let mut random = seed::random(1000);
+        let mut model = Model::new(&heap, 1 << 60);
+        for round in 0..ROUNDS {
+            let children = [0, 1].map(|child| fork(|| churn(&heap, 2 * round + child)));
+            std::thread::sleep(Duration::from_micros(random.random_range(0..8_000)));
+            for pid in children {
+                // SAFETY: the child is this test's own.
+                assert_eq!(unsafe { libc::kill(pid, libc::SIGKILL) }, 0);
+                // A signal has ended it, and not a failed check of its own.
+                assert_eq!(wait(pid) & 0x7f, libc::SIGKILL);
+                for _ in 0..20 {
+                    model.step(&mut random, 50);
+                }
+                heap.verify().expect("the records hold");
+            }
+            model.blocks.iter_mut().for_each(Filled::check);
+            // A child holds 41 blocks at most, which it takes with it.
+            let (live, own) = (heap.stats().live_blocks, model.blocks.len());
+            assert!((own..=own + 2 * 41 * (round as usize + 1)).contains(&live), "{live} of {own}");
+            if live - own > 500 {
+                break; // Their blocks stay in use: enough of that.
+            }
+        }
+        assert!(heap.stats().recoveries > 0, "nobody was killed inside");
+        model.free_all();
+        heap.verify().expect("the records hold");
+    });
+}
