@@ -242,7 +242,6 @@ impl Engine {
             if let Some(block) = slab.pop() {
                 return Some(Carved { block, zero: false });
             }
-            slab.settle();
             if slab.has_uncarved() {
                 return Some(slab.carve());
             }

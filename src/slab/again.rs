@@ -11,9 +11,7 @@ impl Slab {
         if !self.has_block_at(address) {
             return None;
         }
-        // The same inverse as in `has_block_at`: the upper half of the product is the quotient.
-        let place = address.wrapping_sub(self.base()) as u128;
-        Some((place.wrapping_mul(u128::from(self.inverse.get())) >> u64::BITS) as usize)
+        address.wrapping_sub(self.base()).checked_div(self.block_bytes())
     }
 
     /// How many blocks were ever handed out or linked.
@@ -24,7 +22,7 @@ impl Slab {
     /// Makes every block of a slab that was just opened a used one.
     pub(crate) fn use_all(&self) {
         self.carved.set(self.capacity.get());
-        self.carved_bytes.set(self.capacity.get().wrapping_mul(self.block_bytes.get()));
+        self.carved_bytes.set(self.capacity().wrapping_mul(self.block_bytes()));
         self.count.store(self.capacity.get().cast_signed().wrapping_neg(), Ordering::Relaxed);
     }
 
