@@ -33,8 +33,11 @@ pub(super) const FREEING: usize = 2;
 pub struct Engine {
     /// Who is alone, where several may be.
     pub(super) mutex: SharedMutex,
-    /// The heap's name in its slabs; nothing is ever announced in it.
-    inbox: Inbox,
+    /// The heap's name in slabs whose frees may take the short way; nothing is ever announced in it.
+    served: Inbox,
+    /// Its name in the others: those that are full, whose place a free changes, and those of several units,
+    /// of which only the first has a record.
+    unserved: Inbox,
     /// What bins without a slab point to.
     empty: Slab,
     /// The slab each class allocates from; never null.
@@ -171,9 +174,22 @@ impl Engine {
         self.current(class).pop()
     }
 
+    /// Whether a free into `slab` may take the short way: one comparison.
     #[inline(always)]
-    pub(super) const fn inbox(&self) -> &Inbox {
-        &self.inbox
+    pub(super) fn serves(&self, slab: &Slab) -> bool {
+        ptr::eq(slab.home(), &raw const self.served)
+    }
+
+    /// Whether `slab` is a slab of this heap.
+    pub(super) fn owns(&self, slab: &Slab) -> bool {
+        self.serves(slab) || ptr::eq(slab.home(), &raw const self.unserved)
+    }
+
+    /// Changes the place of a slab, and its owner's name accordingly.
+    pub(super) fn move_to(&'static self, slab: &'static Slab, place: Place) {
+        slab.move_to(place);
+        let short = place != Place::Full && slab.units() == 1;
+        slab.set_home(if short { &self.served } else { &self.unserved });
     }
 
     #[inline(always)]
@@ -253,10 +269,9 @@ impl Engine {
                 None => self.open_slab(backing, class)?,
             };
             if !self.is_empty_slab(slab) {
-                slab.move_to(Place::Full);
-                self.full.push_first(slab);
+                self.put_full(slab);
             }
-            next.move_to(Place::Current);
+            self.move_to(next, Place::Current);
             self.bin(class).0.set(next);
         }
     }
@@ -268,8 +283,7 @@ impl Engine {
             if slab.available() > 0 || slab.has_uncarved() || self.gather::<B>(slab) {
                 return Some(slab);
             }
-            slab.move_to(Place::Full);
-            self.full.push_first(slab);
+            self.put_full(slab);
         }
         None
     }
@@ -290,10 +304,16 @@ impl Engine {
         found
     }
 
+    /// Opens a slab whose blocks are all used, or only said to be; on no list.
+    pub(super) fn open_again(&'static self, slab: &'static Slab, class: Class) {
+        slab.open(class, false, &self.unserved);
+        slab.use_all();
+    }
+
     /// A new slab of `class`; on no list.
     fn open_slab<B: Backing>(&'static self, backing: &B, class: Class) -> Option<&'static Slab> {
         let (slab, zero) = self.acquire(backing, class)?;
-        slab.open(class, zero, &self.inbox);
+        slab.open(class, zero, &self.unserved);
         if B::BOOKED {
             // SAFETY: a booked heap's slab.
             let books = unsafe { Books::of(slab) };
@@ -313,7 +333,7 @@ impl Engine {
         let Use::Slabs { .. } = self.now().get(self.chunk_index(address)) else { return None };
         // SAFETY: a chunk of slabs has records, and the address is not in its header.
         let slab = unsafe { &*chunk::record_at(address) }.first_unit();
-        if !ptr::eq(slab.home(), &raw const self.inbox) {
+        if !self.owns(slab) {
             return None;
         }
         Some((slab, slab.index_of(address)?))
@@ -402,12 +422,13 @@ impl Engine {
 
     /// Puts a slab that is on no list among those that may have room.
     pub(super) fn wait(&'static self, slab: &'static Slab) {
-        slab.move_to(Place::Partial);
+        self.move_to(slab, Place::Partial);
         self.bin(slab.class()).1.push_last(slab);
     }
 
-    /// Puts a slab that is on no list, and [full](Place::Full), on its list.
-    pub(super) fn list_full(&'static self, slab: &'static Slab) {
+    /// Puts a slab that is on no list among those without room that is known of.
+    pub(super) fn put_full(&'static self, slab: &'static Slab) {
+        self.move_to(slab, Place::Full);
         self.full.push_first(slab);
     }
 

@@ -277,7 +277,7 @@ impl<K: Kind> Heap<K> {
             // SAFETY: the layout says that the block lies in a slab, so its chunk is mapped.
             let slab: &'static Slab = unsafe { &*chunk::record_at(block.addr().get()) };
             // SAFETY: blocks have at least two words.
-            if slab.is_served_by(self.engine.inbox()) && !unsafe { free_list::looks_free(block.as_ptr()) } {
+            if self.engine.serves(slab) && !unsafe { free_list::looks_free(block.as_ptr()) } {
                 // SAFETY: the caller gives up the block.
                 let block = unsafe { Block::from_raw(reexposed(block)) };
                 if slab.push(block) == Left::Nothing {

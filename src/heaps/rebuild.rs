@@ -7,7 +7,6 @@ use super::space::header_units;
 use super::table::Use;
 use crate::chunk::State;
 use crate::config::{CHUNK_BYTES, UNIT_BYTES};
-use crate::slab::Place;
 
 impl Engine {
     /// After the death of somebody who held the lock: the half-done step is undone or finished,
@@ -75,14 +74,12 @@ impl Engine {
             }
             let shape = class.shape();
             let slab = chunk.claim(unit as u32, shape.units as usize);
-            slab.open(class, false, self.inbox());
-            slab.use_all();
+            self.open_again(slab, class);
             // Its free blocks are linked when it is their turn.
             if used < shape.capacity as usize {
                 self.wait(slab);
             } else {
-                slab.move_to(Place::Full);
-                self.list_full(slab);
+                self.put_full(slab);
             }
         }
         let free = chunk.free_units();
@@ -117,7 +114,7 @@ impl Engine {
         let mut taken = (1_u64 << header_units::<B>()).wrapping_sub(1);
         for (unit, class) in now.slabs() {
             let slab = self.slab(index, unit);
-            if !core::ptr::eq(slab.home(), self.inbox()) || slab.class() != class {
+            if !self.owns(slab) || slab.class() != class {
                 return Err("a slab's record is what the books say");
             }
             taken |= (u64::MAX >> 64_usize.wrapping_sub(slab.units())) << unit;

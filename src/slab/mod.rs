@@ -234,6 +234,7 @@ impl Slab {
         place < self.carved_bytes() && place.checked_rem(self.block_bytes()) == Some(0)
     }
 
+    #[inline]
     pub(crate) fn home(&self) -> *const Inbox {
         self.home.load(Ordering::Acquire)
     }
