@@ -7,7 +7,9 @@ use core::ptr::{self, NonNull};
 use static_assertions::const_assert;
 
 use crate::address::{align_down, align_up};
-use crate::config::{CHUNK_BYTES, RECORD_BYTES, UNIT_BYTES, UNITS};
+use crate::config::{CHUNK_BYTES, HUGE_FROM_CHUNKS, RECORD_BYTES, UNIT_BYTES, UNITS};
+use crate::limit::COMMITTED;
+use crate::options::{self, HugePages, UNLIMITED};
 use crate::slab::Slab;
 use crate::stray;
 use crate::sync::atomic::{AtomicUsize, Ordering};
@@ -23,6 +25,18 @@ pub(crate) enum State {
     Clean,
     /// They may be resident, and hold anything.
     Dirty,
+}
+
+/// Whether huge pages back a chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+enum Backing {
+    /// Not on the allocator's advice.
+    Plain = 0,
+    /// It was advised; pages that were never touched may be resident, too.
+    Huge,
+    /// It was, until pages were given back from its middle. Some huge pages may be left.
+    Split,
 }
 
 /// The header's first record. It reads as a slab's without home, so that a stray
@@ -50,6 +64,7 @@ pub(crate) struct Chunk {
     mapped: Cell<u8>,
     /// Length of the longest run of free units.
     longest: Cell<u8>,
+    backing: Cell<Backing>,
 }
 
 const_assert!(size_of::<Chunk>() == RECORD_BYTES);
@@ -66,6 +81,13 @@ pub(crate) fn record_at(address: usize) -> *const Slab {
 /// Whether `address` lies in a chunk's header unit.
 pub(crate) fn is_header(address: usize) -> bool {
     address % CHUNK_BYTES < UNIT_BYTES
+}
+
+/// How many chunks there are.
+static CHUNKS: AtomicUsize = AtomicUsize::new(0);
+
+fn bytes_of(units: u32) -> usize {
+    (units as usize).wrapping_mul(UNIT_BYTES)
 }
 
 /// Where the last chunk was mapped: a neighbour of it is the likeliest aligned gap.
@@ -104,16 +126,23 @@ fn map_aligned(bytes: usize) -> Option<NonNull<u8>> {
 
 impl Chunk {
     /// Maps a chunk with a run of at least `units` free units: a full one, or where that
-    /// cannot be had the smallest that will do.
+    /// cannot be had the smallest that will do. The header and the run count as committed.
     pub(crate) fn map(units: usize) -> Option<&'static Self> {
-        let least = units.wrapping_add(1);
-        let (start, mapped) = match map_aligned(CHUNK_BYTES) {
-            Some(start) => (start, UNITS),
-            None => (map_aligned(least.wrapping_mul(UNIT_BYTES))?, least),
+        let least = units.wrapping_add(1).wrapping_mul(UNIT_BYTES);
+        if !COMMITTED.reserve(least) {
+            return None;
+        }
+        let full = map_aligned(CHUNK_BYTES).map(|start| (start, UNITS));
+        let mapped = full.or_else(|| Some((map_aligned(least)?, units.wrapping_add(1))));
+        let Some((start, mapped)) = mapped else {
+            COMMITTED.release(least);
+            return None;
         };
         LAST.store(start.as_ptr().expose_provenance(), Ordering::Relaxed);
         // SAFETY: fresh zeroed memory of that many units, aligned.
-        Some(unsafe { Self::place(start, mapped, 1) })
+        let chunk = unsafe { Self::place(start, mapped, 1) };
+        chunk.advise(CHUNKS.fetch_add(1, Ordering::Relaxed));
+        Some(chunk)
     }
 
     /// Makes `mapped` units from `start` on a chunk whose first `header` units are in no slab.
@@ -143,14 +172,61 @@ impl Chunk {
         self.free.get()
     }
 
+    /// Asks for huge pages, or against them, for a fresh chunk to which there are `others`.
+    fn advise(&self, others: usize) {
+        let options = options::get();
+        let start = NonNull::from(self).cast();
+        let wants = match options.huge_pages {
+            HugePages::Never => {
+                // SAFETY: the range is the chunk's. What the kernel does not do, it does not do.
+                let _ = unsafe { sys::advise_not_huge(start, self.mapped_bytes()) };
+                false
+            }
+            HugePages::Adaptive => others >= HUGE_FROM_CHUNKS && options.memory_limit == UNLIMITED,
+            HugePages::Always => true,
+        };
+        // SAFETY: as above.
+        if wants && unsafe { sys::advise_huge(start, self.mapped_bytes()) }.is_ok() {
+            self.backing.set(Backing::Huge);
+        }
+    }
+
+    /// Prepares a chunk for stale units to be given back: a huge page that is given back in part
+    /// would stay charged in full, and the kernel would fill it up again. So the whole chunk is
+    /// backed by small pages from now on, and what was never touched goes back with the rest.
+    /// Says so if that is to be told the kernel.
+    pub(crate) fn stop_huge(&self) -> bool {
+        if self.backing.get() != Backing::Huge || self.stale.get() == 0 {
+            return false;
+        }
+        self.backing.set(Backing::Split);
+        let untouched = self.free.get() & !self.dirty.get();
+        COMMITTED.add(bytes_of(untouched.count_ones()));
+        self.dirty.set(self.dirty.get() | untouched);
+        self.stale.set(self.stale.get() | untouched);
+        true
+    }
+
+    /// Tells the kernel what [`stop_huge`](Self::stop_huge) decided.
+    pub(crate) fn advise_not_huge(&self) {
+        // SAFETY: the range is the chunk's. Refused, purged pages may come back by themselves.
+        let _ = unsafe { sys::advise_not_huge(NonNull::from(self).cast(), self.mapped_bytes()) };
+    }
+
     /// Unmaps the chunk. False where the kernel refuses; it is then as before.
     ///
     /// # Safety
     /// Every unit is free, and nobody else can find the chunk any more.
     pub(crate) unsafe fn unmap(&self) -> bool {
         let start = NonNull::from(self).cast();
+        let committed = bytes_of(self.dirty.get().count_ones().wrapping_add(1));
         // SAFETY: forwarded to the caller.
-        unsafe { sys::unmap(start, self.mapped_bytes()) }.is_ok()
+        let done = unsafe { sys::unmap(start, self.mapped_bytes()) }.is_ok();
+        if done {
+            COMMITTED.release(committed);
+            CHUNKS.fetch_sub(1, Ordering::Relaxed);
+        }
+        done
     }
 
     /// Unmaps the chunk, now or later.
@@ -219,15 +295,27 @@ impl Chunk {
     /// Takes the run of `units` with the most dirty ones: they are resident already. Says
     /// whether the run reads as zero.
     pub(crate) fn take(&'static self, units: usize) -> Option<(&'static Slab, bool)> {
+        self.take_if(units, |_| true)
+    }
+
+    /// As [`take`](Self::take), if `may` be had what of the run is clean, in bytes.
+    pub(crate) fn take_if(
+        &'static self,
+        units: usize,
+        may: impl FnOnce(usize) -> bool,
+    ) -> Option<(&'static Slab, bool)> {
         let free = self.free.get();
         let first = best_run(free, self.dirty.get(), units)?;
         let run = run_mask(first, units);
-        let zero = self.dirty.get() & run == 0;
+        let clean = run & !self.dirty.get();
+        if !may(bytes_of(clean.count_ones())) {
+            return None;
+        }
         self.free.set(free & !run);
         self.dirty.set(self.dirty.get() & !run);
         self.stale.set(self.stale.get() & !run);
         self.measure();
-        Some((self.record(first), zero))
+        Some((self.record(first), clean == run))
     }
 
     fn record(&'static self, unit: u32) -> &'static Slab {
@@ -235,8 +323,9 @@ impl Chunk {
         unsafe { &*ptr::from_ref(self).byte_add((unit as usize).wrapping_mul(RECORD_BYTES)).cast() }
     }
 
-    /// Takes the run of `slab` back: dirty as far as it was carved, or was before.
-    pub(crate) fn put(&self, slab: &Slab) {
+    /// Takes the run of `slab` back: dirty as far as it was carved, or was before. Says how many
+    /// bytes are clean.
+    pub(crate) fn put(&self, slab: &Slab) -> usize {
         let first = (ptr::from_ref(slab).addr() % CHUNK_BYTES / RECORD_BYTES) as u32;
         let used = slab.used_units();
         if used != 0 {
@@ -246,6 +335,7 @@ impl Chunk {
         if clean != 0 {
             self.put_units(run_mask(first.wrapping_add(used as u32), clean), State::Clean);
         }
+        bytes_of(clean as u32)
     }
 
     /// Takes `run` back from a slab or from a purge.
@@ -271,7 +361,8 @@ impl Chunk {
         self.stale.set(stale & !units);
         self.measure();
         let start = self.base().wrapping_add((first as usize).wrapping_mul(UNIT_BYTES));
-        Some(Run { units, start, bytes: (length as usize).wrapping_mul(UNIT_BYTES) })
+        let may_be_huge = self.backing.get() != Backing::Plain;
+        Some(Run { units, start, bytes: bytes_of(length), may_be_huge })
     }
 
     /// Makes what is dirty now purgeable at the next look.
@@ -339,17 +430,25 @@ pub(crate) struct Run {
     pub(crate) units: Units,
     pub(crate) start: usize,
     pub(crate) bytes: usize,
+    may_be_huge: bool,
 }
 
 impl Run {
-    /// Gives the pages back. What is known of them now.
+    /// Gives the pages back. What is known of them now; clean ones are not committed any more.
     pub(crate) fn purge(&self) -> State {
         let Some(start) = NonNull::new(ptr::with_exposed_provenance_mut(self.start)) else {
             return State::Dirty;
         };
-        // SAFETY: the units are in no slab and taken out of the chunk's free set.
+        if self.may_be_huge {
+            // SAFETY: the units are in no slab and taken out of the chunk's free set.
+            let _ = unsafe { sys::split_huge(start, self.bytes) };
+        }
+        // SAFETY: as above.
         match unsafe { sys::discard(start, self.bytes) } {
-            Ok(()) => State::Clean,
+            Ok(()) => {
+                COMMITTED.release(self.bytes);
+                State::Clean
+            }
             // They may be half given back, and hold anything.
             Err(_) => State::Dirty,
         }
@@ -418,7 +517,7 @@ mod tests {
 
     #[test]
     fn units_come_back_dirty_and_are_purged_after_two_looks() {
-        let chunk = Chunk::map(1).expect("a chunk");
+        let chunk = Chunk::map(3).expect("a chunk");
         assert!(chunk.is_unused() && !chunk.is_dirty());
         let (slab, zero) = chunk.take(3).expect("a run");
         assert!(zero && !chunk.is_unused());

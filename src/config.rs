@@ -48,21 +48,23 @@ pub(crate) const CARVE_BYTES: usize = 16 << 10;
 /// As [`CARVE_BYTES`], for blocks too long for it: so that not every one takes the slow path.
 pub(crate) const CARVE_BLOCKS: usize = 4;
 
-/// Freed pages wait this long, and at most twice as long, before they are purged.
-pub(crate) const PURGE_DELAY_MS: u64 = 100;
-
 /// Most bytes given back to the kernel by one slow path, so that no call is slow for long.
 pub(crate) const PURGE_STEP_BYTES: usize = 1 << 20;
 
 /// Freed ranges kept for reuse: a count that one look through stays cheap for.
 pub(crate) const RETAINED_RANGES: usize = 32;
 
-/// Most bytes that retained ranges may hold together.
-pub(crate) const RETAINED_BYTES: usize = 128 << 20;
-
 /// A block that grows to this length is advised to be backed by huge pages: it is filled from
 /// its beginning, and the one that is begun too early is at most a quarter of it.
 pub(crate) const HUGE_FROM_BYTES: usize = 8 << 20;
+
+/// Where there are as many chunks, further ones are advised to be backed by huge pages: 32 MiB are
+/// in use then, of which a chunk that is begun too early is an eighth at most.
+pub(crate) const HUGE_FROM_CHUNKS: usize = 8;
+
+/// What huge pages are on the processors this runs on, where OS pages are 4 KiB; shorter mappings
+/// are not advised about.
+pub(crate) const HUGE_PAGE_BYTES: usize = 2 << 20;
 
 /// Slabs that one thread collects remote frees for at a time; a power of two.
 pub(crate) const REMOTE_SLOTS: usize = 16;

@@ -6,7 +6,9 @@ use crate::address::align_down;
 use crate::by_run::ByRun;
 use crate::chunk::{self, Chunk, UnitState};
 use crate::chunk_map;
-use crate::config::{CHUNK_BYTES, PURGE_DELAY_MS, PURGE_STEP_BYTES, UNIT_BYTES, UNITS};
+use crate::config::{CHUNK_BYTES, PURGE_STEP_BYTES, UNIT_BYTES, UNITS};
+use crate::limit::COMMITTED;
+use crate::options;
 use crate::size_class::Class;
 use crate::slab::Slab;
 use crate::stray;
@@ -56,7 +58,7 @@ impl Depot {
         }
         chunk.planned.set(true);
         self.planned = self.planned.wrapping_add(1);
-        chunk.due_ms.set(now_ms.saturating_add(PURGE_DELAY_MS));
+        chunk.due_ms.set(now_ms.saturating_add(options::get().purge_delay_ms));
         chunk.next_due.set(ptr::null());
         // SAFETY: queued chunks are mapped.
         match unsafe { self.due_last.as_ref() } {
@@ -93,16 +95,20 @@ pub(crate) fn acquire(class: Class) -> Option<(&'static Slab, bool)> {
     let units = class.shape().units as usize;
     let found = {
         let depot = DEPOT.lock();
-        depot.chunks.best(units).and_then(|chunk| depot.chunks.change(chunk, |chunk| chunk.take(units)))
+        depot.chunks.best(units).map(|chunk| {
+            depot.chunks.change(chunk, |chunk| chunk.take_if(units, |bytes| COMMITTED.reserve(bytes)))
+        })
     };
     let run = match found {
-        Some(run) => run,
+        // None where the memory limit forbids it; a chunk more would not help.
+        Some(run) => run?,
         None => {
             // The call to the kernel is made without the lock; two threads may map one each.
             let chunk = Chunk::map(units)?;
             if !chunk_map::insert(chunk.base(), chunk.mapped_units()) {
                 // SAFETY: just mapped, and in no list.
                 unsafe { chunk.give_back() };
+                COMMITTED.release(units.wrapping_add(1).wrapping_mul(UNIT_BYTES));
                 return None;
             }
             let depot = DEPOT.lock();
@@ -111,6 +117,10 @@ pub(crate) fn acquire(class: Class) -> Option<(&'static Slab, bool)> {
             run?
         }
     };
+    let (slab, zero) = run;
+    if zero && options::get().populate {
+        slab.populate(units);
+    }
     purge_due();
     Some(run)
 }
@@ -121,7 +131,12 @@ pub(crate) fn release(slab: &'static Slab) {
     let now_ms = sys::now_ms();
     {
         let mut depot = DEPOT.lock();
-        depot.chunks.change(chunk, |chunk| chunk.put(slab));
+        let clean_bytes = depot.chunks.change(chunk, |chunk| chunk.put(slab));
+        COMMITTED.release(clean_bytes);
+        if options::get().purge_delay_ms == 0 {
+            // What is to go back at once does not wait for a second look.
+            chunk.age();
+        }
         depot.plan(chunk, now_ms);
     }
     purge_due();
@@ -229,11 +244,15 @@ fn look_at_chunks(until_ms: u64, most_bytes: usize) {
 /// out and without a plan, the chunk could be unmapped by another thread.
 fn purge_stale(mut depot: Guard<'static, Depot>, chunk: &'static Chunk, most_bytes: usize) -> usize {
     let mut purged = 0_usize;
+    let mut is_to_be_told = chunk.stop_huge();
     loop {
         let most_units = (most_bytes.saturating_sub(purged) / UNIT_BYTES).min(UNITS);
         let Some(run) = depot.chunks.change(chunk, |chunk| chunk.take_stale(most_units)) else { break };
         // While its units are out, the chunk is not unused and stays mapped without the lock.
         drop(depot);
+        if core::mem::take(&mut is_to_be_told) {
+            chunk.advise_not_huge();
+        }
         let state = run.purge();
         purged = purged.saturating_add(run.bytes);
         PURGED_BYTES.fetch_add(run.bytes as u64, Ordering::Relaxed);

@@ -2,25 +2,7 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 
-/// The allocator. Off Linux it forwards to [`System`].
-#[derive(Debug)]
-pub struct Freestone {
-    _options: (),
-}
-
-impl Freestone {
-    /// The allocator with its default options.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self { _options: () }
-    }
-}
-
-impl Default for Freestone {
-    fn default() -> Self {
-        Self::new()
-    }
-}
+use crate::freestone::Freestone;
 
 // SAFETY: every call is forwarded unchanged.
 unsafe impl GlobalAlloc for Freestone {

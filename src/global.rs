@@ -9,11 +9,14 @@ use crate::config::{MAX_BLOCK_ALIGN, MAX_BLOCK_BYTES, UNIT_BYTES};
 use crate::depot;
 use crate::fatal;
 use crate::free_list::{self, Block};
+use crate::freestone::Freestone;
 use crate::heap::{Found, shared};
 use crate::large::{self, Contents};
+use crate::limit::COMMITTED;
+use crate::options;
 use crate::size_class::{Class, Route, inline_class, route};
 use crate::slab::{Left, Slab};
-use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sys::KeepErrno;
 use crate::thread;
 
@@ -22,41 +25,19 @@ const SLAB_LIMIT: usize = UNIT_BYTES;
 
 static_assertions::const_assert!(SLAB_LIMIT <= MAX_BLOCK_BYTES && SLAB_LIMIT <= MAX_BLOCK_ALIGN);
 
-/// The allocator. One static of this type with `#[global_allocator]` makes it the program's.
-///
-/// Every value of the type is the same allocator: blocks may be freed through any of them.
-#[derive(Debug)]
-pub struct Freestone {
-    _options: (),
-}
-
-impl Freestone {
-    /// The allocator with its default options.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self { _options: () }
-    }
-}
-
-impl Default for Freestone {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 // SAFETY: blocks are disjoint, of at least the layout's size and alignment, and stay so until
 // they are freed: `route` sends the same layout the same way each time. Nothing unwinds.
 unsafe impl GlobalAlloc for Freestone {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let Some(class) = inline_class(layout) else { return asked(alloc_slow(layout), layout) };
+        let Some(class) = inline_class(layout) else { return self.alloc_first(layout) };
         let heap = thread::heap();
         let block = match heap.pop(class) {
             Some(block) => {
                 heap.count_asked(layout.size());
                 block
             }
-            None => match find_asked(class, layout.size()) {
+            None => match self.find_first(class, layout.size()) {
                 Some(block) => block,
                 None => return ptr::null_mut(),
             },
@@ -89,7 +70,7 @@ unsafe impl GlobalAlloc for Freestone {
             unsafe { start.write_bytes(0, layout.size()) };
             return asked(start.as_ptr(), layout);
         }
-        asked(alloc_zeroed_slow(layout), layout)
+        self.alloc_zeroed_first(layout)
     }
 
     #[inline]
@@ -108,13 +89,29 @@ fn asked(pointer: *mut u8, layout: Layout) -> *mut u8 {
     pointer
 }
 
-/// As [`find_slow`], counting `bytes` as asked for.
-#[cold]
-#[inline(never)]
-fn find_asked(class: Class, bytes: usize) -> Option<Block> {
-    let found = find_slow(class)?;
-    thread::count_asked(bytes);
-    Some(found)
+/// The slow paths that may be the process's first: whichever runs first puts the options in force.
+impl Freestone {
+    #[inline(never)]
+    fn alloc_first(&self, layout: Layout) -> *mut u8 {
+        options::propose(&self.options);
+        asked(alloc_slow(layout), layout)
+    }
+
+    #[inline(never)]
+    fn alloc_zeroed_first(&self, layout: Layout) -> *mut u8 {
+        options::propose(&self.options);
+        asked(alloc_zeroed_slow(layout), layout)
+    }
+
+    /// As [`find_slow`], counting `bytes` as asked for.
+    #[cold]
+    #[inline(never)]
+    fn find_first(&self, class: Class, bytes: usize) -> Option<Block> {
+        options::propose(&self.options);
+        let found = find_slow(class)?;
+        thread::count_asked(bytes);
+        Some(found)
+    }
 }
 
 /// Takes back a block of a slab of the calling thread's heap that [is served](Slab::is_served_by).
@@ -178,7 +175,7 @@ pub(crate) fn reallocate_large(start: NonNull<u8>, size: usize, align: usize) ->
 /// What `get` finds; where it is out of memory, it seems, what it finds after everything that is
 /// only kept was given back.
 fn or_after_release<T>(get: impl Fn() -> Option<T>) -> Option<T> {
-    match get() {
+    let found = match get() {
         Some(found) => Some(found),
         None => {
             core::hint::cold_path();
@@ -188,6 +185,23 @@ fn or_after_release<T>(get: impl Fn() -> Option<T>) -> Option<T> {
                 None
             })
         }
+    };
+    if COMMITTED.take_due() {
+        above_soft_limit();
+    }
+    found
+}
+
+/// Deals with a passing of the soft limit, once, in the thread that notices it first.
+#[cold]
+#[inline(never)]
+fn above_soft_limit() {
+    static RUNNING: AtomicBool = AtomicBool::new(false);
+    purge();
+    let Some(callback) = options::get().on_soft_limit else { return };
+    if !RUNNING.swap(true, Ordering::Acquire) {
+        callback(COMMITTED.used());
+        RUNNING.store(false, Ordering::Release);
     }
 }
 

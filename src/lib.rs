@@ -15,6 +15,7 @@
 //! | `describe`, `heap_map` | what an address is; a picture of all that is mapped |
 //! | `counted` | exact counts of a thread's calls, around any allocator |
 //! | [`heaps`](mod@heaps) | first-class heaps: private, shared with children, in a file; on `slab`, `chunk` and `map` |
+//! | `freestone`, `options` | the type, its builder methods; the options in force, from there and the environment |
 //! | `global` | the Rust door: `GlobalAlloc`; a null pointer exists only here |
 //! | `untyped` | the door for callers without a layout: C's |
 //! | `thread`, `slot` | a thread's heap: its slot, its making, its end; fork |
@@ -28,7 +29,8 @@
 //! | `meta` | memory for the allocator's own records |
 //! | `stray` | ranges that the kernel would not take back |
 //! | `sys` | the only floor that calls the kernel |
-//! | `sync`, `address`, `fatal`, `config` | locks, arithmetic, the last line, the numbers |
+//! | `limit`, `cgroup` | a count of committed bytes that must not pass a limit; the control group's |
+//! | `sync`, `address`, `fatal`, `stderr`, `config` | locks, arithmetic, the last line, the numbers |
 
 #![cfg_attr(
     not(test),
@@ -46,6 +48,8 @@ mod address;
 #[cfg(target_os = "linux")]
 mod by_run;
 #[cfg(target_os = "linux")]
+mod cgroup;
+#[cfg(target_os = "linux")]
 mod chunk;
 #[cfg(target_os = "linux")]
 mod chunk_map;
@@ -60,6 +64,7 @@ mod describe;
 mod fatal;
 #[cfg(target_os = "linux")]
 mod free_list;
+mod freestone;
 #[cfg(target_os = "linux")]
 mod global;
 #[cfg(target_os = "linux")]
@@ -71,9 +76,12 @@ pub mod heaps;
 #[cfg(target_os = "linux")]
 mod large;
 #[cfg(target_os = "linux")]
+mod limit;
+#[cfg(target_os = "linux")]
 pub mod map;
 #[cfg(target_os = "linux")]
 mod meta;
+mod options;
 #[cfg(target_os = "linux")]
 mod remote_list;
 #[cfg(target_os = "linux")]
@@ -84,6 +92,8 @@ mod slab;
 mod slot;
 #[cfg(target_os = "linux")]
 mod stats;
+#[cfg(target_os = "linux")]
+mod stderr;
 #[cfg(target_os = "linux")]
 mod stray;
 #[cfg(target_os = "linux")]
@@ -98,10 +108,12 @@ pub mod untyped;
 pub use counted::{Counted, Counts, Region};
 #[cfg(target_os = "linux")]
 pub use describe::{BlockState, Description, What, describe};
+pub use freestone::Freestone;
 #[cfg(target_os = "linux")]
-pub use global::{Freestone, purge, thread_idle};
+pub use global::{purge, thread_idle};
 #[cfg(target_os = "linux")]
 pub use heap_map::{ChunkPicture, Piece, SlabPicture, UnitPicture, heap_map};
+pub use options::{HugePages, OnMisuse};
 #[cfg(target_os = "linux")]
 pub use stats::{CallStats, Change, ClassStats, HeapStats, HeapUser, Stats, heaps, stats};
 #[cfg(all(target_os = "linux", feature = "fault-injection"))]
@@ -110,4 +122,4 @@ pub use sys::fault::control as fault_injection;
 #[cfg(not(target_os = "linux"))]
 mod elsewhere;
 #[cfg(not(target_os = "linux"))]
-pub use elsewhere::{Freestone, purge, thread_idle};
+pub use elsewhere::{purge, thread_idle};

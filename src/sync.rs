@@ -2,7 +2,7 @@
 
 pub(crate) mod atomic {
     pub(crate) use core::sync::atomic::{
-        AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
+        AtomicBool, AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
     };
 }
 

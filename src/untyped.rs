@@ -5,6 +5,7 @@
 //! aligned to 16 bytes at least. Nothing here sets `errno`; frees preserve it.
 
 use core::alloc::Layout;
+use core::ffi::c_char;
 use core::ptr::{self, NonNull};
 
 use crate::chunk_map;
@@ -13,6 +14,7 @@ use crate::fatal;
 use crate::free_list::{self, Block};
 use crate::global;
 use crate::large;
+use crate::options;
 use crate::size_class::Class;
 use crate::slab::Slab;
 use crate::thread;
@@ -65,6 +67,7 @@ pub fn allocate(size: usize) -> *mut u8 {
 #[inline(never)]
 #[must_use]
 pub fn allocate_aligned(size: usize, align: usize) -> *mut u8 {
+    options::propose_defaults();
     match layout(size, align) {
         Some(layout) => global::alloc_slow(layout),
         None => ptr::null_mut(),
@@ -75,6 +78,7 @@ pub fn allocate_aligned(size: usize, align: usize) -> *mut u8 {
 #[inline(never)]
 #[must_use]
 pub fn allocate_zeroed(size: usize, align: usize) -> *mut u8 {
+    options::propose_defaults();
     match layout(size, align) {
         Some(layout) => global::alloc_zeroed_slow(layout),
         None => ptr::null_mut(),
@@ -193,7 +197,13 @@ pub unsafe fn reallocate(pointer: *mut u8, size: usize) -> *mut u8 {
     fresh
 }
 
-/// From now on misuse is reported and ignored; it would end the process.
-pub fn report_misuse_only() {
-    fatal::report_only();
+/// Puts the default options in force, and what `environment` says of `FREESTONE_` variables: for
+/// constructors that run before the C library knows its environment. Without effect once a block
+/// was handed out after that.
+///
+/// # Safety
+/// `environment` is null or a null-terminated array of C strings that stay as they are.
+pub unsafe fn start(environment: *const *const c_char) {
+    // SAFETY: forwarded to the caller.
+    unsafe { options::propose_with(environment) };
 }

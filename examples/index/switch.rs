@@ -11,10 +11,10 @@ use freestone::Freestone;
 use serde::{Deserialize, Serialize};
 
 /// The variable that tells a child process which side it is. Its absence makes a process the parent.
-pub(crate) const SIDE_VARIABLE: &str = "FREESTONE_INDEX_SIDE";
+pub(crate) const SIDE_VARIABLE: &str = "INDEX_SIDE";
 
 /// [`SIDE_VARIABLE`] as the C library wants it: it is read before anything may allocate.
-const SIDE_VARIABLE_C: &CStr = c"FREESTONE_INDEX_SIDE";
+const SIDE_VARIABLE_C: &CStr = c"INDEX_SIDE";
 
 /// One of the two allocators compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -110,7 +110,7 @@ impl Engine {
         slab.close();
         // SAFETY: a slab's chunk is mapped.
         let chunk = unsafe { Chunk::at(self.chunk_address(index)) };
-        self.chunks.change(chunk, |chunk| chunk.put(slab));
+        let _ = self.chunks.change(chunk, |chunk| chunk.put(slab));
     }
 
     // ---- spans ----

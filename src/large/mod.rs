@@ -7,11 +7,13 @@ use core::ptr::NonNull;
 
 use crate::address::align_up;
 use crate::fatal;
+use crate::limit::COMMITTED;
 use crate::stray;
 use crate::sync::Lock;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sys;
 
+mod guard;
 mod range;
 mod registry;
 mod retained;
@@ -216,7 +218,7 @@ fn reuse(bytes: usize, align: usize, contents: Contents) -> Option<Range> {
 /// Keeps a freed range for reuse, within bounds, and unmaps what has waited long.
 fn retain_or_unmap(range: Range) {
     let now_ms = sys::now_ms();
-    let rejected = RETAINED.lock().put(range, now_ms);
+    let rejected = if guard::is_guarded(range) { Some(range) } else { RETAINED.lock().put(range, now_ms) };
     if let Some(rejected) = rejected {
         unmap(rejected, now_ms);
     }
@@ -251,12 +253,17 @@ pub(crate) fn release_retained() {
 
 fn unmap(range: Range, now_ms: u64) {
     // SAFETY: the range is in no list, and nobody else knows of it.
-    if !unsafe { range.unmap() } {
-        // ENOMEM at the map-count limit: it may be reused; where too many may be, it waits.
-        let rejected = RETAINED.lock().put_back(range, now_ms);
-        if let Some(rejected) = rejected {
-            // SAFETY: as above.
-            unsafe { stray::keep(rejected.start, rejected.bytes) };
-        }
+    if unsafe { range.unmap() } {
+        return;
+    }
+    // ENOMEM at the map-count limit: it may be reused, unless it has guards; where too many may be, it
+    // waits, without its pages.
+    let rejected =
+        if guard::is_guarded(range) { Some(range) } else { RETAINED.lock().put_back(range, now_ms) };
+    if let Some(rejected) = rejected {
+        COMMITTED.release(rejected.bytes);
+        guard::lose(rejected);
+        // SAFETY: as above.
+        unsafe { stray::keep(rejected.start, rejected.bytes) };
     }
 }

@@ -1,10 +1,14 @@
-//! Ranges of the kernel's memory: mapping, growing, and giving back.
+//! Ranges of the kernel's memory: mapping, growing, and giving back. Each counts as committed from
+//! before it is mapped until after it is unmapped.
 
 use core::ptr::NonNull;
 
 use super::STRANDED_BYTES;
+use super::guard;
 use crate::address::align_up;
-use crate::config::HUGE_FROM_BYTES;
+use crate::config::{HUGE_FROM_BYTES, HUGE_PAGE_BYTES};
+use crate::limit::COMMITTED;
+use crate::options::{self, HugePages};
 use crate::stray;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sys;
@@ -15,7 +19,7 @@ pub(super) struct Range {
     pub(super) start: NonNull<u8>,
     pub(super) bytes: usize,
     /// Which call to the kernel it comes from. Only neighbours of one mapping may be joined: the
-    /// kernel does not resize a range that spans two.
+    /// kernel does not resize a range that spans two. Of its own kind for one with guards.
     pub(super) mapping: u64,
 }
 
@@ -85,6 +89,35 @@ impl Range {
 
     /// Fresh memory, which reads as zero.
     pub(super) fn map(bytes: usize, align: usize) -> Option<Self> {
+        if !COMMITTED.reserve(bytes) {
+            return None;
+        }
+        let guarded = if options::get().guard_pages { guard::map(bytes, align) } else { None };
+        let range = guarded.or_else(|| Self::map_reserved(bytes, align));
+        match range {
+            Some(range) => range.advise(),
+            None => COMMITTED.release(bytes),
+        }
+        range
+    }
+
+    /// Asks for huge pages, or against them, for a fresh range.
+    fn advise(self) {
+        if self.bytes < HUGE_PAGE_BYTES {
+            return;
+        }
+        // What the kernel does not do, it does not do.
+        match options::get().huge_pages {
+            // SAFETY: the range is the caller's.
+            HugePages::Never => drop(unsafe { sys::advise_not_huge(self.start, self.bytes) }),
+            // SAFETY: as above.
+            HugePages::Always => drop(unsafe { sys::advise_huge(self.start, self.bytes) }),
+            // From the start it would fault in what may never be touched: only what grows is advised.
+            HugePages::Adaptive => {}
+        }
+    }
+
+    pub(super) fn map_reserved(bytes: usize, align: usize) -> Option<Self> {
         if align <= sys::page_bytes() {
             let start = sys::map(None, bytes).ok()?;
             return Some(Self { start, bytes, mapping: next_mapping() });
@@ -108,6 +141,25 @@ impl Range {
     /// # Safety
     /// The caller gives up the old range if the answer is a new one, and what a shrink cuts off.
     pub(super) unsafe fn resize(self, bytes: usize, align: usize) -> Option<Self> {
+        if guard::is_guarded(self) {
+            return None;
+        }
+        let more = bytes.saturating_sub(self.bytes);
+        if !COMMITTED.reserve(more) {
+            return None;
+        }
+        // SAFETY: forwarded to the caller.
+        let resized = unsafe { self.resize_reserved(bytes, align) };
+        COMMITTED.release(match resized {
+            Some(_) => self.bytes.saturating_sub(bytes),
+            None => more,
+        });
+        resized
+    }
+
+    /// # Safety
+    /// As for [`Self::resize`].
+    unsafe fn resize_reserved(self, bytes: usize, align: usize) -> Option<Self> {
         // SAFETY: forwarded to the caller.
         let in_place = unsafe { sys::remap_in_place(self.start, self.bytes, bytes) };
         let resized = match in_place {
@@ -116,7 +168,8 @@ impl Range {
             // SAFETY: forwarded to the caller.
             Err(_) => unsafe { self.resize_elsewhere(bytes, align) },
         }?;
-        if self.bytes < HUGE_FROM_BYTES && bytes >= HUGE_FROM_BYTES {
+        let may_be_huge = options::get().huge_pages != HugePages::Never;
+        if may_be_huge && self.bytes < HUGE_FROM_BYTES && bytes >= HUGE_FROM_BYTES {
             // What grows to this length is being filled from its beginning: huge pages fault it
             // in at a sixth of the cost. The advice moves with the mapping; it may be refused.
             // SAFETY: the range is the caller's.
@@ -137,7 +190,7 @@ impl Range {
         }
         // The whole target is mapped first, and the old range moved onto its beginning at equal
         // length: so no limit can refuse the move after the target was replaced.
-        let target = Self::map(bytes, align)?;
+        let target = Self::map_reserved(bytes, align)?;
         let mark = Mark::put(target);
         // SAFETY: the target was just mapped for this; the rest is forwarded to the caller.
         if unsafe { sys::remap_to(self.start, self.bytes, target.start) }.is_ok() {
@@ -169,7 +222,20 @@ impl Range {
     #[must_use]
     pub(super) unsafe fn unmap(self) -> bool {
         // SAFETY: forwarded to the caller.
-        if unsafe { sys::unmap(self.start, self.bytes) }.is_ok() {
+        let done = unsafe { self.unmap_uncounted() };
+        if done {
+            COMMITTED.release(self.bytes);
+        }
+        done
+    }
+
+    /// # Safety
+    /// As for [`Self::unmap`].
+    unsafe fn unmap_uncounted(self) -> bool {
+        let (start, bytes) = guard::with_guards(self);
+        // SAFETY: forwarded to the caller; guards belong to the range.
+        if unsafe { sys::unmap(start, bytes) }.is_ok() {
+            guard::forget(self);
             return true;
         }
         // SAFETY: forwarded to the caller. Whether it succeeds does not matter: what is kept

@@ -5,7 +5,8 @@
 //! a call to the kernel, and a growing block takes in the free range behind it.
 
 use super::Range;
-use crate::config::{PURGE_DELAY_MS, RETAINED_BYTES, RETAINED_RANGES};
+use crate::config::RETAINED_RANGES;
+use crate::options;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
 #[derive(Clone, Copy)]
@@ -104,10 +105,10 @@ impl Retained {
     /// is too long to be kept.
     pub(super) fn put(&mut self, range: Range, now_ms: u64) -> Option<Range> {
         let bytes = self.bytes.wrapping_add(range.bytes);
+        let most = options::get().retained_bytes;
         let mut evicted = None;
-        if bytes > RETAINED_BYTES || self.count == RETAINED_RANGES {
-            let oldest =
-                self.oldest().filter(|(_, entry)| bytes.wrapping_sub(entry.range.bytes) <= RETAINED_BYTES);
+        if bytes > most || self.count == RETAINED_RANGES {
+            let oldest = self.oldest().filter(|(_, entry)| bytes.wrapping_sub(entry.range.bytes) <= most);
             let Some((at, _)) = oldest else { return Some(range) };
             evicted = self.remove(at);
         }
@@ -129,14 +130,14 @@ impl Retained {
         *place = Some(Entry { range, since_ms: now_ms });
         self.count = self.count.wrapping_add(1);
         self.bytes = self.bytes.wrapping_add(range.bytes);
-        NEXT_DUE_MS.fetch_min(now_ms.saturating_add(PURGE_DELAY_MS), Ordering::Relaxed);
+        NEXT_DUE_MS.fetch_min(now_ms.saturating_add(options::get().purge_delay_ms), Ordering::Relaxed);
         None
     }
 
     /// Takes the oldest entry, if it has waited long enough.
     pub(super) fn pop_due(&mut self, now_ms: u64) -> Option<Range> {
         let (at, oldest) = self.oldest()?;
-        let due_ms = oldest.since_ms.saturating_add(PURGE_DELAY_MS);
+        let due_ms = oldest.since_ms.saturating_add(options::get().purge_delay_ms);
         if due_ms > now_ms {
             NEXT_DUE_MS.store(due_ms, Ordering::Relaxed);
             return None;
@@ -197,14 +198,15 @@ mod tests {
 
     #[test]
     fn bounded_and_decaying() {
+        let delay_ms = options::get().purge_delay_ms;
         let mut retained = Retained::new();
-        assert!(retained.put(range(4096, RETAINED_BYTES + 1, 0), 0).is_some());
+        assert!(retained.put(range(4096, options::get().retained_bytes + 1, 0), 0).is_some());
         for at in 0..RETAINED_RANGES {
             assert_eq!(retained.put(range((at + 1) << 30, 4096, at as u64), at as u64), None);
         }
         assert_eq!(retained.put(range(1 << 40, 4096, 99), 99), Some(range(1 << 30, 4096, 0)));
-        assert_eq!(retained.pop_due(PURGE_DELAY_MS), None);
-        assert_eq!(retained.pop_due(PURGE_DELAY_MS + 1), Some(range(2 << 30, 4096, 1)));
+        assert_eq!(retained.pop_due(delay_ms), None);
+        assert_eq!(retained.pop_due(delay_ms + 1), Some(range(2 << 30, 4096, 1)));
         while retained.pop_oldest().is_some() {}
         assert_eq!(retained.bytes, 0);
     }

@@ -270,6 +270,14 @@ impl Slab {
         self.capacity.get() as usize
     }
 
+    /// Faults in the pages of `units`, the slab's, that nobody has touched.
+    pub(crate) fn populate(&self, units: usize) {
+        if let Some(start) = NonNull::new(self.pointer(0)) {
+            // SAFETY: the units are the slab's. Where the kernel refuses, they are faulted in singly.
+            let _ = unsafe { sys::populate(start, units.wrapping_mul(UNIT_BYTES)) };
+        }
+    }
+
     // ---- counts ----
 
     /// Blocks not on the list.

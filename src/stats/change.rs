@@ -20,6 +20,7 @@ pub struct Change {
     pub retained: i64,
     pub metadata: i64,
     pub mapped: i64,
+    pub committed: i64,
     /// None where either snapshot has none.
     pub resident: Option<i64>,
     pub purged_total: i64,
@@ -52,6 +53,7 @@ impl Stats {
             retained: bytes(self.retained, earlier.retained),
             metadata: bytes(self.metadata, earlier.metadata),
             mapped: bytes(self.mapped, earlier.mapped),
+            committed: bytes(self.committed, earlier.committed),
             resident: self.resident.zip(earlier.resident).map(|(now, then)| bytes(now, then)),
             purged_total: total(self.purged_total, earlier.purged_total),
             purges_total: total(self.purges_total, earlier.purges_total),

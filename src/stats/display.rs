@@ -31,6 +31,7 @@ impl fmt::Display for Stats {
         writeln!(f, "  clean   {}", Kib::of(self.clean))?;
         writeln!(f, "  retained{}", Kib::of(self.retained))?;
         writeln!(f, "  metadata{}", Kib::of(self.metadata))?;
+        writeln!(f, "committed {}", Kib::of(self.committed))?;
         if let Some(resident) = self.resident {
             writeln!(f, "resident  {} of the whole process", Kib::of(resident))?;
         }
@@ -86,6 +87,7 @@ impl fmt::Display for Change {
             ("retained", self.retained),
             ("metadata", self.metadata),
             ("mapped", self.mapped),
+            ("committed", self.committed),
             ("resident", self.resident.unwrap_or(0)),
             ("purged", self.purged_total),
         ];

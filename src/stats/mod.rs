@@ -13,6 +13,7 @@ use crate::depot;
 use crate::global;
 use crate::heap::tally;
 use crate::large;
+use crate::limit::COMMITTED;
 use crate::meta;
 use crate::size_class::{CLASSES, Class};
 use crate::stray;
@@ -58,6 +59,9 @@ pub struct Stats {
     pub metadata: usize,
     /// Address space mapped: slabs, free units, large allocations, retained ranges, records.
     pub mapped: usize,
+    /// Of that, what counts for the memory limit: all but the allocator's own tables, purged units,
+    /// and the part of a fresh chunk from which no slab has been cut.
+    pub committed: usize,
     /// What the whole process has resident, as the kernel says it (`/proc/self/smaps_rollup`,
     /// `Rss`): stacks, code and files too. None where that cannot be read.
     pub resident: Option<usize>,
@@ -140,6 +144,7 @@ pub fn stats() -> Stats {
         retained: large.retained_bytes.wrapping_add(stray::bytes()),
         metadata: meta::mapped_bytes().wrapping_add(large.table_bytes),
         mapped: 0,
+        committed: COMMITTED.used(),
         resident: sys::resident_bytes(),
         purged_total: depot::purged_bytes(),
         purges_total: depot::purges(),

@@ -6,18 +6,23 @@
 use core::num::NonZeroUsize;
 use core::ptr::{self, NonNull};
 
-use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 
+mod advice;
 pub(crate) mod count;
 mod errno;
 pub(crate) mod fault;
 pub(crate) mod file;
 pub(crate) mod mapping;
 pub(crate) mod mutex;
+mod process;
 mod status;
 
+use advice::discard_locked;
+pub(crate) use advice::{advise_not_huge, forbid, install_guard, populate, split_huge};
 pub(crate) use errno::{Errno, KeepErrno};
 use fault::Call;
+pub(crate) use process::{environment, is_privileged, most_mappings, read_file};
 pub(crate) use status::{resident_bytes, thread_id};
 
 /// An answer of the kernel.
@@ -51,6 +56,19 @@ fn answered(status: libc::c_int) -> Result<()> {
     if status == 0 { Ok(()) } else { Err(Errno::last()) }
 }
 
+/// Flags that every [`map`] has besides its own.
+static MAP_FLAGS: AtomicI32 = AtomicI32::new(0);
+
+/// From now on [`map`]s are locked in memory.
+pub(crate) fn map_locked() {
+    MAP_FLAGS.fetch_or(libc::MAP_LOCKED, Ordering::Relaxed);
+}
+
+/// From now on [`map`]s do not count for the overcommit limit before they are touched.
+pub(crate) fn map_without_reserve() {
+    MAP_FLAGS.fetch_or(libc::MAP_NORESERVE, Ordering::Relaxed);
+}
+
 /// `mmap` of fresh, private, anonymous, readable and writable memory; known zero.
 /// `hint` is where the kernel should look first, and may be ignored.
 pub(crate) fn map(hint: Option<NonZeroUsize>, bytes: usize) -> Result<NonNull<u8>> {
@@ -62,7 +80,7 @@ pub(crate) fn map(hint: Option<NonZeroUsize>, bytes: usize) -> Result<NonNull<u8
             hint,
             bytes,
             libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | MAP_FLAGS.load(Ordering::Relaxed),
             -1,
             0,
         )
@@ -117,13 +135,19 @@ pub(crate) unsafe fn remap_to(start: NonNull<u8>, bytes: usize, target: NonNull<
 
 /// `madvise(MADV_DONTNEED)`: gives the pages back; after success the range reads as zero.
 /// After a failure its contents are unknown: part of it may have been zeroed (madvise(2)).
+/// Locked pages take `MADV_DONTNEED_LOCKED`, since Linux 5.18.
 ///
 /// # Safety
 /// The range is private anonymous memory of the caller, who needs its contents no more.
 pub(crate) unsafe fn discard(start: NonNull<u8>, bytes: usize) -> Result<()> {
     fault::step(Call::Advise)?;
     // SAFETY: forwarded to the caller.
-    count::MADVISE.note(answered(unsafe { libc::madvise(start.as_ptr().cast(), bytes, libc::MADV_DONTNEED) }))
+    let answer = unsafe { libc::madvise(start.as_ptr().cast(), bytes, libc::MADV_DONTNEED) };
+    match count::MADVISE.note(answered(answer)) {
+        // SAFETY: forwarded to the caller.
+        Err(Errno(libc::EINVAL)) => unsafe { discard_locked(start, bytes) },
+        answer => answer,
+    }
 }
 
 /// `madvise(MADV_HUGEPAGE)`: huge pages on the next faults, where the kernel has them on request.
@@ -176,9 +200,11 @@ pub(crate) fn abort() -> ! {
 pub(crate) type ExitHandler = unsafe extern "C-unwind" fn(*mut libc::c_void);
 /// As [`ExitHandler`].
 pub(crate) type ForkHandler = unsafe extern "C-unwind" fn();
+/// As [`ExitHandler`].
+pub(crate) type ProcessExitHandler = extern "C-unwind" fn();
 
 mod handlers {
-    use super::{ExitHandler, ForkHandler};
+    use super::{ExitHandler, ForkHandler, ProcessExitHandler};
 
     unsafe extern "C" {
         pub(super) fn pthread_key_create(
@@ -190,6 +216,7 @@ mod handlers {
             parent: Option<ForkHandler>,
             child: Option<ForkHandler>,
         ) -> libc::c_int;
+        pub(super) fn atexit(handler: Option<ProcessExitHandler>) -> libc::c_int;
     }
 }
 
@@ -218,5 +245,14 @@ pub(crate) fn at_fork(prepare: ForkHandler, parent: ForkHandler, child: ForkHand
     match unsafe { handlers::pthread_atfork(Some(prepare), Some(parent), Some(child)) } {
         0 => Ok(()),
         errno => Err(Errno(errno)),
+    }
+}
+
+/// `atexit`. May allocate.
+pub(crate) fn at_exit(handler: ProcessExitHandler) -> Result<()> {
+    // SAFETY: the handler stays as long as the process.
+    match unsafe { handlers::atexit(Some(handler)) } {
+        0 => Ok(()),
+        _ => Err(Errno(libc::ENOMEM)),
     }
 }

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// Set in the child, to the name of the test and the number of the case.
-const VARIABLE: &str = "FREESTONE_TEST_CHILD";
+const VARIABLE: &str = "TEST_CHILD";
 /// What a child exits with whose job came to its end: not what a test harness returns, so that
 /// a child that never found its job is not taken for one that did it.
 const DONE: i32 = 42;

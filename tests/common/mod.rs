@@ -7,6 +7,7 @@ pub(crate) mod life;
 pub(crate) mod memory;
 pub(crate) mod seed;
 pub(crate) mod shadow;
+pub(crate) mod smaps;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -9,7 +9,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 /// The variable that repeats a run.
-const VARIABLE: &str = "FREESTONE_SEED";
+const VARIABLE: &str = "TEST_SEED";
 
 /// What a fatal signal prints: made beforehand, for the handler must not allocate.
 static LINE: OnceLock<String> = OnceLock::new();

@@ -48,7 +48,7 @@ stop_servers() {
 trap 'stop_servers; rm -rf "$work"' EXIT
 
 # The library, built as everybody would, and copied where every user may read it.
-library=${FREESTONE_LIBRARY:-}
+library=${PRELOAD_LIBRARY:-}
 if [ -z "$library" ]; then
     library=$(cd "$here" && cargo build --release --package freestone-preload \
         --message-format=json-render-diagnostics |

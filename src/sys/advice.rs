@@ -1,0 +1,77 @@
+//! What madvise(2) has learnt over time. Each is refused by older kernels, and then does nothing.
+
+use core::ptr::NonNull;
+
+use super::fault::{self, Call};
+use super::{Result, answered, count};
+
+/// From <linux/mman.h>; the `libc` crate does not have these for every C library.
+const MADV_POPULATE_WRITE: libc::c_int = 23;
+const MADV_DONTNEED_LOCKED: libc::c_int = 24;
+const MADV_COLD: libc::c_int = 20;
+const MADV_GUARD_INSTALL: libc::c_int = 102;
+
+/// # Safety
+/// The range belongs to the caller, who expects what the advice does to its contents.
+unsafe fn advise(start: NonNull<u8>, bytes: usize, advice: libc::c_int) -> Result<()> {
+    fault::step(Call::Advise)?;
+    // SAFETY: forwarded to the caller.
+    count::MADVISE.note(answered(unsafe { libc::madvise(start.as_ptr().cast(), bytes, advice) }))
+}
+
+/// `madvise(MADV_COLD)`, since Linux 5.4: as a side effect, huge pages that the range has a part of
+/// become small ones, so that discarding the part gives it back in full.
+///
+/// # Safety
+/// The range belongs to the caller.
+pub(crate) unsafe fn split_huge(start: NonNull<u8>, bytes: usize) -> Result<()> {
+    // SAFETY: the advice changes no contents.
+    unsafe { advise(start, bytes, MADV_COLD) }
+}
+
+/// `madvise(MADV_POPULATE_WRITE)`, since Linux 5.14: the pages are there as if written to.
+///
+/// # Safety
+/// The range belongs to the caller.
+pub(crate) unsafe fn populate(start: NonNull<u8>, bytes: usize) -> Result<()> {
+    // SAFETY: the advice changes no contents.
+    unsafe { advise(start, bytes, MADV_POPULATE_WRITE) }
+}
+
+/// `madvise(MADV_GUARD_INSTALL)`, since Linux 6.13: the range loses its pages and raises `SIGSEGV`
+/// from now on, without becoming a mapping of its own.
+///
+/// # Safety
+/// The range is private anonymous memory of the caller, to which nothing refers.
+pub(crate) unsafe fn install_guard(start: NonNull<u8>, bytes: usize) -> Result<()> {
+    // SAFETY: forwarded to the caller.
+    unsafe { advise(start, bytes, MADV_GUARD_INSTALL) }
+}
+
+/// `mprotect(PROT_NONE)`: as [`install_guard`], as a mapping of its own.
+///
+/// # Safety
+/// As for [`install_guard`].
+pub(crate) unsafe fn forbid(start: NonNull<u8>, bytes: usize) -> Result<()> {
+    fault::step(Call::Protect)?;
+    // SAFETY: forwarded to the caller.
+    answered(unsafe { libc::mprotect(start.as_ptr().cast(), bytes, libc::PROT_NONE) })
+}
+
+/// `madvise(MADV_NOHUGEPAGE)`: no further huge pages, also where the kernel makes them unasked.
+///
+/// # Safety
+/// The range belongs to the caller.
+pub(crate) unsafe fn advise_not_huge(start: NonNull<u8>, bytes: usize) -> Result<()> {
+    // SAFETY: the advice changes no contents.
+    unsafe { advise(start, bytes, libc::MADV_NOHUGEPAGE) }
+}
+
+/// `madvise(MADV_DONTNEED_LOCKED)`, since Linux 5.18: `MADV_DONTNEED` for locked pages.
+///
+/// # Safety
+/// As for [`discard`](super::discard).
+pub(super) unsafe fn discard_locked(start: NonNull<u8>, bytes: usize) -> Result<()> {
+    // SAFETY: forwarded to the caller.
+    unsafe { advise(start, bytes, MADV_DONTNEED_LOCKED) }
+}

@@ -1,0 +1,63 @@
+//! What a process is started with: its environment, its rights, its limits.
+
+use core::ffi::{CStr, c_char};
+
+use super::{Errno, Result};
+use crate::sync::atomic::{AtomicUsize, Ordering};
+
+/// The process's environment, as the C library has it: a null-terminated array of C strings. Null
+/// before the C library has been started, and where it was cleared.
+pub(crate) fn environment() -> *const *const c_char {
+    unsafe extern "C" {
+        static environ: *const *const c_char;
+    }
+    // SAFETY: a variable of the C library's, which the program changes at its own risk (environ(7)).
+    unsafe { environ }
+}
+
+/// Whether the program has rights that its caller may not have: the caller's environment is then
+/// not to be trusted (getauxval(3), `AT_SECURE`).
+pub(crate) fn is_privileged() -> bool {
+    // SAFETY: no preconditions.
+    unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
+}
+
+/// What is in the file at `path`, as far as `into` has room.
+pub(crate) fn read_file<'a>(path: &CStr, into: &'a mut [u8]) -> Result<&'a [u8]> {
+    // SAFETY: the path is a C string.
+    let file = unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
+    if file < 0 {
+        return Err(Errno::last());
+    }
+    let mut len = 0_usize;
+    let answer = loop {
+        let Some(room) = into.get_mut(len..).filter(|room| !room.is_empty()) else { break Ok(()) };
+        // SAFETY: the room is writable.
+        let read = unsafe { libc::read(file, room.as_mut_ptr().cast(), room.len()) };
+        match usize::try_from(read) {
+            Ok(0) => break Ok(()),
+            Ok(read) => len = len.wrapping_add(read),
+            Err(_) => break Err(Errno::last()),
+        }
+    };
+    // SAFETY: opened above, and not closed yet.
+    let _ = unsafe { libc::close(file) };
+    answer.map(|()| into.get(..len).unwrap_or(&[]))
+}
+
+/// How many mappings a process may have (`vm.max_map_count`), or what that is by default.
+pub(crate) fn most_mappings() -> usize {
+    const DEFAULT: usize = 65_530;
+    static MOST: AtomicUsize = AtomicUsize::new(0);
+    match MOST.load(Ordering::Relaxed) {
+        0 => {
+            let mut text = [0; 32];
+            let text = read_file(c"/proc/sys/vm/max_map_count", &mut text).unwrap_or(&[]);
+            let number = core::str::from_utf8(text).ok().and_then(|text| text.trim_end().parse().ok());
+            let most = number.filter(|most| *most != 0).unwrap_or(DEFAULT);
+            MOST.store(most, Ordering::Relaxed);
+            most
+        }
+        most => most,
+    }
+}

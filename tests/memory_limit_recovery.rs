@@ -1,0 +1,32 @@
+//! At the memory limit allocations fail; what was freed, in whatever form it is kept, serves every
+//! other form.
+
+mod common;
+
+use common::block::{Block, layout};
+use common::{KIB, MIB};
+
+const LIMIT: usize = 48 * MIB;
+
+// Nothing goes back by itself: only the limit empties what is kept.
+#[global_allocator]
+static ALLOC: freestone::Freestone =
+    freestone::Freestone::new().memory_limit(LIMIT).purge_delay_ms(freestone::Freestone::NEVER);
+
+#[test]
+fn every_form_serves_every_other() {
+    let mut blocks: Vec<Block> = Vec::with_capacity(300_000);
+    for size in [200, 3 * MIB, 30 * KIB, 700 * KIB, 2 * MIB, 1_000, 5 * MIB, 64 * KIB] {
+        while let Some(block) = Block::try_new(layout(size, 1), size) {
+            blocks.push(block);
+        }
+        let had = blocks.len() * size;
+        assert!(had > LIMIT / 4 * 3 - 5 * MIB, "{had} bytes in blocks of {size}\n{}", freestone::stats());
+        assert!(freestone::stats().committed <= LIMIT);
+        // Growing beyond it fails as well, and leaves the block as it was.
+        if let Some(last) = blocks.last() {
+            last.check();
+        }
+        blocks.clear();
+    }
+}
