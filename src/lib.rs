@@ -115,7 +115,7 @@ pub use global::{purge, thread_idle};
 pub use heap_map::{ChunkPicture, Piece, SlabPicture, UnitPicture, heap_map};
 pub use options::{HugePages, OnMisuse};
 #[cfg(target_os = "linux")]
-pub use stats::{CallStats, Change, ClassStats, HeapStats, HeapUser, Stats, heaps, stats};
+pub use stats::{CallStats, Change, ClassStats, HeapStats, HeapUser, Stats, heap_stats, stats};
 #[cfg(all(target_os = "linux", feature = "fault-injection"))]
 pub use sys::fault::control as fault_injection;
 

@@ -50,7 +50,7 @@ fn statistics_do_not_allocate() {
     let mut heaps = [freestone::HeapStats::default(); 16];
     let region = Region::new();
     let first = black_box(freestone::stats());
-    let count = black_box(freestone::heaps(&mut heaps));
+    let count = black_box(freestone::heap_stats(&mut heaps));
     let second = black_box(freestone::stats());
     black_box(second.since(&first));
     assert!(region.counts().is_nothing());

@@ -65,8 +65,7 @@ fn books() -> Sums {
     }
 }
 
-#[test]
-fn shows_what_the_statistics_count() {
+fn main() {
     let mut kept: Vec<Vec<u8>> = Vec::with_capacity(40_000);
     for index in 0..30_000_usize {
         kept.push(black_box(vec![1; 1 + index * 13 % 3000]));

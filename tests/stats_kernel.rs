@@ -34,8 +34,7 @@ fn kernel(buffer: &mut Vec<u8>) -> (usize, usize) {
     (mapped, resident)
 }
 
-#[test]
-fn mapped_and_resident() {
+fn main() {
     let mut buffer = Vec::with_capacity(512 << 10);
     let mut kept: Vec<Vec<u8>> = Vec::with_capacity(100_000);
     // Everything that a first call maps is mapped.

@@ -46,7 +46,7 @@ pub struct HeapStats {
 /// Writes the books of every heap into `into`, the shared heap first, and says how many there are:
 /// more than were written, if `into` is too short. Large allocations are in no heap. Walks the
 /// records of every slab, and does not allocate.
-pub fn heaps(into: &mut [HeapStats]) -> usize {
+pub fn heap_stats(into: &mut [HeapStats]) -> usize {
     let mut count = 0_usize;
     let mut places = into.iter_mut();
     for heap in tally::heaps() {

@@ -25,7 +25,7 @@ mod display;
 mod heaps;
 
 pub use change::Change;
-pub use heaps::{HeapStats, HeapUser, heaps};
+pub use heaps::{HeapStats, HeapUser, heap_stats};
 
 /// A snapshot of the allocator's books. Taken while other threads allocate, it is a moment's
 /// impression, each figure for itself; taken while none does, it is exact. Bytes throughout,
