@@ -44,18 +44,3 @@ fn operators_without_cplusplus() {
     );
     assert_eq!(std::os::unix::process::ExitStatusExt::signal(&output.status), Some(6));
 }
-
-/// The archive, linked into a program that is preloaded with nothing.
-#[test]
-fn linked_statically() {
-    let archive = common::library().with_extension("a");
-    let program = common::folder().join(format!("static-{}", std::process::id()));
-    let source = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs/contract.c");
-    let mut compiler = common::compiler(Language::C);
-    compiler.arg("-o").arg(&program).arg(source).arg(archive);
-    succeed(compiler.args(["-static-libgcc", "-lgcc_eh", "-lpthread", "-ldl", "-lm", "-lc"]));
-    for point in ["alignment", "resizing", "too_large", "additions"] {
-        let output = succeed(std::process::Command::new(&program).arg(point));
-        assert_eq!(text(&output.stdout), "ok\n", "{point}");
-    }
-}
