@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 const VARIABLE: &str = "TEST_CHILD";
 /// What a child exits with whose job came to its end: not what a test harness returns, so that
 /// a child that never found its job is not taken for one that did it.
-const DONE: i32 = 42;
+pub(crate) const DONE: i32 = 42;
 /// A child that takes this long hangs.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -31,7 +31,7 @@ pub(crate) fn run(test: &str, case: usize, job: impl FnOnce()) -> Option<Output>
     }
     let program = env::current_exe().expect("a test knows where it is");
     let mut child = Command::new(program)
-        .args(["--exact", test, "--nocapture", "--test-threads=1"])
+        .args(["--exact", test, "--include-ignored", "--nocapture", "--test-threads=1"])
         .env(VARIABLE, name)
         .stdin(Stdio::null())
         .stdout(Stdio::null())

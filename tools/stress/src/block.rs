@@ -1,18 +1,14 @@
 //! A block under test: asked for, filled, checked, resized and given back.
 
-use std::alloc::{GlobalAlloc, Layout};
+use std::alloc::Layout;
 use std::ptr::NonNull;
 
-use freestone::Freestone;
-
+use crate::door::{self, Door};
 use crate::failure::{Damage, Holder};
 use crate::limits::Moment;
 use crate::pattern::{self, Care, Pattern};
 use crate::ranges;
 use crate::timing::{Call, Clock};
-
-/// What is under test. The harness's own memory has another door: see [`crate::limits::Exempt`].
-static UNDER_TEST: Freestone = Freestone::new();
 
 /// A live block, filled with the pattern of its id. Whoever has it must free it.
 #[must_use]
@@ -21,6 +17,7 @@ pub(crate) struct Block {
     start: NonNull<u8>,
     layout: Layout,
     id: u64,
+    door: Door,
 }
 
 // SAFETY: a block belongs to whoever holds it, in whatever thread.
@@ -51,18 +48,14 @@ impl Block {
         clock: &mut impl Clock,
     ) -> Result<Option<Self>, Damage> {
         let before = Moment::now();
-        let answer = match fresh {
-            Fresh::Any => clock.around(Call::Allocate, layout, || {
-                // SAFETY: no layout here has size zero.
-                unsafe { UNDER_TEST.alloc(layout) }
-            }),
-            Fresh::Zero(_) => clock.around(Call::AllocateZeroed, layout, || {
-                // SAFETY: as above.
-                unsafe { UNDER_TEST.alloc_zeroed(layout) }
-            }),
+        let (answer, door) = match fresh {
+            Fresh::Any => clock.around(Call::Allocate, layout, || door::allocate(layout, id)),
+            Fresh::Zero(_) => {
+                clock.around(Call::AllocateZeroed, layout, || door::allocate_zeroed(layout, id))
+            }
         };
         let Some(start) = NonNull::new(answer) else { return refused(before, layout).map(|()| None) };
-        let block = Self { start, layout, id };
+        let block = Self { start, layout, id, door };
         block.check_place()?;
         if let Fresh::Zero(care) = fresh {
             block.check_zero(care)?;
@@ -81,7 +74,7 @@ impl Block {
         ranges::remove(self.start.addr().get(), self.layout.size());
         let answer = clock.around(Call::Reallocate, layout, || {
             // SAFETY: the block is live, of this layout, and the new size neither zero nor too large.
-            unsafe { UNDER_TEST.realloc(self.start.as_ptr(), self.layout, size) }
+            unsafe { self.door.reallocate(self.start, self.layout, size) }
         });
         let Some(start) = NonNull::new(answer) else {
             refused(before, layout)?;
@@ -90,7 +83,7 @@ impl Block {
             self.check()?;
             return Ok(Resized::Refused(self));
         };
-        let resized = Self { start, layout, id };
+        let resized = Self { start, layout, id, door: self.door };
         resized.check_place()?;
         let kept = self.layout.size().min(size);
         // SAFETY: the new block is ours, and has its first bytes from the old one.
@@ -106,7 +99,7 @@ impl Block {
         ranges::remove(self.start.addr().get(), self.layout.size());
         clock.around(Call::Free, self.layout, || {
             // SAFETY: the block is live, of this layout, and forgotten hereby.
-            unsafe { UNDER_TEST.dealloc(self.start.as_ptr(), self.layout) }
+            unsafe { self.door.free(self.start, self.layout) }
         });
         Ok(self.layout.size())
     }
@@ -135,6 +128,11 @@ impl Block {
         if !address.is_multiple_of(self.layout.align()) {
             return Err(Damage::Misaligned { block: self.holder() });
         }
+        if let Some(usable) = self.door.usable_size(self.start)
+            && usable < self.layout.size()
+        {
+            return Err(Damage::Short { block: self.holder(), usable });
+        }
         ranges::insert(address, self.layout.size()).map_err(|(start, bytes)| Damage::Overlap {
             block: self.holder(),
             start,
@@ -157,6 +155,10 @@ impl Block {
     /// What the allocator may count for the block at most: an eighth more than its size, rounded
     /// up to its alignment, for a size class; for a mapping that is more than an OS page.
     pub(crate) fn most_bytes(&self) -> usize {
+        // Without a layout a block may stay longer than was asked for.
+        if let Some(usable) = self.door.usable_size(self.start) {
+            return usable;
+        }
         /// The longest OS page, and the greatest alignment that a size class gives.
         const PAGE: usize = 64 << 10;
         if self.layout.align() > PAGE {

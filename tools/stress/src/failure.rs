@@ -4,6 +4,7 @@ use std::alloc::Layout;
 use std::fmt::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::door::Doors;
 use crate::options::{Length, Order, Output};
 use crate::pattern::Mismatch;
 use crate::run::{self, Run};
@@ -37,6 +38,8 @@ pub(crate) enum Damage {
     NotZero { block: Holder, offset: usize, found: u8 },
     /// A block is not aligned as asked.
     Misaligned { block: Holder },
+    /// A block has fewer bytes than were asked for, by the allocator's own word.
+    Short { block: Holder, usable: usize },
     /// A block lies where another one is live.
     Overlap { block: Holder, start: usize, bytes: usize },
     /// Null without any limit that explains it.
@@ -51,6 +54,7 @@ impl Damage {
             Self::Contents { .. } | Self::Moved { .. } => "corruption",
             Self::NotZero { .. } => "zeroed memory is not zero",
             Self::Misaligned { .. } => "misalignment",
+            Self::Short { .. } => "a block too short",
             Self::Overlap { .. } => "overlap",
             Self::Refused { .. } => "refusal without cause",
             Self::Child { .. } => "failure in a forked child",
@@ -72,6 +76,7 @@ impl Damage {
             }
             Self::NotZero { offset, found, .. } => write!(f, "byte {offset} is {found:#04x}"),
             Self::Misaligned { .. } => f.write_str("the address is no multiple of the alignment"),
+            Self::Short { usable, .. } => write!(f, "it has {usable} bytes only"),
             Self::Overlap { start, bytes, .. } => write!(f, "{bytes} bytes from {start:#x} are live already"),
             Self::Refused { .. } => f.write_str("null, though there must be room"),
             Self::Child { status } if libc::WIFSIGNALED(*status) => {
@@ -86,6 +91,7 @@ impl Damage {
             Self::Contents { block, .. }
             | Self::NotZero { block, .. }
             | Self::Misaligned { block }
+            | Self::Short { block, .. }
             | Self::Overlap { block, .. } => write!(f, "{block}"),
             Self::Moved { from, to, .. } => write!(f, "{from}, now {to}"),
             Self::Refused { layout } => write!(f, "{} bytes aligned to {}", layout.size(), layout.align()),
@@ -199,6 +205,9 @@ pub(crate) fn again(f: &mut impl Write, run: &Run, operation: u64) -> fmt::Resul
         }
     }
     write!(f, " --profile {} --live-mb {}", options.profile_name, options.live_bytes >> 20)?;
+    if options.doors != Doors::Rust {
+        write!(f, " --door {}", options.doors.name())?;
+    }
     if let Some(limit) = options.limit_mb {
         write!(f, " --limit-mb {limit}")?;
     }

@@ -7,6 +7,7 @@
 //! | `worker`, `operations` | a lane, and what it can do |
 //! | `visitor`, `teardown`, `forked` | short threads, their ends, forked children |
 //! | `block`, `pattern`, `ranges` | the shadow: what is live, and what it must hold |
+//! | `door` | the two ways into the allocator |
 //! | `exchange` | blocks on their way between lanes |
 //! | `limits` | memory that the kernel refuses |
 //! | `failure`, `crash` | reports of what went wrong |
@@ -17,6 +18,7 @@
 mod block;
 mod books;
 mod crash;
+mod door;
 mod exchange;
 mod failure;
 mod forked;
@@ -59,9 +61,10 @@ fn main() -> ExitCode {
     let options = Options::read();
     if options.output == Output::Text {
         println!(
-            "seed {}, profile {}, threads {}, live at most {} MiB",
+            "seed {}, profile {}, door {}, threads {}, live at most {} MiB",
             options.seed,
             options.profile_name,
+            options.doors.name(),
             options.threads,
             options.live_bytes >> 20
         );

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::{CommandFactory, Parser, error::ErrorKind};
 
+use crate::door::Doors;
 use crate::profile::{Profile, ProfileName};
 
 /// Operations of a lane where neither `--ops` nor `--seconds` says more, under `--replay`.
@@ -44,6 +45,10 @@ struct Arguments {
     /// The mix of operations and sizes
     #[arg(long, value_enum, default_value_t = ProfileName::Server)]
     profile: ProfileName,
+
+    /// The way blocks are asked for and given back
+    #[arg(long, value_enum, default_value_t = Doors::Rust)]
+    door: Doors,
 
     /// Bound on the bytes of live blocks; the large ones are touched sparsely
     #[arg(long, default_value_t = 512, value_name = "MIB")]
@@ -102,6 +107,7 @@ pub(crate) struct Options {
     pub(crate) order: Order,
     pub(crate) profile: &'static Profile,
     pub(crate) profile_name: String,
+    pub(crate) doors: Doors,
     pub(crate) live_bytes: usize,
     pub(crate) limit_mb: Option<usize>,
     /// Zero where none were asked for.
@@ -149,6 +155,7 @@ impl Options {
             order: if threads == 1 { Order::Strict } else { Order::Free },
             profile: arguments.profile.profile(),
             profile_name: arguments.profile.to_string(),
+            doors: arguments.door,
             live_bytes: arguments.live_mb << 20,
             limit_mb: arguments.limit_mb,
             fault_rate,

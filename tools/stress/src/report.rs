@@ -102,6 +102,7 @@ impl<'a> Report<'a> {
             "seed": self.options.seed,
             "profile": self.options.profile_name,
             "threads": self.options.threads,
+            "door": self.options.doors.name(),
             "limit_mb": self.options.limit_mb,
             "faults": self.options.fault_rate,
             "seconds": self.seen.elapsed.as_secs_f64(),

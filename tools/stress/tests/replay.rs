@@ -24,6 +24,19 @@ fn the_same_seed_does_the_same_and_another_does_not() {
     }
 }
 
+/// The door without layouts, and both together.
+#[test]
+fn every_door_with_three_lanes() {
+    for door in ["c", "both"] {
+        for profile in ["small", "medium", "large", "realloc", "remote", "churn", "server"] {
+            let arguments = ["--threads", "3", "--seed", "2", "--ops", "600", "--profile", profile];
+            let report = report(&[&arguments[..], &["--json", "--live-mb", "128", "--door", door]].concat());
+            assert_eq!(report["operations"], 1800, "{door} {profile}");
+            assert_eq!((&report["outcome"], &report["door"]), (&"good".into(), &door.into()), "{profile}");
+        }
+    }
+}
+
 #[test]
 fn every_profile_with_three_lanes() {
     for profile in ["small", "medium", "large", "realloc", "remote", "churn", "server"] {
