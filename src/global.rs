@@ -14,6 +14,7 @@ use crate::heap::{Found, shared};
 use crate::large::{self, Contents};
 use crate::limit::COMMITTED;
 use crate::options;
+use crate::poison;
 use crate::size_class::{Class, Route, inline_class, route};
 use crate::slab::{Left, Slab};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -43,11 +44,14 @@ unsafe impl GlobalAlloc for Freestone {
             },
         };
         // Once for both ways: where the caller goes on to write here, the compiler drops it.
-        block.hand_out().as_ptr()
+        let start = block.hand_out().as_ptr();
+        poison::open(start, layout.size());
+        start
     }
 
     #[inline]
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        poison::close(pointer, layout.size());
         let heap = thread::heap();
         let slab = heap.served(pointer.addr());
         // SAFETY: blocks have at least two words.
@@ -66,6 +70,7 @@ unsafe impl GlobalAlloc for Freestone {
             && let Some(block) = thread::heap().pop(class)
         {
             let start = block.hand_out();
+            poison::open(start.as_ptr(), layout.size());
             // SAFETY: the block has at least that many bytes.
             unsafe { start.write_bytes(0, layout.size()) };
             return asked(start.as_ptr(), layout);
@@ -141,10 +146,12 @@ pub(crate) fn or_null(pointer: Option<NonNull<u8>>) -> *mut u8 {
 
 #[inline(never)]
 pub(crate) fn alloc_slow(layout: Layout) -> *mut u8 {
-    or_null(match route(layout) {
+    let start = or_null(match route(layout) {
         Route::Small(class) => find_slow(class).map(Block::hand_out),
         Route::Large => allocate_large(layout, Contents::Any),
-    })
+    });
+    poison::open(start, layout.size());
+    start
 }
 
 #[inline(never)]
@@ -155,6 +162,7 @@ pub(crate) fn alloc_zeroed_slow(layout: Layout) -> *mut u8 {
                 return found.block.into_raw();
             }
             let start = found.block.hand_out();
+            poison::open(start.as_ptr(), layout.size());
             // SAFETY: the block has at least that many bytes.
             unsafe { start.write_bytes(0, layout.size()) };
             start
@@ -336,6 +344,7 @@ unsafe fn realloc_slow(pointer: *mut u8, layout: Layout, new_size: usize) -> *mu
     match (route(layout), route(new)) {
         (Route::Small(old), Route::Small(new)) if old == new => {
             thread::count_asked(new_size.wrapping_sub(layout.size()));
+            poison::open(pointer, new_size);
             return pointer;
         }
         (Route::Large, Route::Large) => {

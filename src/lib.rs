@@ -30,6 +30,7 @@
 //! | `stray` | ranges that the kernel would not take back |
 //! | `sys` | the only floor that calls the kernel |
 //! | `limit`, `cgroup` | a count of committed bytes that must not pass a limit; the control group's |
+//! | `poison` | what tools that watch memory are told |
 //! | `sync`, `address`, `fatal`, `stderr`, `config` | locks, arithmetic, the last line, the numbers |
 
 #![cfg_attr(
@@ -82,6 +83,8 @@ pub mod map;
 #[cfg(target_os = "linux")]
 mod meta;
 mod options;
+#[cfg(target_os = "linux")]
+mod poison;
 #[cfg(target_os = "linux")]
 mod remote_list;
 #[cfg(target_os = "linux")]

@@ -15,6 +15,7 @@ use crate::free_list::{self, Block};
 use crate::global;
 use crate::large;
 use crate::options;
+use crate::poison;
 use crate::size_class::Class;
 use crate::slab::Slab;
 use crate::thread;
@@ -50,7 +51,9 @@ pub fn at_hand(size: usize) -> Option<NonNull<u8>> {
     let step = size.wrapping_add(MIN_ALIGN - 1) / MIN_ALIGN;
     // SAFETY: the size, rounded up, is at most AT_HAND_LIMIT, a multiple of MIN_ALIGN.
     let class = unsafe { *CLASSES_BY_STEP.get_unchecked(step) };
-    thread::heap().pop(class).map(Block::hand_out)
+    let start = thread::heap().pop(class).map(Block::hand_out)?;
+    poison::open(start.as_ptr(), size);
+    Some(start)
 }
 
 /// A block of at least `size` bytes, aligned to [`MIN_ALIGN`]; null where there is no memory.
@@ -101,6 +104,10 @@ fn layout(size: usize, align: usize) -> Option<Layout> {
 /// The caller gives up the block, if there is one.
 #[inline(always)]
 pub unsafe fn free(pointer: *mut u8) {
+    #[cfg(any(feature = "asan", feature = "valgrind"))]
+    if let Some(home) = NonNull::new(pointer).and_then(Home::of) {
+        poison::close(pointer, home.bytes());
+    }
     let slab = thread::heap().served(pointer.addr());
     if slab.begins_around(pointer.addr())
         && slab.has_block_in_first_unit(pointer.addr())
@@ -153,7 +160,11 @@ impl Home {
 pub fn usable_size(pointer: *const u8) -> usize {
     let Some(start) = NonNull::new(pointer.cast_mut()) else { return 0 };
     match Home::of(start) {
-        Some(home) => home.bytes(),
+        Some(home) => {
+            // Who asks may use all of it.
+            poison::open(start.as_ptr(), home.bytes());
+            home.bytes()
+        }
         None => {
             fatal::caught("size of an address that is no allocation", start.addr().get());
             0
@@ -181,6 +192,7 @@ pub unsafe fn reallocate(pointer: *mut u8, size: usize) -> *mut u8 {
         return global::or_null(global::reallocate_large(start, new.size(), MIN_ALIGN));
     }
     let have = home.bytes();
+    poison::open(pointer, have);
     let fits = new.size() <= have;
     if fits && new.size() > have / 2 {
         return pointer;

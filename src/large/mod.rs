@@ -8,6 +8,7 @@ use core::ptr::NonNull;
 use crate::address::align_up;
 use crate::fatal;
 use crate::limit::COMMITTED;
+use crate::poison;
 use crate::stray;
 use crate::sync::Lock;
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -167,6 +168,7 @@ pub(crate) fn reallocate(start: NonNull<u8>, size: usize, align: usize) -> Optio
         return note_again(cut.unwrap_or(range));
     }
     if RETAINED.lock().take_behind(range, bytes.wrapping_sub(range.bytes)) {
+        poison::open(range.start.as_ptr(), bytes);
         return note_again(Range { bytes, ..range });
     }
     // SAFETY: the range is out of the registry, and forgotten if it moves.
@@ -194,6 +196,7 @@ fn reuse(bytes: usize, align: usize, contents: Contents) -> Option<Range> {
         return None;
     }
     let found = RETAINED.lock().take(bytes)?;
+    poison::open(found.start.as_ptr(), found.bytes);
     let range = if found.bytes == bytes {
         found
     } else {

@@ -13,6 +13,7 @@ use static_assertions::const_assert;
 use crate::address::{align_down, align_up};
 use crate::config::{CARVE_BLOCKS, CARVE_BYTES, CHUNK_BYTES, RECORD_BYTES, UNIT_BYTES};
 use crate::free_list::{Block, FreeList};
+use crate::poison;
 use crate::remote_list::RemoteList;
 use crate::size_class::{Class, Shape};
 use crate::sync::atomic::{AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
@@ -329,6 +330,7 @@ impl Slab {
 
     /// Ends the slab: no block is used. Its units may be given away afterwards.
     pub(crate) fn close(&self) {
+        poison::open(self.pointer(0), self.carved_bytes());
         self.move_to(Place::Nowhere);
         self.home.store(ptr::null_mut(), Ordering::Relaxed);
     }

@@ -6,6 +6,7 @@
 use core::num::NonZeroUsize;
 use core::ptr::{self, NonNull};
 
+use crate::poison;
 use crate::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 
 mod advice;
@@ -94,6 +95,7 @@ pub(crate) fn map(hint: Option<NonZeroUsize>, bytes: usize) -> Result<NonNull<u8
 /// # Safety
 /// The range belongs to the caller, and nothing refers to it any more.
 pub(crate) unsafe fn unmap(start: NonNull<u8>, bytes: usize) -> Result<()> {
+    poison::open(start.as_ptr(), bytes);
     fault::step(Call::Unmap)?;
     // SAFETY: forwarded to the caller.
     count::MUNMAP.note(answered(unsafe { libc::munmap(start.as_ptr().cast(), bytes) }))
