@@ -254,12 +254,16 @@ pub(crate) fn emptied(slab: &'static Slab) {
 /// As for [`GlobalAlloc::dealloc`].
 #[inline(never)]
 unsafe fn dealloc_slow(pointer: *mut u8, layout: Layout) {
-    if (layout.size() | layout.align()) < SLAB_LIMIT {
+    let address = pointer.addr();
+    if matches!(route(layout), Route::Small(_)) && !chunk::is_header(address) {
         // SAFETY: the layout says that the pointer lies in a slab, so its chunk is mapped.
-        let slab: &'static Slab = unsafe { &*chunk::record_at(pointer.addr()) };
+        let slab = unsafe { &*chunk::record_at(address) }.first_unit();
         let heap = thread::heap();
-        // SAFETY: blocks have at least two words.
-        if slab.is_served_by(heap.inbox()) && !unsafe { free_list::looks_free(pointer) } {
+        if slab.is_served_by(heap.inbox())
+            && (slab.units() == 1 || slab.has_block_at(address))
+            // SAFETY: blocks have at least two words.
+            && !unsafe { free_list::looks_free(pointer) }
+        {
             heap.serve(slab);
             heap.count_freed(layout.size());
             // SAFETY: the caller gives up the block.

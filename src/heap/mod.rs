@@ -184,9 +184,7 @@ impl Heap {
             self.park(slab);
             next.move_to(Place::Current);
             current.set(next);
-            if next.is_served_by(&self.inbox) {
-                self.serve(next);
-            }
+            self.serve(next);
             self.classes.set(self.classes.get() | (1 << class.index()));
         }
     }
@@ -273,10 +271,12 @@ impl Heap {
         }
     }
 
-    /// Frees into `slab` find it at the first look from now on.
+    /// Frees into `slab` find it at the first look from now on, if it has one unit only.
     #[inline]
     pub(crate) fn serve(&self, slab: &'static Slab) {
-        self.entry(slab.base()).set(slab);
+        if slab.units() == 1 {
+            self.entry(slab.base()).set(slab);
+        }
     }
 
     fn forget(&self, slab: &Slab) {

@@ -176,12 +176,10 @@ impl Slab {
     }
 
     /// Whether the thread of the heap with this inbox may [`push`](Self::push) at once: not into
-    /// full slabs, which change their place then, and not into those of several units.
+    /// full slabs, which change their place then.
     #[inline]
     pub(crate) fn is_served_by(&self, inbox: *const Inbox) -> bool {
-        ptr::eq(self.home.load(Ordering::Relaxed), inbox)
-            && self.units.get() == 1
-            && self.place() != Place::Full
+        ptr::eq(self.home.load(Ordering::Relaxed), inbox) && self.place() != Place::Full
     }
 
     // ---- where it is ----
@@ -232,7 +230,8 @@ impl Slab {
     /// Whether a carved block begins at `address`.
     pub(crate) fn has_block_at(&self, address: usize) -> bool {
         let place = address.wrapping_sub(self.base());
-        place < self.carved_bytes() && place.checked_rem(self.block_bytes()) == Some(0)
+        // A division of 32 bits is several times faster than one of 64.
+        place < self.carved_bytes() && (place as u32).checked_rem(self.block_bytes.get()) == Some(0)
     }
 
     #[inline]
