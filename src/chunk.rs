@@ -268,13 +268,7 @@ impl Chunk {
     }
 
     fn measure(&self) {
-        let mut runs = self.free.get();
-        let mut length = 0_u8;
-        while runs != 0 {
-            runs &= runs >> 1;
-            length = length.wrapping_add(1);
-        }
-        self.longest.set(length);
+        self.longest.set(longest_run(self.free.get()));
     }
 
     /// Whether no unit is in a slab.
@@ -466,6 +460,31 @@ fn run_mask(first: u32, units: usize) -> Units {
     (Units::MAX >> UNITS.wrapping_sub(units)) << first
 }
 
+/// Length of the longest run of set bits, below 64.
+fn longest_run(set: Units) -> u8 {
+    // First bits of the runs of 1, 2, 4 … 32.
+    let mut starts = [set; 6];
+    for power in 1..starts.len() {
+        let (Some(half), step) = (starts.get(power.wrapping_sub(1)).copied(), 1_u32 << power.wrapping_sub(1))
+        else {
+            break;
+        };
+        if let Some(whole) = starts.get_mut(power) {
+            *whole = half & (half >> step);
+        }
+    }
+    // The longest run's length, from its highest binary digit down.
+    let (mut length, mut runs) = (0_u32, Units::MAX);
+    for (power, starts) in starts.iter().enumerate().rev() {
+        let longer = runs & (starts >> length);
+        if longer != 0 {
+            runs = longer;
+            length |= 1 << power;
+        }
+    }
+    length as u8
+}
+
 /// First bits of all runs of `units` set bits.
 fn run_starts(set: Units, units: usize) -> Units {
     let mut starts = set;
@@ -513,6 +532,15 @@ mod tests {
         assert_eq!(best_run(u64::MAX << 1, u64::MAX, 64), None);
         assert_eq!(run_mask(1, 63), u64::MAX << 1);
         assert_eq!(run_mask(4, 2), 0b11_0000);
+        for length in 0..64_u32 {
+            for first in 0..64 - length {
+                let run = ((1_u64 << length) - 1) << first;
+                assert_eq!(u32::from(longest_run(run)), length);
+                if first > 4 && length > 2 {
+                    assert_eq!(u32::from(longest_run(run | 0b1101)), length.max(2));
+                }
+            }
+        }
     }
 
     #[test]

@@ -34,9 +34,8 @@ pub(crate) const KEPT_BYTES: usize = 64 << 10;
 /// Empty slabs that a heap may put aside for its next use; a power of two.
 pub(crate) const SPARES: usize = 4;
 
-/// Most bytes carved of a slab that is put aside: a quarter of the mebibyte that the system's
-/// allocator, too, lets a thread have more than it needs.
-pub(crate) const SPARE_BYTES: usize = 256 << 10;
+/// Most bytes carved of the slabs that a heap has put aside, all together: the longest block's.
+pub(crate) const SPARE_BYTES: usize = MAX_BLOCK_BYTES;
 
 /// Units that a heap remembers as its own, to free into them at once: those of 16 MiB side by
 /// side; a power of two.
