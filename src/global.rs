@@ -15,6 +15,8 @@ use crate::large::{self, Contents};
 use crate::limit::COMMITTED;
 use crate::options;
 use crate::poison;
+#[cfg(feature = "profile")]
+use crate::profile;
 use crate::size_class::{Class, Route, inline_class, route};
 use crate::slab::{Left, Slab};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -181,12 +183,30 @@ pub(crate) fn alloc_zeroed_slow(layout: Layout) -> *mut u8 {
 }
 
 fn allocate_large(layout: Layout, contents: Contents) -> Option<NonNull<u8>> {
-    or_after_release(|| large::allocate(layout.size(), layout.align(), contents))
+    let start = or_after_release(|| large::allocate(layout.size(), layout.align(), contents))?;
+    #[cfg(feature = "profile")]
+    profile::large_made(start, layout.size());
+    Some(start)
+}
+
+fn free_large(start: NonNull<u8>) {
+    #[cfg(feature = "profile")]
+    profile::large_freed(start);
+    large::free(start);
 }
 
 /// Resizes a large allocation; its layout's alignment is `align`.
 pub(crate) fn reallocate_large(start: NonNull<u8>, size: usize, align: usize) -> Option<NonNull<u8>> {
-    or_after_release(|| large::reallocate(start, size, align))
+    #[cfg(feature = "profile")]
+    let sample = profile::take(start);
+    let resized = or_after_release(|| large::reallocate(start, size, align));
+    #[cfg(feature = "profile")]
+    match resized {
+        // As a free and an allocation.
+        Some(resized) => profile::large_made(resized, size),
+        None => profile::put_back(sample),
+    }
+    resized
 }
 
 /// What `get` finds; where it is out of memory, it seems, what it finds after everything that is
@@ -243,13 +263,15 @@ fn find(class: Class) -> Option<Found> {
 }
 
 fn try_find(class: Class) -> Option<Found> {
-    match thread::own_heap() {
-        Some(heap) => match heap.pop(class) {
-            Some(block) => Some(Found { block, zero: false }),
-            None => heap.find(class),
-        },
-        None => shared::find(class),
+    let Some(heap) = thread::own_heap() else { return shared::find(class) };
+    if let Some(block) = heap.pop(class) {
+        return Some(Found { block, zero: false });
     }
+    #[cfg(feature = "profile")]
+    if let Some(sampled) = profile::sample(heap, class) {
+        return Some(sampled);
+    }
+    heap.find(class)
 }
 
 #[cold]
@@ -283,7 +305,7 @@ unsafe fn dealloc_slow(pointer: *mut u8, layout: Layout) {
     thread::count_freed(layout.size());
     let Some(start) = NonNull::new(pointer) else { return };
     match route(layout) {
-        Route::Large => large::free(start),
+        Route::Large => free_large(start),
         // SAFETY: forwarded to the caller.
         Route::Small(_) => unsafe { free_block(start) },
     }
@@ -310,7 +332,7 @@ pub(crate) unsafe fn free_untyped(pointer: *mut u8) {
         // SAFETY: forwarded to the caller.
         unsafe { free_block(start) }
     } else {
-        large::free(start)
+        free_large(start)
     }
 }
 
@@ -340,6 +362,10 @@ unsafe fn free_block(start: NonNull<u8>) {
     };
     // SAFETY: a block begins here, and the caller gives it up.
     let block = unsafe { Block::from_raw(reexposed(start.as_ptr())) };
+    #[cfg(feature = "profile")]
+    if profile::is_home(slab.home()) {
+        return profile::free(slab, block);
+    }
     match thread::own_heap() {
         Some(heap) if ptr::eq(slab.home(), heap.inbox()) => heap.free(slab, block),
         // SAFETY: as above.

@@ -16,6 +16,7 @@
 //! | `counted` | exact counts of a thread's calls, around any allocator |
 //! | [`heaps`](mod@heaps) | first-class heaps: private, shared with children, in a file; on `slab`, `chunk` and `map` |
 //! | `freestone`, `options` | the type, its builder methods; the options in force, from there and the environment |
+//! | `profile` | whose memory it is: a sampling heap profiler (feature `profile`) |
 //! | `global` | the Rust door: `GlobalAlloc`; a null pointer exists only here |
 //! | `untyped` | the door for callers without a layout: C's |
 //! | `thread`, `slot` | a thread's heap: its slot, its making, its end; fork |
@@ -85,6 +86,8 @@ mod meta;
 mod options;
 #[cfg(target_os = "linux")]
 mod poison;
+#[cfg(all(target_os = "linux", feature = "profile"))]
+pub mod profile;
 #[cfg(target_os = "linux")]
 mod remote_list;
 #[cfg(target_os = "linux")]

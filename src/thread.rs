@@ -164,6 +164,8 @@ unsafe extern "C-unwind" fn end_of_thread(heap: *mut c_void) {
 /// Every lock, in the one order in which they nest: the shared heap's before the depot's and
 /// the record memory's.
 unsafe extern "C-unwind" fn before_fork() {
+    #[cfg(feature = "profile")]
+    crate::profile::hold();
     IDLE.hold();
     shared::hold();
     depot::hold();
@@ -184,6 +186,8 @@ unsafe extern "C-unwind" fn after_fork() {
         depot::release_lock();
         shared::release();
         IDLE.release();
+        #[cfg(feature = "profile")]
+        crate::profile::release();
     }
     // The child's thread has a number of its own.
     if let Some(heap) = existing_heap() {
@@ -214,4 +218,6 @@ pub(crate) fn trim() {
         }
     }
     shared::trim();
+    #[cfg(feature = "profile")]
+    crate::profile::trim();
 }

@@ -58,6 +58,9 @@ pub(crate) struct Heap {
     outbox: Outbox,
     /// What statistics count.
     pub(crate) tally: Tally,
+    /// When the profiler takes its next sample.
+    #[cfg(feature = "profile")]
+    pub(crate) sampler: crate::profile::Sampler,
     /// The next heap that waits for a thread; see [`crate::thread`].
     pub(crate) next_idle: Cell<*const Heap>,
 }
@@ -95,6 +98,8 @@ impl Heap {
             looks: Cell::new(0),
             outbox: Outbox::new(),
             tally: Tally::new(),
+            #[cfg(feature = "profile")]
+            sampler: crate::profile::Sampler::new(),
             next_idle: Cell::new(ptr::null()),
         }
     }
@@ -103,8 +108,24 @@ impl Heap {
 
     /// A block of `class`, if one is at hand.
     #[inline(always)]
-    pub(crate) fn pop(&self, class: Class) -> Option<Block> {
-        self.current(class).pop()
+    pub(crate) fn pop(&'static self, class: Class) -> Option<Block> {
+        let block = self.current(class).pop()?;
+        #[cfg(feature = "profile")]
+        if !self.sampler.count(class.shape().block as usize) {
+            self.put_back(class, block);
+            return None;
+        }
+        Some(block)
+    }
+
+    /// Undoes a [`pop`](Self::pop): a sampled block is another one.
+    #[cfg(feature = "profile")]
+    #[cold]
+    #[inline(never)]
+    fn put_back(&'static self, class: Class, block: Block) {
+        let slab = self.current(class);
+        let left = slab.push(block);
+        self.settle(slab, left);
     }
 
     /// A slab that [is served](Slab::is_served_by), the one with the block at `address` if this

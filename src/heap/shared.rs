@@ -91,6 +91,10 @@ pub(crate) fn adopt(class: Class, by: &'static Heap) -> Option<&'static Slab> {
     if ptr::eq(by, &raw const SHARED) {
         return None;
     }
+    #[cfg(feature = "profile")]
+    if crate::profile::is_home(by.inbox()) {
+        return None;
+    }
     let waiting = WAITING.get(class.index())?;
     if waiting.load(Ordering::Relaxed) == 0 && SHARED.inbox().is_empty() {
         return None;

@@ -23,6 +23,8 @@ use advice::discard_locked;
 pub(crate) use advice::{advise_not_huge, forbid, install_guard, populate, split_huge};
 pub(crate) use errno::{Errno, KeepErrno};
 use fault::Call;
+#[cfg(feature = "profile")]
+pub(crate) use process::variable;
 pub(crate) use process::{environment, is_privileged, most_mappings, read_file};
 pub(crate) use status::{resident_bytes, thread_id};
 

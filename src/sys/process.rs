@@ -15,6 +15,15 @@ pub(crate) fn environment() -> *const *const c_char {
     unsafe { environ }
 }
 
+/// The value of a variable of the environment, for as long as the program leaves it alone (getenv(3)).
+#[cfg(feature = "profile")]
+pub(crate) fn variable(name: &CStr) -> Option<&'static CStr> {
+    // SAFETY: the name is a C string.
+    let value = unsafe { libc::getenv(name.as_ptr()) };
+    // SAFETY: what is not null is a C string.
+    (!value.is_null()).then(|| unsafe { CStr::from_ptr(value) })
+}
+
 /// Whether the program has rights that its caller may not have: the caller's environment is then
 /// not to be trusted (getauxval(3), `AT_SECURE`).
 pub(crate) fn is_privileged() -> bool {

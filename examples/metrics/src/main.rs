@@ -1,0 +1,98 @@
+//! A server that shows what its allocator does: `/metrics` for Prometheus, `/debug/pprof/heap` for
+//! pprof. An example to take from: the two handlers are all that a server of your own needs.
+//!
+//! ```text
+//! cargo run --release -p freestone-metrics -- --listen 127.0.0.1:9464
+//! curl http://127.0.0.1:9464/metrics
+//! pprof -http=: http://127.0.0.1:9464/debug/pprof/heap
+//! ```
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::process::ExitCode;
+
+use clap::Parser;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::registry::Registry;
+use tiny_http::{Header, Request, Response, Server};
+
+mod books;
+
+#[global_allocator]
+static ALLOC: freestone::Freestone = freestone::Freestone::new();
+
+#[derive(Parser)]
+#[command(about = "Serves the allocator's statistics and heap profile")]
+struct Options {
+    /// Where to listen; port 0 takes a free one
+    #[arg(long, default_value = "127.0.0.1:9464")]
+    listen: String,
+    /// Mean distance of the profile's samples, in bytes
+    #[arg(long, default_value_t = freestone::profile::DEFAULT_INTERVAL_BYTES)]
+    interval: usize,
+    /// What the example keeps in memory, in MiB, so that there is something to see
+    #[arg(long, default_value_t = 64)]
+    keep: usize,
+}
+
+/// Something to see: a table of words.
+fn words(mib: usize) -> HashMap<String, Vec<u32>> {
+    (0..mib as u32 * 4096).map(|number| (format!("word {number:010}"), vec![number; 40])).collect()
+}
+
+type Answer = Result<(Vec<u8>, &'static str), Box<dyn Error>>;
+
+fn metrics(registry: &Registry) -> Answer {
+    let mut text = String::new();
+    encode(&mut text, registry)?;
+    Ok((text.into_bytes(), "application/openmetrics-text; version=1.0.0; charset=utf-8"))
+}
+
+fn heap_profile() -> Answer {
+    let mut profile = Vec::new();
+    freestone::profile::dump(&mut profile)?;
+    Ok((profile, "application/octet-stream"))
+}
+
+fn serve(request: Request, registry: &Registry) {
+    let answer = match request.url() {
+        "/metrics" => metrics(registry),
+        "/debug/pprof/heap" => heap_profile(),
+        _ => {
+            let _ = request.respond(Response::from_string("not found\n").with_status_code(404));
+            return;
+        }
+    };
+    // Whoever asked may be gone: that is their business.
+    let _ = match answer {
+        Ok((body, kind)) => {
+            let header = Header::from_bytes("Content-Type", kind).ok();
+            let response = Response::from_data(body);
+            request.respond(header.into_iter().fold(response, Response::with_header))
+        }
+        Err(error) => request.respond(Response::from_string(format!("{error}\n")).with_status_code(500)),
+    };
+}
+
+fn run(options: &Options) -> Result<(), Box<dyn Error + Send + Sync>> {
+    freestone::profile::start(options.interval);
+    let kept = words(options.keep);
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(books::Books));
+    let server = Server::http(&options.listen)?;
+    println!("listening on http://{}, {} words in memory", server.server_addr(), kept.len());
+    for request in server.incoming_requests() {
+        serve(request, &registry);
+    }
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    match run(&Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("freestone-metrics: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

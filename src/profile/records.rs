@@ -1,0 +1,249 @@
+//! The samples: each stack once, with what is alive and what was allocated from it, and the live
+//! blocks.
+
+use super::memory::Rows;
+use super::samples;
+
+/// What a stack stands for: blocks in thousandths, and bytes.
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct Sums {
+    pub(super) live_blocks: u64,
+    pub(super) live_bytes: u64,
+    pub(super) all_blocks: u64,
+    pub(super) all_bytes: u64,
+}
+
+/// A stack: a stretch of the frames' row, innermost first.
+#[derive(Clone, Copy)]
+pub(super) struct Stack {
+    hash: u64,
+    first: usize,
+    pub(super) depth: usize,
+    pub(super) sums: Sums,
+}
+
+/// A live block that was sampled.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Sample {
+    /// Zero where the slot was never used, one where its block was freed.
+    address: usize,
+    stack: usize,
+    blocks: u64,
+    bytes: u64,
+}
+
+const NONE: usize = 0;
+const GONE: usize = 1;
+
+/// All of it, under the profiler's lock.
+pub(super) struct Records {
+    frames: Rows<usize>,
+    stacks: Rows<Stack>,
+    /// Open-addressed, from a stack's hash to one more than its number.
+    by_hash: Rows<usize>,
+    /// Open-addressed, by address.
+    live: Rows<Sample>,
+    /// Slots of `live` that were used since it was made.
+    used: usize,
+}
+
+impl Records {
+    pub(super) const fn new() -> Self {
+        Self { frames: Rows::new(), stacks: Rows::new(), by_hash: Rows::new(), live: Rows::new(), used: 0 }
+    }
+
+    /// Notes the block at `address`, which stands for so many. What there is no memory for is lost.
+    pub(super) fn add(&mut self, address: usize, frames: &[usize], (blocks, bytes): (u64, u64)) {
+        let Some(stack) = self.intern(frames) else { return };
+        if let Some(Stack { sums, .. }) = self.stacks.as_mut_slice().get_mut(stack) {
+            sums.all_blocks = sums.all_blocks.wrapping_add(blocks);
+            sums.all_bytes = sums.all_bytes.wrapping_add(bytes);
+        }
+        self.put(Sample { address, stack, blocks, bytes });
+    }
+
+    /// Notes a live block.
+    pub(super) fn put(&mut self, sample: Sample) {
+        if self.used.wrapping_mul(2) >= self.live.as_slice().len() && !self.make_room() {
+            return;
+        }
+        if let Some(Stack { sums, .. }) = self.stacks.as_mut_slice().get_mut(sample.stack) {
+            sums.live_blocks = sums.live_blocks.wrapping_add(sample.blocks);
+            sums.live_bytes = sums.live_bytes.wrapping_add(sample.bytes);
+        }
+        self.place(sample);
+    }
+
+    fn place(&mut self, sample: Sample) {
+        let slots = self.live.as_mut_slice();
+        let mask = slots.len().wrapping_sub(1);
+        let mut at = hash(sample.address as u64) as usize & mask;
+        while let Some(slot) = slots.get_mut(at) {
+            if slot.address <= GONE {
+                self.used = self.used.wrapping_add(usize::from(slot.address == NONE));
+                *slot = sample;
+                return;
+            }
+            at = at.wrapping_add(1) & mask;
+        }
+    }
+
+    /// Takes out the block at `address`, if it was sampled.
+    pub(super) fn take(&mut self, address: usize) -> Option<Sample> {
+        let slots = self.live.as_mut_slice();
+        let mask = slots.len().wrapping_sub(1);
+        let mut at = hash(address as u64) as usize & mask;
+        loop {
+            let slot = slots.get_mut(at)?;
+            if slot.address == NONE {
+                return None;
+            }
+            if slot.address == address {
+                let taken = *slot;
+                slot.address = GONE;
+                let sums = &mut self.stacks.as_mut_slice().get_mut(taken.stack)?.sums;
+                sums.live_blocks = sums.live_blocks.wrapping_sub(taken.blocks);
+                sums.live_bytes = sums.live_bytes.wrapping_sub(taken.bytes);
+                return Some(taken);
+            }
+            at = at.wrapping_add(1) & mask;
+        }
+    }
+
+    /// A fresh table of live blocks, twice as long as they need.
+    fn make_room(&mut self) -> bool {
+        let live = self.live.as_slice().iter().filter(|slot| slot.address > GONE).count();
+        let slots = live.wrapping_mul(4).next_power_of_two().max(1024);
+        let Some(fresh) = Rows::zeroed(slots) else { return false };
+        let old = core::mem::replace(&mut self.live, fresh);
+        self.used = 0;
+        old.as_slice().iter().filter(|slot| slot.address > GONE).for_each(|slot| self.place(*slot));
+        true
+    }
+
+    /// The number of the stack with these frames.
+    fn intern(&mut self, frames: &[usize]) -> Option<usize> {
+        let key = frames.iter().fold(0, |key, frame| hash(key ^ *frame as u64));
+        if self.stacks.as_slice().len().wrapping_mul(2) >= self.by_hash.as_slice().len() {
+            self.make_room_for_stacks()?;
+        }
+        let mask = self.by_hash.as_slice().len().wrapping_sub(1);
+        let mut at = key as usize & mask;
+        loop {
+            let number = *self.by_hash.as_slice().get(at)?;
+            let Some(number) = number.checked_sub(1) else { break };
+            let stack = self.stacks.as_slice().get(number)?;
+            if stack.hash == key && self.frames_of(stack) == frames {
+                return Some(number);
+            }
+            at = at.wrapping_add(1) & mask;
+        }
+        let stack = Stack {
+            hash: key,
+            first: self.frames.as_slice().len(),
+            depth: frames.len(),
+            sums: Sums::default(),
+        };
+        let number = self.stacks.as_slice().len();
+        if !self.frames.extend(frames) || !self.stacks.extend(&[stack]) {
+            return None;
+        }
+        *self.by_hash.as_mut_slice().get_mut(at)? = number.wrapping_add(1);
+        Some(number)
+    }
+
+    fn frames_of(&self, stack: &Stack) -> &[usize] {
+        let end = stack.first.wrapping_add(stack.depth);
+        self.frames.as_slice().get(stack.first..end).unwrap_or_default()
+    }
+
+    fn make_room_for_stacks(&mut self) -> Option<()> {
+        let slots = self.by_hash.as_slice().len().wrapping_mul(2).max(1024);
+        let mut fresh: Rows<usize> = Rows::zeroed(slots)?;
+        let mask = slots.wrapping_sub(1);
+        for (number, stack) in self.stacks.as_slice().iter().enumerate() {
+            let mut at = stack.hash as usize & mask;
+            while *fresh.as_slice().get(at)? != 0 {
+                at = at.wrapping_add(1) & mask;
+            }
+            *fresh.as_mut_slice().get_mut(at)? = number.wrapping_add(1);
+        }
+        self.by_hash = fresh;
+        Some(())
+    }
+}
+
+/// A finaliser of MurmurHash3, a bijection that mixes well.
+fn hash(value: u64) -> u64 {
+    let value = (value ^ (value >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    let value = (value ^ (value >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    value ^ (value >> 33)
+}
+
+/// A copy of the stacks, for those who write profiles.
+pub(super) struct Snapshot {
+    pub(super) interval_bytes: usize,
+    stacks: Vec<Stack>,
+    frames: Vec<usize>,
+}
+
+impl Snapshot {
+    /// Every stack: return addresses, innermost first, and what it stands for.
+    pub(super) fn stacks(&self) -> impl Iterator<Item = (&[usize], &Sums)> {
+        self.stacks.iter().filter_map(|stack| {
+            let frames = self.frames.get(stack.first..stack.first.wrapping_add(stack.depth))?;
+            Some((frames, &stack.sums))
+        })
+    }
+}
+
+/// Copies the stacks. What the copy takes is allocated while the lock is not held.
+pub(super) fn snapshot() -> Snapshot {
+    let interval_bytes = super::interval().unwrap_or(super::DEFAULT_INTERVAL_BYTES);
+    let mut copy = Snapshot { interval_bytes, stacks: Vec::new(), frames: Vec::new() };
+    loop {
+        let (stacks, frames) = samples::with_records(|records| {
+            let (stacks, frames) = (records.stacks.as_slice(), records.frames.as_slice());
+            if stacks.len() <= copy.stacks.capacity() && frames.len() <= copy.frames.capacity() {
+                copy.stacks.extend_from_slice(stacks);
+                copy.frames.extend_from_slice(frames);
+            }
+            (stacks.len(), frames.len())
+        });
+        if copy.stacks.len() == stacks && copy.frames.len() == frames {
+            return copy;
+        }
+        copy.stacks.reserve(stacks.wrapping_add(64));
+        copy.frames.reserve(frames.wrapping_add(4096));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+
+    #[test]
+    fn stacks_are_kept_once_and_sums_follow_the_live_blocks() {
+        let mut records = Records::new();
+        let mut shadow: HashMap<usize, usize> = HashMap::new();
+        for step in 1..20_000_usize {
+            let stack = step * 31 % 700;
+            let frames: Vec<usize> = (0..stack % 9 + 1).map(|depth| stack * 100 + depth).collect();
+            records.add(step * 16, &frames, (1000, 64));
+            shadow.insert(step * 16, stack);
+            if step % 3 != 0 {
+                let gone = step * 7 % step * 16;
+                assert_eq!(records.take(gone).is_some(), shadow.remove(&gone).is_some());
+            }
+        }
+        assert_eq!(records.stacks.as_slice().len(), 700);
+        let live: u64 = records.stacks.as_slice().iter().map(|stack| stack.sums.live_bytes).sum();
+        assert_eq!(live, shadow.len() as u64 * 64);
+        let all: u64 = records.stacks.as_slice().iter().map(|stack| stack.sums.all_blocks).sum();
+        assert_eq!(all, 19_999 * 1000);
+        for address in shadow.keys() {
+            assert!(records.take(*address).is_some());
+        }
+    }
+}

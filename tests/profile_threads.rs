@@ -1,0 +1,62 @@
+//! Sampled blocks are blocks like any other: random operations of several threads under a dense
+//! profile, dumps meanwhile, children forked; nothing overlaps, hangs or is lost.
+
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use common::seed::random;
+use common::shadow::{Operation, Ranges, Shadow};
+use freestone::profile;
+
+#[global_allocator]
+static ALLOC: freestone::Freestone = freestone::Freestone::new();
+
+#[test]
+fn random_operations_with_every_other_block_sampled() {
+    profile::start(256);
+    let ranges = Arc::new(Ranges::default());
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..4)
+            .map(|stream| {
+                let ranges = ranges.clone();
+                scope.spawn(move || {
+                    let mut shadow = Shadow::new(ranges, stream << 40);
+                    let mut random = random(stream as u64);
+                    for _ in 0..5_000 {
+                        let operation = Operation::random(&mut random, shadow.live(), 200);
+                        shadow.apply(operation);
+                    }
+                    shadow
+                })
+            })
+            .collect();
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                let mut packed = Vec::new();
+                profile::dump(&mut packed).expect("a vector takes everything");
+                assert!(!packed.is_empty());
+                freestone::purge();
+            }
+        });
+        // Blocks are freed by another thread than their own.
+        for worker in workers {
+            worker.join().expect("no worker fails").free_all();
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    // SAFETY: the child only allocates, frees and exits.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        drop(vec![vec![1_u8; 300]; 1000]);
+        // SAFETY: no preconditions.
+        unsafe { libc::_exit(0) }
+    }
+    let mut status = 0;
+    // SAFETY: the status is writable.
+    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+    assert_eq!(status, 0);
+}
