@@ -124,6 +124,22 @@ fn map_aligned(bytes: usize) -> Option<NonNull<u8>> {
     Some(aligned)
 }
 
+/// Asks for huge pages, or against them, for a fresh chunk to which there are `others`.
+fn advise(start: NonNull<u8>, bytes: usize, others: usize) -> Backing {
+    let options = options::get();
+    let wants = match options.huge_pages {
+        HugePages::Never => {
+            // SAFETY: the range is the caller's. What the kernel does not do, it does not do.
+            let _ = unsafe { sys::advise_not_huge(start, bytes) };
+            false
+        }
+        HugePages::Adaptive => others >= HUGE_FROM_CHUNKS && options.memory_limit == UNLIMITED,
+        HugePages::Always => true,
+    };
+    // SAFETY: as above.
+    if wants && unsafe { sys::advise_huge(start, bytes) }.is_ok() { Backing::Huge } else { Backing::Plain }
+}
+
 impl Chunk {
     /// Maps a chunk with a run of at least `units` free units: a full one, or where that
     /// cannot be had the smallest that will do. The header and the run count as committed.
@@ -139,9 +155,11 @@ impl Chunk {
             return None;
         };
         LAST.store(start.as_ptr().expose_provenance(), Ordering::Relaxed);
+        // Before the first touch, which would make its half of the chunk one of small pages.
+        let backing = advise(start, bytes_of(mapped as u32), CHUNKS.fetch_add(1, Ordering::Relaxed));
         // SAFETY: fresh zeroed memory of that many units, aligned.
         let chunk = unsafe { Self::place(start, mapped, 1) };
-        chunk.advise(CHUNKS.fetch_add(1, Ordering::Relaxed));
+        chunk.backing.set(backing);
         Some(chunk)
     }
 
@@ -170,25 +188,6 @@ impl Chunk {
     /// Units in no slab.
     pub(crate) fn free_units(&self) -> Units {
         self.free.get()
-    }
-
-    /// Asks for huge pages, or against them, for a fresh chunk to which there are `others`.
-    fn advise(&self, others: usize) {
-        let options = options::get();
-        let start = NonNull::from(self).cast();
-        let wants = match options.huge_pages {
-            HugePages::Never => {
-                // SAFETY: the range is the chunk's. What the kernel does not do, it does not do.
-                let _ = unsafe { sys::advise_not_huge(start, self.mapped_bytes()) };
-                false
-            }
-            HugePages::Adaptive => others >= HUGE_FROM_CHUNKS && options.memory_limit == UNLIMITED,
-            HugePages::Always => true,
-        };
-        // SAFETY: as above.
-        if wants && unsafe { sys::advise_huge(start, self.mapped_bytes()) }.is_ok() {
-            self.backing.set(Backing::Huge);
-        }
     }
 
     /// Prepares a chunk for stale units to be given back: a huge page that is given back in part
@@ -234,6 +233,7 @@ impl Chunk {
     /// # Safety
     /// As for [`unmap`](Self::unmap); it is a chunk no more.
     pub(crate) unsafe fn give_back(&self) {
+        CHUNKS.fetch_sub(1, Ordering::Relaxed);
         // SAFETY: forwarded to the caller.
         unsafe { stray::give_back(NonNull::from(self).cast(), self.mapped_bytes()) };
     }
