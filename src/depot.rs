@@ -139,6 +139,8 @@ pub(crate) fn release(slab: &'static Slab) {
         }
         depot.plan(chunk, now_ms);
     }
+    #[cfg(feature = "background-purge")]
+    crate::background::need();
     purge_due();
 }
 
@@ -188,12 +190,30 @@ fn chunk_at(address: usize) -> Option<&'static Chunk> {
 /// Purges what is due, up to the bytes that one slow path may.
 #[inline]
 pub(crate) fn purge_due() {
+    #[cfg(feature = "background-purge")]
+    if crate::background::is_running() {
+        return;
+    }
     let due_ms = NEXT_DUE_MS.load(Ordering::Relaxed);
     if due_ms != u64::MAX {
         let now_ms = sys::now_ms();
         if due_ms <= now_ms {
             look_at_chunks(now_ms, PURGE_STEP_BYTES);
         }
+    }
+}
+
+/// When the first chunk is due; `u64::MAX` where none waits for its time.
+#[cfg(feature = "background-purge")]
+pub(crate) fn next_due_ms() -> u64 {
+    NEXT_DUE_MS.load(Ordering::Relaxed)
+}
+
+/// Purges what is due, at most `most_bytes` and what one chunk has.
+#[cfg(feature = "background-purge")]
+pub(crate) fn purge(now_ms: u64, most_bytes: usize) {
+    if next_due_ms() <= now_ms {
+        look_at_chunks(now_ms, most_bytes);
     }
 }
 

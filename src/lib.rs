@@ -21,6 +21,7 @@
 //! | `untyped` | the door for callers without a layout: C's |
 //! | `thread`, `slot` | a thread's heap: its slot, its making, its end; fork |
 //! | `heap` | one thread's bins and slabs, its remote frees, and the shared heap |
+//! | `background` | a thread that purges, with the `background-purge` feature |
 //! | `depot` | what threads share: chunks, their free units, purging |
 //! | `chunk`, `by_run`, `chunk_map` | an aligned mapping cut into units; those with room; which addresses are ours |
 //! | `slab` | a run of units cut into blocks of one class |
@@ -47,6 +48,8 @@
 
 #[cfg(target_os = "linux")]
 mod address;
+#[cfg(all(target_os = "linux", feature = "background-purge"))]
+mod background;
 #[cfg(target_os = "linux")]
 mod by_run;
 #[cfg(target_os = "linux")]

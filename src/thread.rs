@@ -166,6 +166,8 @@ unsafe extern "C-unwind" fn end_of_thread(heap: *mut c_void) {
 unsafe extern "C-unwind" fn before_fork() {
     #[cfg(feature = "profile")]
     crate::profile::hold();
+    #[cfg(feature = "background-purge")]
+    crate::background::hold();
     IDLE.hold();
     shared::hold();
     depot::hold();
@@ -186,6 +188,8 @@ unsafe extern "C-unwind" fn after_fork() {
         depot::release_lock();
         shared::release();
         IDLE.release();
+        #[cfg(feature = "background-purge")]
+        crate::background::release();
         #[cfg(feature = "profile")]
         crate::profile::release();
     }

@@ -4,6 +4,7 @@
 mod common;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
 use std::thread;
 
 use common::block::{Block, layout};
@@ -27,7 +28,17 @@ fn sixteen_threads_race_for_the_last_bytes() {
                 most_seen.fetch_max(freestone::stats().committed, Ordering::Relaxed);
             }
         });
-        let racing: Vec<_> = (0..16).map(|racer| scope.spawn(move || race(racer))).collect();
+        // Threads and lists of blocks are memory, too, and are there before the race for the rest begins.
+        let start = Arc::new(Barrier::new(16));
+        let racing: Vec<_> = (0..16)
+            .map(|racer| {
+                let (start, blocks) = (start.clone(), Vec::with_capacity(20_000));
+                scope.spawn(move || {
+                    start.wait();
+                    race(racer, blocks);
+                })
+            })
+            .collect();
         for racer in racing {
             racer.join().expect("no racer fails");
         }
@@ -42,9 +53,7 @@ fn sixteen_threads_race_for_the_last_bytes() {
     assert!(large.is_some(), "{}", freestone::stats());
 }
 
-fn race(racer: usize) {
-    // Room for the blocks first: it is memory, too.
-    let mut blocks: Vec<Block> = Vec::with_capacity(20_000);
+fn race(racer: usize, mut blocks: Vec<Block>) {
     for round in 0..4 {
         let size = SIZES[(racer + round) % SIZES.len()];
         while blocks.len() < blocks.capacity()

@@ -225,12 +225,30 @@ fn retain_or_unmap(range: Range) {
     if let Some(rejected) = rejected {
         unmap(rejected, now_ms);
     }
+    #[cfg(feature = "background-purge")]
+    crate::background::need();
     purge_due();
 }
 
 /// Unmaps the range that has waited longest, if that was long enough: one a slow path.
 #[inline]
 pub(crate) fn purge_due() {
+    #[cfg(feature = "background-purge")]
+    if crate::background::is_running() {
+        return;
+    }
+    unmap_due();
+}
+
+/// When the range that has waited longest is due; `u64::MAX` where none waits for its time.
+#[cfg(feature = "background-purge")]
+pub(crate) fn next_due_ms() -> u64 {
+    retained::next_due_ms()
+}
+
+/// As [`purge_due`], whoever calls.
+#[inline]
+pub(crate) fn unmap_due() {
     if retained::is_due(sys::now_ms) {
         let now_ms = sys::now_ms();
         let due = RETAINED.lock().pop_due(now_ms);

@@ -34,6 +34,12 @@ pub(super) fn is_due(now_ms: impl FnOnce() -> u64) -> bool {
     due_ms != u64::MAX && due_ms <= now_ms()
 }
 
+/// That hint.
+#[cfg(feature = "background-purge")]
+pub(super) fn next_due_ms() -> u64 {
+    NEXT_DUE_MS.load(Ordering::Relaxed)
+}
+
 impl Retained {
     pub(super) const fn new() -> Self {
         Self { entries: [None; RETAINED_RANGES], count: 0, bytes: 0 }

@@ -10,6 +10,8 @@ use crate::poison;
 use crate::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 
 mod advice;
+#[cfg(feature = "background-purge")]
+pub(crate) mod background;
 pub(crate) mod count;
 mod errno;
 pub(crate) mod fault;
