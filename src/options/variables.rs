@@ -152,6 +152,10 @@ pub(super) enum Ignored {
 impl Options {
     /// Sets what the variable `name`, without the prefix, stands for.
     pub(super) fn set(&mut self, name: &[u8], value: &[u8]) -> Result<(), Ignored> {
+        // The profiler reads it for itself: a path has no place among values that are copied.
+        if cfg!(feature = "profile") && name == b"PROFILE" {
+            return Ok(());
+        }
         let variable =
             VARIABLES.iter().find(|variable| variable.name.as_bytes() == name).ok_or(Ignored::Unknown)?;
         str::from_utf8(value)
