@@ -56,8 +56,8 @@ fn maps_and_boxes_in_a_file() {
 #[test]
 fn a_vector_owns_its_heap_or_a_handle_of_it() {
     let mut own = Vec::new_in(Heap::private().expect("a heap"));
-    own.extend(0..100_000_u32);
-    assert_eq!(own.iter().copied().sum::<u32>(), 704_982_704);
+    own.extend(0..100_000_u64);
+    assert_eq!(own.iter().copied().sum::<u64>(), 4_999_950_000);
 
     let handle = Handle::from(Heap::shared().expect("a heap"));
     let mut vectors: Vec<Vec<u8, _>, _> = Vec::new_in(handle.clone());

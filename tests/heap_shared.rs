@@ -167,3 +167,42 @@ fn who_is_killed_inside_does_not_lock_the_others_out() {
         heap.verify().expect("the records hold");
     });
 }
+
+/// The same in a file, killed in the middle of syncs: each opening and the survivor find what was synced.
+#[test]
+fn who_is_killed_in_a_sync_leaves_a_whole_file() {
+    child::succeeds("who_is_killed_in_a_sync_leaves_a_whole_file", || {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("heap");
+        let mut random = seed::random(2000);
+        for round in 0..10 {
+            let heap = Options::new().limit(64 * MIB).file(&path).expect("a heap");
+            heap.verify().expect("the records hold");
+            let kept = heap.stats().live_blocks;
+            for _ in 0..4 {
+                let pid = fork(|| {
+                    let mut model = Model::new(&heap, round << 32);
+                    loop {
+                        model.allocate(layout(3000, 8));
+                        heap.sync().expect("synced");
+                        model.free_all();
+                        heap.sync().expect("synced");
+                    }
+                });
+                std::thread::sleep(Duration::from_micros(random.random_range(0..10_000)));
+                // SAFETY: the child is this test's own.
+                assert_eq!(unsafe { libc::kill(pid, libc::SIGKILL) }, 0);
+                assert_eq!(wait(pid) & 0x7f, libc::SIGKILL);
+                heap.sync().expect("synced by the survivor");
+                heap.verify().expect("the records hold");
+            }
+            // Each child had one block at most, and took it with it.
+            let live = heap.stats().live_blocks;
+            assert!((kept..=kept + 4).contains(&live), "{live} of {kept}");
+            drop(heap);
+            let heap = Options::new().file(&path).expect("a heap");
+            heap.verify().expect("the records hold");
+            assert_eq!(heap.stats().live_blocks, live);
+        }
+    });
+}

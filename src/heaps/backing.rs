@@ -20,6 +20,9 @@ pub trait Backing {
     /// Gives the pages of a range of its own back. Whether that worked, and they read as zero now.
     fn discard(&self, at: usize, bytes: usize) -> bool;
 
+    /// Takes notice of a sync that its dead holder of the lock had ended but for the last.
+    fn resume(&self, _engine: &'static Engine) {}
+
     /// Runs `job` alone in the heap. None where that cannot be had.
     fn alone<T>(&self, engine: &'static Engine, job: impl FnOnce() -> T) -> Option<T>;
 }
@@ -119,6 +122,10 @@ impl Backing for File {
 
     fn discard(&self, at: usize, bytes: usize) -> bool {
         remove(at, bytes)
+    }
+
+    fn resume(&self, engine: &'static Engine) {
+        engine.resume_sync();
     }
 
     fn alone<T>(&self, engine: &'static Engine, job: impl FnOnce() -> T) -> Option<T> {

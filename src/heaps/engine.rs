@@ -360,7 +360,7 @@ impl Engine {
             // SAFETY: forwarded to the caller.
             Some((slab, _)) => unsafe { self.free_plain(slab, start) },
             None if self.free_span::<B>(address) => {}
-            None => fatal::misuse("free of an address that is no allocation of this heap", address),
+            None => fatal::caught("free of an address that is no allocation of this heap", address),
         }
     }
 
@@ -368,7 +368,7 @@ impl Engine {
         let address = start.addr().get();
         // SAFETY: blocks have at least two words.
         if unsafe { free_list::looks_free(start.as_ptr()) } && slab.lists(address) {
-            fatal::misuse("double free", address);
+            return fatal::caught("double free", address);
         }
         // SAFETY: the caller gives up the block; from the range's own provenance.
         let block = unsafe { Block::from_raw(reexposed(start)) };
@@ -380,7 +380,7 @@ impl Engine {
         // SAFETY: a booked heap's slab.
         let books = unsafe { Books::of(slab) };
         if !books.now().has(unit, index) {
-            fatal::misuse("double free", start.addr().get());
+            return fatal::caught("double free", start.addr().get());
         }
         self.intend(start.addr().get() | FREEING);
         books.beside().changed.set(true);

@@ -216,6 +216,21 @@ impl Engine {
         }
     }
 
+    /// If whoever died had written the next superblock, that sync counts: its table and pages must
+    /// not be written over.
+    pub(super) fn resume_sync(&'static self) {
+        let generation = self.generation.get().wrapping_add(1);
+        let at = self.start.get().wrapping_add(Superblock::place_of(generation));
+        let Some(start) = NonNull::new(ptr::with_exposed_provenance_mut::<u8>(at)) else { return };
+        // SAFETY: the front has the words at this place.
+        let place = unsafe { core::slice::from_raw_parts(start.as_ptr().cast(), Superblock::WORDS) };
+        if Superblock::load(place).is_some_and(|found| found.generation == generation) {
+            let _ = sys::mapping::sync(start, UNIT_BYTES, libc::MS_SYNC);
+            self.generation.set(generation);
+            self.synced.set(table_of(generation));
+        }
+    }
+
     /// Writes what is in force to the other table, and changed chunks' books to their other page.
     fn write_synced(&'static self, generation: u64) -> Superblock {
         let (now, then, to) = (self.now(), self.then(), self.table(table_of(generation)));
@@ -350,7 +365,7 @@ impl Heap<File> {
         let superblock = Superblock { file_bytes: self.kind.file.metadata()?.len(), ..superblock };
         // First everything that the superblock speaks of, then the superblock.
         self.mapping.sync(.., Msync::Sync)?;
-        let at = superblock.place();
+        let at = Superblock::place_of(generation);
         // SAFETY: the front has the words at this place.
         let place: &[AtomicU64] =
             unsafe { core::slice::from_raw_parts(ptr::from_ref(self.word(at)), Superblock::WORDS) };

@@ -45,7 +45,7 @@
 //! Pointers in the file are good because it is always mapped at the address where it was made. Pointers to
 //! functions and statics are not good in another run: nothing with a vtable belongs in the file,
 //! nor does a `hashbrown` map that has never held anything, which points to a static.
-//! A child of a fork may go on using the heap beside its parent; which of them closes it last counts.
+//! A child of a fork may go on using the heap beside its parent; only one of them, the last, should close it.
 
 use core::alloc::Layout;
 use core::fmt;

@@ -19,6 +19,7 @@ impl Engine {
         if intent != 0 {
             self.take_back_intended(address);
         }
+        backing.resume(self);
         self.rebuild(backing);
         self.intend(0);
         self.recoveries.set(self.recoveries.get().wrapping_add(1));

@@ -106,14 +106,26 @@ impl Superblock {
         }
     }
 
+    /// What stands in a place, if it is whole.
+    pub(super) fn load(place: &[AtomicU64]) -> Option<Self> {
+        let mut words = [0; WORDS];
+        for (to, word) in words.iter_mut().zip(place) {
+            *to = word.load(Ordering::Acquire);
+        }
+        match Self::from_words(words) {
+            Beginning::Heap(it) => Some(it),
+            _ => None,
+        }
+    }
+
     /// Words of one, of eight bytes each.
     pub(super) const WORDS: usize = WORDS;
     /// Bytes of one.
     pub(super) const BYTES: usize = WORDS * 8;
 
-    /// Where its turn is.
-    pub(super) fn place(&self) -> usize {
-        SUPERBLOCKS.get(self.generation as usize & 1).copied().unwrap_or(0)
+    /// Where that of a generation stands.
+    pub(super) fn place_of(generation: u64) -> usize {
+        SUPERBLOCKS.get(generation as usize & 1).copied().unwrap_or(0)
     }
 }
 

@@ -25,8 +25,9 @@ pub(crate) struct Filled {
 // SAFETY: a block is memory that only its holder touches.
 unsafe impl Send for Filled {}
 
-fn byte(tag: u64, at: usize) -> u8 {
-    (tag.wrapping_add((at / 8) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (8 + at % 8 * 7)) as u8
+/// The `index`th eight bytes of what a tag decides.
+fn word(tag: u64, index: usize) -> [u8; 8] {
+    tag.wrapping_add(index as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29).to_le_bytes()
 }
 
 impl Filled {
@@ -41,15 +42,16 @@ impl Filled {
 
     fn fill(&mut self) {
         let tag = self.tag;
-        for (at, to) in self.bytes().iter_mut().enumerate() {
-            *to = byte(tag, at);
+        for (index, to) in self.bytes().chunks_mut(8).enumerate() {
+            to.copy_from_slice(&word(tag, index)[..to.len()]);
         }
     }
 
     fn check_first(&mut self, bytes: usize) {
         let (tag, start) = (self.tag, self.start);
-        for (at, found) in self.bytes().iter().take(bytes).enumerate() {
-            assert_eq!(*found, byte(tag, at), "byte {at} of the block at {start:p}");
+        let bytes = bytes.min(self.layout.size());
+        for (index, found) in self.bytes()[..bytes].chunks(8).enumerate() {
+            assert!(*found == word(tag, index)[..found.len()], "word {index} of the block at {start:p}");
         }
     }
 
