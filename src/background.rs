@@ -8,7 +8,7 @@ use core::ffi::c_void;
 use core::sync::atomic::fence;
 
 use crate::depot;
-use crate::heap::shared;
+use crate::heap::{Heap, shared, tally};
 use crate::large;
 use crate::sync::Lock;
 use crate::sync::atomic::{AtomicI32, AtomicU32, Ordering};
@@ -84,8 +84,9 @@ fn sleep() {
 
 fn work(now_ms: u64) {
     let _working = WORKING.lock();
-    // What ended threads left may have fallen empty meanwhile.
+    // What ended threads left may have fallen empty meanwhile, and what live ones put aside is unused.
     shared::trim();
+    tally::heaps().for_each(Heap::give_up_spares);
     large::unmap_due();
     depot::purge(now_ms, STEP_BYTES);
 }

@@ -12,6 +12,7 @@ use std::{env, fs, thread};
 use common::child::said;
 use common::seed::random;
 use common::{GIB, KIB, MIB};
+use freestone::{Piece, UnitPicture};
 use rand::RngExt;
 
 #[global_allocator]
@@ -64,7 +65,10 @@ fn inside() {
         })
         .collect();
     freed.wait();
-    freestone::purge();
+    rest();
+    if allocates && !leaves_some {
+        assert_eq!(empty_chunks(), 0, "a chunk that nobody uses keeps nothing, its header neither");
+    }
     let charge =
         || env::var("TEST_GROUP").map_or(0, |group| read_number(&Path::new(&group).join(usage_file())));
     let resident = || freestone::stats().resident.expect("the kernel says so");
@@ -73,6 +77,36 @@ fn inside() {
     eprintln!("figures {first} {charged} {} {}", resident(), charge());
     done.wait();
     threads.into_iter().for_each(|thread| thread.join().expect("no thread fails"));
+}
+
+/// Gives back what is free: one call.
+#[cfg(not(feature = "background-purge"))]
+fn rest() {
+    freestone::purge();
+}
+
+/// Gives back what is free: nothing but idleness. A second is what it takes; a busy machine may take
+/// longer, as long as there is less resident every second.
+#[cfg(feature = "background-purge")]
+fn rest() {
+    let resident = || freestone::stats().resident.expect("the kernel says so");
+    let mut before = usize::MAX;
+    while resident() < before {
+        before = resident();
+        thread::sleep(Duration::from_secs(1));
+        eprintln!("{before} bytes resident, a second later {}", resident());
+    }
+}
+
+/// Chunks in which no slab is: mapped, with a header at least.
+fn empty_chunks() -> usize {
+    let mut empty = 0;
+    freestone::heap_map(|piece| {
+        if let Piece::Chunk(chunk) = piece {
+            empty += usize::from(!chunk.units().iter().any(|unit| matches!(unit, UnitPicture::Slab(_))));
+        }
+    });
+    empty
 }
 
 /// Blocks of 64 bytes to 64 KiB, every magnitude alike, all touched.
@@ -136,6 +170,7 @@ fn figures(mode: &str, huge_pages: &str) -> Figures {
     let output = command.output().expect("a shell");
     let said = said(&output);
     assert!(output.status.success(), "{said}");
+    println!("{said}");
     let line = said.lines().find_map(|line| line.split_once("figures ")).expect("figures").1;
     let numbers: Vec<usize> = line.split(' ').map(|number| number.parse().expect("a number")).collect();
     let &[resident, charged, resident_later, charged_later] = numbers.as_slice() else { panic!("{line}") };

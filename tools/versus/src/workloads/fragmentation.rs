@@ -1,5 +1,5 @@
-//! A minute of simulated service: waves of blocks of different sizes, with
-//! survivors that outlive many waves.
+//! Few blocks that outlive many: a minute of simulated service, waves of blocks of
+//! different sizes with survivors; and a churn of which one block in a hundred stays.
 
 use std::collections::VecDeque;
 use std::thread;
@@ -23,6 +23,14 @@ const SURVIVES: usize = 10;
 /// Simulated seconds after which survivors are freed.
 const OLD_AGE: usize = 12;
 
+/// Threads that leave survivors, what each of them allocates, and how much of it lives at a time.
+const THREADS: u64 = 4;
+const CHURNED: usize = 512 << 20;
+const LIVE: usize = 64 << 20;
+
+/// One in so many blocks of the churn stays.
+const STAYS: usize = 100;
+
 /// The sizes of the waves, smallest and largest, taken in turn.
 const KINDS: [(usize, usize); 5] =
     [(16, 64), (64, 512), (512, 4096), (4 << 10, 32 << 10), (32 << 10, 512 << 10)];
@@ -33,6 +41,13 @@ pub(super) fn workloads() -> Vec<Workload> {
             "memory/fragmentation",
             "a minute of a service: every second a wave of blocks of another size, one in ten of which stays for 12 seconds",
             service,
+        )
+        .fixed()
+        .judged_by(Judged::Memory),
+        Workload::new(
+            "memory/survivors",
+            "2 GiB of blocks of 64 bytes to 64 KiB through 256 MiB on four threads, all gone but one block in a hundred, of any age",
+            survivors,
         )
         .fixed()
         .judged_by(Judged::Memory),
@@ -69,4 +84,43 @@ fn service(bench: &mut Bench) {
         }
     });
     bench.service(moments);
+}
+
+/// What stays is never freed: what is read when the workload has ended is what it costs.
+fn survivors(bench: &mut Bench) {
+    let seed = bench.seed();
+    let held: usize = bench.once(THREADS, || {
+        thread::scope(|scope| {
+            let crew: Vec<_> = (0..THREADS).map(|number| scope.spawn(move || churn(seed + number))).collect();
+            crew.into_iter().map(|thread| thread.join().expect("no thread fails")).sum()
+        })
+    });
+    bench.held(held);
+}
+
+/// Replaces random blocks by new ones and leaves one in a hundred behind. Returns their bytes.
+fn churn(seed: u64) -> usize {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let (mut churned, mut live, mut stayed) = (0, 0, 0);
+    let mut blocks: Vec<Block> = Vec::new();
+    for number in 1.. {
+        // Every magnitude alike.
+        let most = 64 << random.u32(0..=10);
+        let block = Block::new(random.usize(64..=most));
+        churned += block.size();
+        if number % STAYS == 0 {
+            stayed += block.size();
+            std::mem::forget(block);
+        } else {
+            live += block.size();
+            blocks.push(block);
+        }
+        while live > LIVE {
+            live -= blocks.swap_remove(random.usize(..blocks.len())).size();
+        }
+        if churned > CHURNED {
+            break;
+        }
+    }
+    stayed
 }
