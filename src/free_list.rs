@@ -4,14 +4,13 @@ use core::cell::Cell;
 use core::marker::PhantomData;
 use core::ptr::{self, NonNull};
 
-use crate::config::FREE_TAG;
-use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::hardening::{Link, Tag};
 
-/// What a free block holds in its first two words.
+/// What a free block holds in its first words.
 #[repr(C)]
 struct Node {
-    next: *mut Node,
-    tag: u64,
+    next: Link,
+    tag: Tag,
 }
 
 /// A block that is free: whoever holds this token, and nobody else, may write the block.
@@ -33,7 +32,7 @@ impl Block {
     #[inline(always)]
     pub(crate) fn hand_out(self) -> NonNull<u8> {
         // SAFETY: the token owns the block, whose second word is writable.
-        unsafe { (&raw mut (*self.0.as_ptr()).tag).write(0) };
+        unsafe { (&raw mut (*self.0.as_ptr()).tag).write(Tag::USED) };
         self.0.cast()
     }
 
@@ -52,8 +51,10 @@ impl Block {
     /// Makes `next` follow this block on a list.
     #[inline(always)]
     pub(crate) fn link(&self, next: *mut u8) {
+        let start = self.0.as_ptr().cast::<u8>();
+        let node = Node { next: Link::new(start, next), tag: Tag::FREE };
         // SAFETY: the token owns the block, whose first two words are writable.
-        unsafe { self.0.as_ptr().write(Node { next: next.cast(), tag: FREE_TAG }) }
+        unsafe { self.0.as_ptr().write(node) }
     }
 }
 
@@ -65,7 +66,7 @@ impl Block {
 pub(crate) unsafe fn looks_free(start: *const u8) -> bool {
     // SAFETY: the block has a second word; user data may be uninitialised to the compiler
     // but is memory that exists.
-    unsafe { (&raw const (*start.cast::<Node>()).tag).read() == FREE_TAG }
+    unsafe { (&raw const (*start.cast::<Node>()).tag).read() == Tag::FREE }
 }
 
 /// As [`looks_free`], for a block that another thread may be writing.
@@ -74,9 +75,7 @@ pub(crate) unsafe fn looks_free(start: *const u8) -> bool {
 /// As for [`looks_free`].
 pub(crate) unsafe fn looks_free_from_afar(start: *const u8) -> bool {
     // SAFETY: the block has a second word, which is aligned.
-    unsafe { AtomicU64::from_ptr((&raw const (*start.cast::<Node>()).tag).cast_mut()) }
-        .load(Ordering::Relaxed)
-        == FREE_TAG
+    unsafe { Tag::from_afar(&raw const (*start.cast::<Node>()).tag) == Tag::FREE }
 }
 
 /// Blocks in last-in, first-out order, linked through their first words; the last link is null.
@@ -101,13 +100,18 @@ impl FreeList {
     pub(crate) fn pop(&self) -> Option<Block> {
         let head = NonNull::new(self.head.get())?;
         // SAFETY: what the head points to is a block that the list owns.
-        self.head.set(unsafe { (*head.as_ptr()).next });
+        self.head.set(unsafe { next_of(head.as_ptr().cast()).cast() });
         Some(Block(head, PhantomData))
     }
 
     /// Forgets every block.
     pub(crate) fn clear(&self) {
         self.head.set(ptr::null_mut());
+    }
+
+    /// Takes over every block of `other`.
+    pub(crate) fn take(&self, other: &Self) {
+        self.head.set(other.head.replace(ptr::null_mut()));
     }
 
     /// Whether there is no block.
@@ -127,22 +131,25 @@ impl FreeList {
     /// `first` to `last` are linked free blocks that the caller gives up.
     pub(crate) unsafe fn push_chain(&self, first: *mut u8, last: *mut u8) {
         // SAFETY: the caller owns the chain, so its last link may be written.
-        unsafe { (&raw mut (*last.cast::<Node>()).next).write(self.head.get()) };
+        unsafe { (&raw mut (*last.cast::<Node>()).next).write(Link::new(last, self.head.get().cast())) };
         self.head.set(first.cast());
     }
 
     /// Whether the block at `address` is among the first `length`.
     ///
     /// # Safety
-    /// The list has at least `length` blocks.
+    /// What is on the list are free blocks.
     pub(crate) unsafe fn contains(&self, address: usize, length: usize) -> bool {
         let mut node = self.head.get();
         for _ in 0..length {
             if node.addr() == address {
                 return true;
             }
-            // SAFETY: fewer than `length` blocks were visited, so this one is on the list.
-            node = unsafe { (*node).next };
+            if node.is_null() {
+                return false;
+            }
+            // SAFETY: the block is on the list.
+            node = unsafe { next_of(node.cast()).cast() };
         }
         false
     }
@@ -152,14 +159,16 @@ impl FreeList {
 ///
 /// # Safety
 /// `start` is a free block that the caller owns, and was linked.
+#[inline(always)]
 pub(crate) unsafe fn next_of(start: *mut u8) -> *mut u8 {
     // SAFETY: forwarded to the caller.
-    unsafe { (*start.cast::<Node>()).next.cast() }
+    unsafe { (*start.cast::<Node>()).next }.follow(start)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hardening::ON;
 
     #[test]
     fn last_in_first_out_and_tags() {
@@ -172,7 +181,7 @@ mod tests {
         }
         for start in &starts {
             // SAFETY: the block is readable, and the list holds three.
-            assert!(unsafe { looks_free(start.as_ptr()) && list.contains(start.addr().get(), 3) });
+            assert!(unsafe { looks_free(start.as_ptr()) != ON && list.contains(start.addr().get(), 3) });
         }
         for start in starts.iter().rev() {
             let block = list.pop().expect("one of three");

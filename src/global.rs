@@ -10,6 +10,7 @@ use crate::depot;
 use crate::fatal;
 use crate::free_list::{self, Block};
 use crate::freestone::Freestone;
+use crate::hardening::{self, inline_class, route};
 use crate::heap::{Found, shared};
 use crate::large::{self, Contents};
 use crate::limit::COMMITTED;
@@ -17,7 +18,7 @@ use crate::options;
 use crate::poison;
 #[cfg(feature = "profile")]
 use crate::profile;
-use crate::size_class::{Class, Route, inline_class, route};
+use crate::size_class::{Class, Route};
 use crate::slab::{Left, Slab};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sys::KeepErrno;
@@ -46,7 +47,7 @@ unsafe impl GlobalAlloc for Freestone {
             },
         };
         // Once for both ways: where the caller goes on to write here, the compiler drops it.
-        let start = block.hand_out().as_ptr();
+        let start = hardening::issue(block, class, layout).as_ptr();
         poison::open(start, layout.size());
         start
     }
@@ -56,8 +57,11 @@ unsafe impl GlobalAlloc for Freestone {
         poison::close(pointer, layout.size());
         let heap = thread::heap();
         let slab = heap.served(pointer.addr());
-        // SAFETY: blocks have at least two words.
-        if slab.begins_around(pointer.addr()) && !unsafe { free_list::looks_free(pointer) } {
+        if slab.begins_around(pointer.addr())
+            // SAFETY: blocks have at least two words.
+            && !unsafe { free_list::looks_free(pointer) }
+            && hardening::accepts(slab, pointer, layout)
+        {
             heap.count_freed(layout.size());
             // SAFETY: the caller gives up the block.
             return unsafe { give(slab, pointer) };
@@ -71,7 +75,7 @@ unsafe impl GlobalAlloc for Freestone {
         if let Some(class) = inline_class(layout)
             && let Some(block) = thread::heap().pop(class)
         {
-            let start = block.hand_out();
+            let start = hardening::issue(block, class, layout);
             poison::open(start.as_ptr(), layout.size());
             // SAFETY: the block has at least that many bytes.
             unsafe { start.write_bytes(0, layout.size()) };
@@ -105,7 +109,7 @@ impl Freestone {
             && let Some(block) = heap.pop(class)
         {
             heap.count_asked(layout.size());
-            let start = block.hand_out().as_ptr();
+            let start = hardening::issue(block, class, layout).as_ptr();
             poison::open(start, layout.size());
             return start;
         }
@@ -136,9 +140,12 @@ impl Freestone {
 /// The caller gives up the block at `pointer`, which the slab has.
 #[inline(always)]
 pub(crate) unsafe fn give(slab: &'static Slab, pointer: *mut u8) {
-    // SAFETY: the caller gives up the block; its pointer is made from the chunk's own
-    // provenance, since the caller's may reach fewer bytes than the block has.
-    let block = unsafe { Block::from_raw(reexposed(pointer)) };
+    // Its pointer is made from the chunk's own provenance, since the caller's may reach fewer
+    // bytes than the block has.
+    let start = reexposed(pointer);
+    hardening::retire(start, slab);
+    // SAFETY: the caller gives up the block.
+    let block = unsafe { Block::from_raw(start) };
     if slab.push(block) == Left::Nothing {
         emptied(slab);
     }
@@ -158,7 +165,7 @@ pub(crate) fn or_null(pointer: Option<NonNull<u8>>) -> *mut u8 {
 #[inline(never)]
 pub(crate) fn alloc_slow(layout: Layout) -> *mut u8 {
     let start = or_null(match route(layout) {
-        Route::Small(class) => find_slow(class).map(Block::hand_out),
+        Route::Small(class) => find_slow(class).map(|block| hardening::issue(block, class, layout)),
         Route::Large => allocate_large(layout, Contents::Any),
     });
     poison::open(start, layout.size());
@@ -170,9 +177,9 @@ pub(crate) fn alloc_zeroed_slow(layout: Layout) -> *mut u8 {
     or_null(match route(layout) {
         Route::Small(class) => find(class).map(|found| {
             if found.zero {
-                return found.block.into_raw();
+                return hardening::issue_fresh(found.block, class, layout);
             }
-            let start = found.block.hand_out();
+            let start = hardening::issue(found.block, class, layout);
             poison::open(start.as_ptr(), layout.size());
             // SAFETY: the block has at least that many bytes.
             unsafe { start.write_bytes(0, layout.size()) };
@@ -286,14 +293,16 @@ pub(crate) fn emptied(slab: &'static Slab) {
 #[inline(never)]
 unsafe fn dealloc_slow(pointer: *mut u8, layout: Layout) {
     let address = pointer.addr();
-    if matches!(route(layout), Route::Small(_)) && !chunk::is_header(address) {
-        // SAFETY: the layout says that the pointer lies in a slab, so its chunk is mapped.
-        let slab = unsafe { &*chunk::record_at(address) }.first_unit();
+    if matches!(route(layout), Route::Small(_))
+        // SAFETY: the layout says that the pointer lies in a slab.
+        && let Some(slab) = unsafe { slab_by_layout(address) }
+    {
         let heap = thread::heap();
         if slab.is_served_by(heap.inbox())
             && (slab.units() == 1 || slab.has_block_at(address))
             // SAFETY: blocks have at least two words.
             && !unsafe { free_list::looks_free(pointer) }
+            && hardening::accepts(slab, pointer, layout)
         {
             heap.serve(slab);
             heap.count_freed(layout.size());
@@ -307,8 +316,25 @@ unsafe fn dealloc_slow(pointer: *mut u8, layout: Layout) {
     match route(layout) {
         Route::Large => free_large(start),
         // SAFETY: forwarded to the caller.
-        Route::Small(_) => unsafe { free_block(start) },
+        Route::Small(_) => unsafe { free_block(start, Some(layout)) },
     }
+}
+
+/// The slab that `address` lies in, where a layout says that it lies in one: taken at its word, or not
+/// where everything is checked.
+///
+/// # Safety
+/// The address lies in a slab, whose chunk is mapped.
+#[inline(always)]
+unsafe fn slab_by_layout(address: usize) -> Option<&'static Slab> {
+    if hardening::ON {
+        return slab_of_block(address);
+    }
+    if chunk::is_header(address) {
+        return None;
+    }
+    // SAFETY: forwarded to the caller.
+    Some(unsafe { &*chunk::record_at(address) }.first_unit())
 }
 
 /// Frees whatever begins at `pointer`.
@@ -320,8 +346,11 @@ pub(crate) unsafe fn free_untyped(pointer: *mut u8) {
     let Some(start) = NonNull::new(pointer) else { return };
     if let Some(slab) = slab_of_block(pointer.addr()) {
         let heap = thread::heap();
-        // SAFETY: a block begins here, and blocks have at least two words.
-        if slab.is_served_by(heap.inbox()) && !unsafe { free_list::looks_free(pointer) } {
+        if slab.is_served_by(heap.inbox())
+            // SAFETY: a block begins here, and blocks have at least two words.
+            && !unsafe { free_list::looks_free(pointer) }
+            && hardening::accepts_untyped(slab, pointer)
+        {
             heap.serve(slab);
             // SAFETY: the caller gives up the block.
             return unsafe { give(slab, pointer) };
@@ -330,9 +359,13 @@ pub(crate) unsafe fn free_untyped(pointer: *mut u8) {
     let _keep = KeepErrno::new();
     if chunk_map::contains(pointer.addr()) {
         // SAFETY: forwarded to the caller.
-        unsafe { free_block(start) }
+        unsafe { free_block(start, None) }
     } else {
-        free_large(start)
+        match hardening::free_nothing(start) {
+            Some(true) => {}
+            Some(false) => fatal::caught("double free", start.addr().get()),
+            None => free_large(start),
+        }
     }
 }
 
@@ -351,17 +384,23 @@ pub(crate) fn slab_of_block(address: usize) -> Option<&'static Slab> {
     if slab.home().is_null() || !slab.has_block_at(address) { None } else { Some(slab) }
 }
 
-/// Frees a block of a slab after looking at everything that can be wrong with it.
+/// Frees a block of a slab after looking at everything that can be wrong with it. `layout`: what it
+/// is said to be.
 ///
 /// # Safety
 /// If a block begins at `start`, the caller gives it up.
-unsafe fn free_block(start: NonNull<u8>) {
+unsafe fn free_block(start: NonNull<u8>, layout: Option<Layout>) {
     let address = start.addr().get();
     let Some(slab) = slab_of_block(address) else {
         return fatal::caught("free of an address that is no allocation", address);
     };
+    if let Some(fault) = hardening::fault_of(slab, start.as_ptr(), layout) {
+        return fatal::caught(fault, address);
+    }
+    let start = reexposed(start.as_ptr());
+    hardening::retire(start, slab);
     // SAFETY: a block begins here, and the caller gives it up.
-    let block = unsafe { Block::from_raw(reexposed(start.as_ptr())) };
+    let block = unsafe { Block::from_raw(start) };
     #[cfg(feature = "profile")]
     if profile::is_home(slab.home()) {
         return profile::free(slab, block);
@@ -375,13 +414,31 @@ unsafe fn free_block(start: NonNull<u8>) {
     }
 }
 
+/// What is wrong with a block that is to be resized, where that is looked at.
+fn fault_before_resize(pointer: *mut u8, layout: Layout) -> Option<&'static str> {
+    if !hardening::ON || is_large(layout) {
+        return None;
+    }
+    match slab_of_block(pointer.addr()) {
+        Some(slab) => hardening::fault_of(slab, pointer, Some(layout)),
+        None => Some("realloc of an address that is no allocation"),
+    }
+}
+
 /// # Safety
 /// As for [`GlobalAlloc::realloc`].
 unsafe fn realloc_slow(pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
     // SAFETY: the caller keeps to `realloc`'s contract: the size, rounded up, is not too large.
     let new = unsafe { Layout::from_size_align_unchecked(new_size, layout.align()) };
+    if let Some(fault) = fault_before_resize(pointer, layout) {
+        fatal::caught(fault, pointer.addr());
+        return ptr::null_mut();
+    }
     match (route(layout), route(new)) {
-        (Route::Small(old), Route::Small(new)) if old == new => {
+        (Route::Small(class), Route::Small(wanted)) if class == wanted => {
+            if let Some(start) = NonNull::new(pointer) {
+                hardening::dress(start, class, new);
+            }
             thread::count_asked(new_size.wrapping_sub(layout.size()));
             poison::open(pointer, new_size);
             return pointer;

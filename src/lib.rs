@@ -27,6 +27,7 @@
 //! | `slab` | a run of units cut into blocks of one class |
 //! | `large` | allocations that are mappings of their own |
 //! | `remote_list`, `free_list` | blocks on their way back, and those that are back |
+//! | `hardening` | what the `secure` feature adds to a block's life; nothing without it; beside `free_list` |
 //! | `size_class` | sizes, and the one function that says where a layout lives |
 //! | `meta` | memory for the allocator's own records |
 //! | `stray` | ranges that the kernel would not take back |
@@ -72,6 +73,8 @@ mod free_list;
 mod freestone;
 #[cfg(target_os = "linux")]
 mod global;
+#[cfg(target_os = "linux")]
+mod hardening;
 #[cfg(target_os = "linux")]
 mod heap;
 #[cfg(target_os = "linux")]

@@ -11,8 +11,9 @@ use core::ptr::{self, NonNull};
 use crate::chunk_map;
 use crate::config::INLINE_LIMIT;
 use crate::fatal;
-use crate::free_list::{self, Block};
+use crate::free_list;
 use crate::global;
+use crate::hardening::{self, SEAL_BYTES};
 use crate::large;
 use crate::options;
 use crate::poison;
@@ -24,14 +25,17 @@ use crate::thread;
 pub const MIN_ALIGN: usize = 16;
 
 /// Sizes up to this are looked up in [`CLASSES_BY_STEP`].
-const AT_HAND_LIMIT: usize = INLINE_LIMIT - MIN_ALIGN;
+const AT_HAND_LIMIT: usize = INLINE_LIMIT - MIN_ALIGN - SEAL_BYTES;
+
+/// How many multiples of [`MIN_ALIGN`] are looked up.
+const STEPS: usize = INLINE_LIMIT / MIN_ALIGN;
 
 /// The class of each multiple of [`MIN_ALIGN`].
-static CLASSES_BY_STEP: [Class; AT_HAND_LIMIT / MIN_ALIGN + 1] = classes_by_step();
+static CLASSES_BY_STEP: [Class; STEPS] = classes_by_step();
 
 #[expect(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "evaluated at compile time")]
-const fn classes_by_step() -> [Class; AT_HAND_LIMIT / MIN_ALIGN + 1] {
-    let mut classes = [Class::FIRST; AT_HAND_LIMIT / MIN_ALIGN + 1];
+const fn classes_by_step() -> [Class; STEPS] {
+    let mut classes = [Class::FIRST; STEPS];
     let mut step = 0;
     while step < classes.len() {
         classes[step] = Class::of_inline(step * MIN_ALIGN);
@@ -45,13 +49,14 @@ const fn classes_by_step() -> [Class; AT_HAND_LIMIT / MIN_ALIGN + 1] {
 #[inline(always)]
 #[must_use]
 pub fn at_hand(size: usize) -> Option<NonNull<u8>> {
-    if size > AT_HAND_LIMIT {
+    if size > AT_HAND_LIMIT || (hardening::ON && size == 0) {
         return None;
     }
-    let step = size.wrapping_add(MIN_ALIGN - 1) / MIN_ALIGN;
-    // SAFETY: the size, rounded up, is at most AT_HAND_LIMIT, a multiple of MIN_ALIGN.
+    let step = size.wrapping_add(SEAL_BYTES + MIN_ALIGN - 1) / MIN_ALIGN;
+    // SAFETY: size and seal, rounded up, are below INLINE_LIMIT, a multiple of MIN_ALIGN.
     let class = unsafe { *CLASSES_BY_STEP.get_unchecked(step) };
-    let start = thread::heap().pop(class).map(Block::hand_out)?;
+    let block = thread::heap().pop(class)?;
+    let start = hardening::issue(block, class, exactly(size));
     poison::open(start.as_ptr(), size);
     Some(start)
 }
@@ -71,6 +76,9 @@ pub fn allocate(size: usize) -> *mut u8 {
 #[must_use]
 pub fn allocate_aligned(size: usize, align: usize) -> *mut u8 {
     options::propose_defaults();
+    if let Some(nothing) = nothing(size, align) {
+        return nothing.as_ptr();
+    }
     match layout(size, align) {
         Some(layout) => global::alloc_slow(layout),
         None => ptr::null_mut(),
@@ -82,10 +90,18 @@ pub fn allocate_aligned(size: usize, align: usize) -> *mut u8 {
 #[must_use]
 pub fn allocate_zeroed(size: usize, align: usize) -> *mut u8 {
     options::propose_defaults();
+    if let Some(nothing) = nothing(size, align) {
+        return nothing.as_ptr();
+    }
     match layout(size, align) {
         Some(layout) => global::alloc_zeroed_slow(layout),
         None => ptr::null_mut(),
     }
+}
+
+/// A block of no bytes, if that is asked for and they are apart.
+fn nothing(size: usize, align: usize) -> Option<NonNull<u8>> {
+    if size == 0 && align <= MIN_ALIGN { hardening::allocate_nothing() } else { None }
 }
 
 fn layout(size: usize, align: usize) -> Option<Layout> {
@@ -93,8 +109,15 @@ fn layout(size: usize, align: usize) -> Option<Layout> {
         return None;
     }
     let align = align.max(MIN_ALIGN);
-    let size = size.checked_next_multiple_of(MIN_ALIGN)?.max(MIN_ALIGN);
+    let size = if hardening::ON { size } else { size.checked_next_multiple_of(MIN_ALIGN)?.max(MIN_ALIGN) };
     Layout::from_size_align(size, align).ok()
+}
+
+/// `size` bytes, at most [`AT_HAND_LIMIT`], aligned to [`MIN_ALIGN`].
+#[inline(always)]
+const fn exactly(size: usize) -> Layout {
+    // SAFETY: the alignment is a power of two, and the size far from the largest.
+    unsafe { Layout::from_size_align_unchecked(size, MIN_ALIGN) }
 }
 
 /// Frees the block at `pointer`; null is ignored. Anything that is not the beginning of a block
@@ -113,6 +136,7 @@ pub unsafe fn free(pointer: *mut u8) {
         && slab.has_block_in_first_unit(pointer.addr())
         // SAFETY: a block begins here, and blocks have at least two words.
         && !unsafe { free_list::looks_free(pointer) }
+        && hardening::accepts_untyped(slab, pointer)
     {
         // SAFETY: the caller gives up the block that begins here.
         return unsafe { global::give(slab, pointer) };
@@ -124,7 +148,11 @@ pub unsafe fn free(pointer: *mut u8) {
 /// Where a block lies.
 enum Home {
     Slab(&'static Slab),
-    Large { bytes: usize },
+    Large {
+        bytes: usize,
+    },
+    /// With the blocks of no bytes, where they are apart.
+    Nothing,
 }
 
 impl Home {
@@ -134,14 +162,40 @@ impl Home {
         if chunk_map::contains(address) {
             return global::slab_of_block(address).map(Self::Slab);
         }
+        if hardening::is_nothing(start) {
+            return Some(Self::Nothing);
+        }
         large::length(start).map(|bytes| Self::Large { bytes })
     }
 
     fn bytes(&self) -> usize {
         match self {
-            Self::Slab(slab) => slab.block_bytes(),
+            Self::Slab(slab) => slab.block_bytes().wrapping_sub(SEAL_BYTES),
             Self::Large { bytes } => *bytes,
+            Self::Nothing => 0,
         }
+    }
+
+    /// Bytes of the block at `start` that its caller may use.
+    fn usable(&self, start: NonNull<u8>) -> usize {
+        match self {
+            Self::Slab(slab) => hardening::usable(start.as_ptr(), slab.block_bytes()),
+            Self::Large { bytes } => *bytes,
+            Self::Nothing => 0,
+        }
+    }
+
+    /// Notes that the block at `start` stays where it is, for `layout`.
+    fn resize(&self, start: NonNull<u8>, layout: Layout) {
+        if let Self::Slab(slab) = self {
+            hardening::dress(start, slab.class(), layout);
+        }
+    }
+
+    /// What is wrong with the block at `start`, where that is looked at.
+    fn fault(&self, start: NonNull<u8>) -> Option<&'static str> {
+        let Self::Slab(slab) = self else { return None };
+        hardening::fault_of(slab, start.as_ptr(), None)
     }
 
     /// Whether the block at `start` is known to be free: by the calling thread only, of blocks
@@ -161,9 +215,14 @@ pub fn usable_size(pointer: *const u8) -> usize {
     let Some(start) = NonNull::new(pointer.cast_mut()) else { return 0 };
     match Home::of(start) {
         Some(home) => {
+            if let Some(fault) = home.fault(start) {
+                fatal::caught(fault, start.addr().get());
+                return 0;
+            }
+            let bytes = home.usable(start);
             // Who asks may use all of it.
-            poison::open(start.as_ptr(), home.bytes());
-            home.bytes()
+            poison::open(start.as_ptr(), bytes);
+            bytes
         }
         None => {
             fatal::caught("size of an address that is no allocation", start.addr().get());
@@ -186,6 +245,10 @@ pub unsafe fn reallocate(pointer: *mut u8, size: usize) -> *mut u8 {
         fatal::caught("realloc of an address that is no allocation", start.addr().get());
         return ptr::null_mut();
     };
+    if let Some(fault) = home.fault(start) {
+        fatal::caught(fault, start.addr().get());
+        return ptr::null_mut();
+    }
     let Some(new) = layout(size, MIN_ALIGN) else { return ptr::null_mut() };
     // Large or not is a matter of where the block is: an over-aligned small one may be large.
     if matches!(home, Home::Large { .. }) && global::is_large(new) {
@@ -195,15 +258,20 @@ pub unsafe fn reallocate(pointer: *mut u8, size: usize) -> *mut u8 {
     poison::open(pointer, have);
     let fits = new.size() <= have;
     if fits && new.size() > have / 2 {
+        home.resize(start, new);
         return pointer;
     }
     let fresh = allocate(size);
     if fresh.is_null() {
         // A block that shrinks can always stay.
-        return if fits { pointer } else { fresh };
+        if !fits {
+            return fresh;
+        }
+        home.resize(start, new);
+        return pointer;
     }
     // SAFETY: both blocks are live, distinct, and at least this long.
-    unsafe { ptr::copy_nonoverlapping(pointer, fresh, have.min(size)) };
+    unsafe { ptr::copy_nonoverlapping(pointer, fresh, home.usable(start).min(size)) };
     // SAFETY: forwarded to the caller.
     unsafe { free(pointer) };
     fresh

@@ -10,6 +10,7 @@ use crate::config::{KEPT_BYTES, SERVED_UNITS, UNIT_BYTES};
 use crate::depot;
 use crate::fatal;
 use crate::free_list::{self, Block};
+use crate::hardening;
 use crate::size_class::{CLASSES, Class};
 use crate::slab::{Carved, Inbox, Left, Place, Slab, SlabList};
 use crate::sync::Seen;
@@ -187,6 +188,7 @@ impl Heap {
         }
         loop {
             let slab = self.current(class);
+            slab.turn_over();
             if let Some(block) = slab.pop() {
                 return Some(Found { block, zero: false });
             }
@@ -198,7 +200,10 @@ impl Heap {
                 }
                 None if slab.has_uncarved() => {
                     self.unkeep(slab);
-                    return Some(slab.carve().into());
+                    let from = slab.carved_bytes();
+                    let carved = slab.carve();
+                    hardening::prepare_carved(slab, from, &carved);
+                    return Some(carved.into());
                 }
                 None => self.take_over(class)?,
             };

@@ -19,6 +19,7 @@ use crate::chunk;
 use crate::config::CHUNK_BYTES;
 use crate::fatal;
 use crate::free_list::{self, Block};
+use crate::hardening;
 use crate::size_class::{CLASSES, Class, Route, route};
 use crate::slab::{Carved, Inbox, Left, Place, Slab, SlabList};
 use crate::sync::atomic::{AtomicUsize, Ordering};
@@ -78,6 +79,8 @@ impl Engine {
     /// # Safety
     /// The front of that range is writable, and the heap's alone.
     pub(super) unsafe fn place(start: NonNull<u8>, geometry: Geometry) -> &'static Self {
+        // Before any fork: a child's links are its parent's.
+        hardening::prepare();
         // SAFETY: the front has this much room for it, aligned.
         let engine = unsafe { start.byte_add(geometry::STATE).cast::<Self>() };
         // SAFETY: zeroes are valid for every field; pointers are set before they are used.
@@ -255,6 +258,7 @@ impl Engine {
     fn find<B: Backing>(&'static self, backing: &B, class: Class) -> Option<Carved> {
         loop {
             let slab = self.current(class);
+            slab.turn_over();
             if let Some(block) = slab.pop() {
                 return Some(Carved { block, zero: false });
             }

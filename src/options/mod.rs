@@ -68,7 +68,7 @@ impl Options {
         on_soft_limit: None,
         lock_in_memory: false,
         no_reserve: false,
-        guard_pages: false,
+        guard_pages: cfg!(feature = "secure"),
         on_misuse: OnMisuse::Abort,
         show_stats: false,
         verbose: false,

@@ -13,6 +13,7 @@ use static_assertions::const_assert;
 use crate::address::{align_down, align_up};
 use crate::config::{CARVE_BLOCKS, CARVE_BYTES, CHUNK_BYTES, RECORD_BYTES, UNIT_BYTES};
 use crate::free_list::{Block, FreeList};
+use crate::hardening::{self, Freed, Order};
 use crate::poison;
 use crate::remote_list::RemoteList;
 use crate::size_class::{Class, Shape};
@@ -101,6 +102,8 @@ pub(crate) struct Slab {
     /// Neighbours on the owner's list that `place` names.
     next: Cell<*const Slab>,
     previous: Cell<*const Slab>,
+    /// Free blocks that wait until `free` has none, in the `secure` build.
+    freed: Freed,
     // -- Written by any thread.
     /// Blocks freed by other threads.
     remote: RemoteList,
@@ -146,6 +149,7 @@ impl Slab {
             lead: AtomicU8::new(0),
             next: Cell::new(ptr::null()),
             previous: Cell::new(ptr::null()),
+            freed: Freed::new(),
             remote: RemoteList::from_word(AtomicU64::new(0)),
             remote_last: AtomicU32::new(0),
             suspect: AtomicU32::new(0),
@@ -166,7 +170,7 @@ impl Slab {
     /// Takes a block back.
     #[inline(always)]
     pub(crate) fn push(&self, block: Block) -> Left {
-        self.free.push(block);
+        self.freed.or(&self.free).push(block);
         // SAFETY: `count` is this record's own, at that offset.
         if unsafe { sync::increment::<COUNT_OFFSET>(ptr::from_ref(self).cast()) } {
             Left::Nothing
@@ -227,6 +231,13 @@ impl Slab {
         place < self.carved_bytes.get() && (place as u32).wrapping_mul(self.inverse.get()) < self.bound.get()
     }
 
+    /// Bytes from the first block to `address`, which is in the first unit.
+    #[cfg(feature = "secure")]
+    #[inline(always)]
+    pub(crate) fn place_in_first_unit(&self, address: usize) -> usize {
+        address % UNIT_BYTES
+    }
+
     /// Whether a carved block begins at `address`.
     pub(crate) fn has_block_at(&self, address: usize) -> bool {
         let place = address.wrapping_sub(self.base());
@@ -252,6 +263,7 @@ impl Slab {
         if self.zero.get() { self.carved_bytes().div_ceil(UNIT_BYTES) } else { self.units() }
     }
 
+    #[inline]
     pub(crate) fn block_bytes(&self) -> usize {
         self.block_bytes.get() as usize
     }
@@ -292,7 +304,17 @@ impl Slab {
 
     /// Whether the list has a block. For the owner.
     pub(crate) fn has_free(&self) -> bool {
-        !self.free.is_empty()
+        !self.free.is_empty() || self.freed.other().is_some_and(|freed| !freed.is_empty())
+    }
+
+    /// Lets blocks that wait be handed out, if there are no others. For the owner, before a
+    /// [`pop`](Self::pop) on a slow path.
+    pub(crate) fn turn_over(&self) {
+        if let Some(freed) = self.freed.other()
+            && self.free.is_empty()
+        {
+            self.free.take(freed);
+        }
     }
 
     /// Whether there are blocks that were never carved.
@@ -305,8 +327,10 @@ impl Slab {
     /// Makes the record a slab of `class` over fresh units. `zero`: they read as zero.
     pub(crate) fn open(&'static self, class: Class, zero: bool, home: &'static Inbox) {
         let Shape { block, units, capacity } = class.shape();
+        hardening::prepare();
         self.count.store(0, Ordering::Relaxed);
         self.free.clear();
+        self.freed.or(&self.free).clear();
         self.unit.set(self.base() / UNIT_BYTES);
         self.carved.set(0);
         self.carved_bytes.set(0);
@@ -370,14 +394,19 @@ impl Slab {
             from.wrapping_add(CARVE_BYTES.max(block.wrapping_mul(CARVE_BLOCKS)))
         };
         let fit = edge.wrapping_sub(from).checked_div(block).unwrap_or(1) as u32;
-        let blocks = fit.min(self.capacity.get().wrapping_sub(self.carved.get()));
+        let order = Order::of(fit.min(self.capacity.get().wrapping_sub(self.carved.get())));
+        let blocks = order.blocks();
+        let nth = |index| {
+            let place: usize = order.place(index);
+            self.block_at(from.wrapping_add(place.wrapping_mul(block)) as u32)
+        };
         for index in (1..blocks as usize).rev() {
-            self.free.push(self.block_at(from.wrapping_add(index.wrapping_mul(block)) as u32));
+            self.free.push(nth(index));
         }
         self.carved.set(self.carved.get().wrapping_add(blocks));
         self.carved_bytes.set((self.carved.get() as usize).wrapping_mul(block));
         self.count.store(self.count.load(Ordering::Relaxed).wrapping_sub(1), Ordering::Relaxed);
-        Carved { block: self.block_at(from as u32), zero }
+        Carved { block: nth(0), zero }
     }
 
     fn block_at(&self, place: u32) -> Block {
@@ -388,8 +417,9 @@ impl Slab {
 
     /// Whether the block at `address` is on the list. Walks it.
     pub(crate) fn lists(&self, address: usize) -> bool {
-        // SAFETY: `available` is the length of the list.
-        unsafe { self.free.contains(address, self.available() as usize) }
+        // SAFETY: free blocks are on the lists.
+        let among = |list: &FreeList| unsafe { list.contains(address, self.available() as usize) };
+        among(&self.free) || self.freed.other().is_some_and(among)
     }
 
     /// Recomputes the invariants. For debug builds and tests.
@@ -398,15 +428,19 @@ impl Slab {
         if self.carved.get() > self.capacity.get() || self.used() > self.carved.get() {
             fatal::broken("used ≤ carved ≤ capacity");
         }
-        let mut block = self.free.head();
-        for _ in 0..self.available() {
-            if block.is_null() || !self.has_block_at(block.addr()) {
-                fatal::broken("every free block begins where a block begins");
+        let mut listed: u32 = 0;
+        for list in [Some(&self.free), self.freed.other()].into_iter().flatten() {
+            let mut block = list.head();
+            while !block.is_null() && listed <= self.available() {
+                if !self.has_block_at(block.addr()) {
+                    fatal::broken("every free block begins where a block begins");
+                }
+                listed = listed.wrapping_add(1);
+                // SAFETY: the block is on the list.
+                block = unsafe { free_list::next_of(block) };
             }
-            // SAFETY: the block is on the list.
-            block = unsafe { free_list::next_of(block) };
         }
-        if !block.is_null() {
+        if listed != self.available() {
             fatal::broken("used + free = carved");
         }
     }

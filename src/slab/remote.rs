@@ -61,7 +61,7 @@ impl Slab {
                 false => self.pointer(noted),
             };
             // SAFETY: the publishers gave up the blocks from `first` to `last`, which they linked.
-            unsafe { self.free.push_chain(first, last) };
+            unsafe { self.freed.or(&self.free).push_chain(first, last) };
             let count = self.count.load(Ordering::Relaxed).wrapping_add(chain.blocks.cast_signed());
             self.count.store(count, Ordering::Relaxed);
         }

@@ -195,6 +195,21 @@ pub(crate) fn write_stderr(line: &[u8]) {
     let _ = unsafe { libc::write(libc::STDERR_FILENO, line.as_ptr().cast(), line.len()) };
 }
 
+/// The sixteen random bytes that the kernel gives each program at its start (getauxval(3),
+/// `AT_RANDOM`); where there are none, what addresses and the clock give.
+#[cfg(feature = "secure")]
+pub(crate) fn random_words() -> [u64; 2] {
+    // SAFETY: no preconditions.
+    let place = unsafe { libc::getauxval(libc::AT_RANDOM) } as usize;
+    let place: *const [u64; 2] = ptr::with_exposed_provenance(place);
+    if place.is_null() {
+        let here = 0_u8;
+        return [(&raw const here).addr() as u64, now_ms()];
+    }
+    // SAFETY: the kernel put sixteen bytes there, where they stay.
+    unsafe { place.read_unaligned() }
+}
+
 /// Ends the process with `SIGABRT`.
 pub(crate) fn abort() -> ! {
     // SAFETY: no preconditions.

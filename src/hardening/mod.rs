@@ -1,0 +1,24 @@
+//! What the `secure` feature adds to the life of a block. Without it everything here is nothing.
+//!
+//! | step | [`on`](self) | off |
+//! | --- | --- | --- |
+//! | [`route`], [`inline_class`] | eight bytes more, for the block's *seal* | as `size_class` says |
+//! | [`issue`], [`dress`] | what was freed is still zero; the seal says how many bytes were asked for | the block as it is |
+//! | [`accepts`], [`accepts_untyped`], [`fault_of`] | the seals of the block and of the one before it | nothing to see |
+//! | [`retire`] | zeroes; the seal says *free* | nothing |
+//! | [`Link`] | encoded with a secret and its own address | a pointer |
+//! | [`Freed`] | blocks wait until the slab has no others | blocks are handed out again at once |
+
+#[cfg(feature = "secure")]
+mod nothing;
+#[cfg(feature = "secure")]
+mod on;
+#[cfg(feature = "secure")]
+mod secret;
+#[cfg(feature = "secure")]
+pub(crate) use on::*;
+
+#[cfg(not(feature = "secure"))]
+mod off;
+#[cfg(not(feature = "secure"))]
+pub(crate) use off::*;

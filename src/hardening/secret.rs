@@ -1,0 +1,50 @@
+//! Two words that nobody outside knows, the same in every process of one family.
+
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sys;
+
+/// What addresses are mixed with; zero until [`prepare`].
+static MASK: AtomicU64 = AtomicU64::new(0);
+/// What they are multiplied with; odd.
+static FACTOR: AtomicU64 = AtomicU64::new(1);
+/// What orders are drawn with.
+static DRAWN: AtomicU64 = AtomicU64::new(0);
+
+/// Reads the kernel's sixteen random bytes (getauxval(3), `AT_RANDOM`). Whoever comes first writes
+/// what all others would: a forked child knows its parent's blocks.
+pub(crate) fn prepare() {
+    // Acquire, with the release below: the factor is there when the mask is.
+    if MASK.load(Ordering::Acquire) != 0 {
+        return;
+    }
+    let [first, second] = sys::random_words();
+    FACTOR.store(scramble(second) | 1, Ordering::Relaxed);
+    MASK.store(scramble(first) | 1, Ordering::Release);
+}
+
+/// A secret that belongs to `address`.
+#[inline(always)]
+pub(super) fn of(address: usize) -> u64 {
+    (address as u64 ^ mask()).wrapping_mul(FACTOR.load(Ordering::Relaxed))
+}
+
+/// The secret word itself.
+#[inline(always)]
+pub(super) fn mask() -> u64 {
+    MASK.load(Ordering::Relaxed)
+}
+
+/// A number from zero to `last` that nobody can foretell.
+pub(super) fn draw_up_to(last: usize) -> usize {
+    let step = DRAWN.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
+    let drawn = u128::from(scramble(step ^ mask().rotate_left(32)));
+    // As a fraction of one, times the numbers that there are (Lemire).
+    (drawn.wrapping_mul((last as u128).wrapping_add(1)) >> u64::BITS) as usize
+}
+
+/// A good mixture of a word's bits (splitmix64, public domain).
+const fn scramble(word: u64) -> u64 {
+    let word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    word ^ (word >> 31)
+}
