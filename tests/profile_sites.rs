@@ -1,14 +1,13 @@
 //! The profile attributes live bytes to the functions that allocated them, at least 95 in a hundred, and
 //! forgets what was freed, by whichever thread. Read back by pprof's own definition of the format.
 
-use std::collections::HashMap;
+mod profile_support;
+
 use std::hint::black_box;
-use std::io::Read;
 use std::thread;
 
-use flate2::read::GzDecoder;
 use freestone::profile;
-use pprof::protos::{Message, Profile};
+use profile_support::now;
 
 #[global_allocator]
 static ALLOC: freestone::Freestone = freestone::Freestone::new();
@@ -53,53 +52,6 @@ fn freed_by_another_thread(bytes: usize) {
     thread::spawn(move || drop(vecs)).join().expect("dropping does not panic");
 }
 
-/// What the profile says: live bytes by each function on a stack, live bytes and all bytes.
-struct Said {
-    by_function: HashMap<String, i64>,
-    live: i64,
-    all: i64,
-}
-
-impl Said {
-    fn of(function: &str, said: &Self) -> i64 {
-        said.by_function.iter().filter(|(name, _)| name.contains(function)).map(|(_, bytes)| bytes).sum()
-    }
-}
-
-fn read_back() -> Said {
-    let (mut packed, mut bytes) = (Vec::new(), Vec::new());
-    profile::dump(&mut packed).expect("a vector takes everything");
-    GzDecoder::new(packed.as_slice()).read_to_end(&mut bytes).expect("it is gzip");
-    let profile = Profile::decode(bytes.as_slice()).expect("it is a profile");
-
-    let text = |index: i64| profile.string_table[usize::try_from(index).expect("an index")].as_str();
-    let kinds: Vec<&str> = profile.sample_type.iter().map(|kind| text(kind.ty)).collect();
-    assert_eq!(kinds, ["alloc_objects", "alloc_space", "inuse_objects", "inuse_space"]);
-    let functions: HashMap<u64, &str> =
-        profile.function.iter().map(|function| (function.id, text(function.name))).collect();
-    let locations: HashMap<u64, Vec<&str>> = profile
-        .location
-        .iter()
-        .map(|location| {
-            (location.id, location.line.iter().map(|line| functions[&line.function_id]).collect())
-        })
-        .collect();
-    let mut said = Said { by_function: HashMap::new(), live: 0, all: 0 };
-    for sample in &profile.sample {
-        assert!(sample.value[2] <= sample.value[0] && sample.value[3] <= sample.value[1]);
-        said.all += sample.value[1];
-        said.live += sample.value[3];
-        let mut names: Vec<&str> =
-            sample.location_id.iter().flat_map(|location| locations[location].iter().copied()).collect();
-        names.sort_unstable();
-        names.dedup();
-        for name in names {
-            *said.by_function.entry(name.to_owned()).or_default() += sample.value[3];
-        }
-    }
-    said
-}
-
 fn main() {
     // More samples than by default, so that chance has little to say.
     profile::start(16 << 10);
@@ -122,19 +74,19 @@ fn main() {
     let grown = grown_vec(64 * MIB);
     freed_by_another_thread(30 * MIB);
 
-    let said = read_back();
+    let said = now();
     let mut right = 0_usize;
     for (function, bytes) in sites {
-        let claimed = usize::try_from(Said::of(function, &said)).expect("not negative");
+        let claimed = said.at(function);
         let error = claimed.abs_diff(bytes) as f64 / bytes as f64;
         assert!(error < 0.1, "{function}: {claimed} of {bytes} bytes");
         right += claimed;
     }
-    let live = usize::try_from(said.live).expect("not negative");
+    let live = said.live;
     assert!(right as f64 > 0.95 * live as f64, "{right} of {live} live bytes are at the right functions");
-    let gone = Said::of("freed_by_another_thread", &said);
-    assert!(gone < MIB as i64 / 2, "{gone} bytes of what was freed by another thread");
-    assert!(said.all > said.live + 60 * MIB as i64, "{} of {}", said.live, said.all);
+    let gone = said.at("freed_by_another_thread");
+    assert!(gone < MIB / 2, "{gone} bytes of what was freed by another thread");
+    assert!(said.all > said.live + 60 * MIB, "{} of {}", said.live, said.all);
 
     let mut drawing = Vec::new();
     profile::flame_graph(&mut drawing).expect("there is something to draw");
@@ -143,7 +95,7 @@ fn main() {
 
     // Everything goes, and the profile with it. What is sampled is freed like all else.
     drop((boxes, medium, zeroed, large, grown));
-    let said = read_back();
-    assert!(said.live < MIB as i64, "{} bytes live at the end", said.live);
+    let said = now();
+    assert!(said.live < MIB, "{} bytes live at the end", said.live);
     profile::stop();
 }

@@ -1,13 +1,14 @@
 //! `FREESTONE_PROFILE`: profiling a program from outside, and its profile when it exits.
 
 use core::ffi::CStr;
+use core::fmt::Write;
 use std::ffi::OsStr;
-use std::fs::File;
-use std::io::BufWriter;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::{fs, process};
 
 use super::samples::Quiet;
+use crate::stderr::Stderr;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sys;
 
@@ -44,14 +45,23 @@ extern "C-unwind" fn write() {
     let Some(path) = path() else { return };
     let _quiet = Quiet::new();
     let path = Path::new(OsStr::from_bytes(path.to_bytes()));
-    let written = File::create(path).map(BufWriter::new).and_then(|file| {
-        if path.extension().is_some_and(|extension| extension == "svg") {
-            super::flame_graph(file)
-        } else {
-            super::dump(file)
-        }
-    });
-    if written.is_err() {
-        sys::write_stderr(b"freestone: the profile could not be written\n");
+    let is_drawing = path.extension().is_some_and(|extension| extension == "svg");
+    let mut profile = Vec::new();
+    let written = if is_drawing { super::flame_graph(&mut profile) } else { super::dump(&mut profile) };
+    let path = own(path);
+    if let Err(error) = written.and_then(|()| fs::write(&path, profile)) {
+        let _ = writeln!(Stderr::new(), "freestone: no profile in {}: {error}", path.display());
     }
+}
+
+/// The file of this process: its number is put before the name's first dot. A child inherits the
+/// variable, or this handler, and must not write over its parent's file.
+fn own(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().as_bytes();
+    let prefix = path.file_prefix().unwrap_or_default();
+    let rest = name.get(prefix.len()..).unwrap_or_default();
+    let mut own = prefix.to_owned();
+    own.push(format!(".{}", process::id()));
+    own.push(OsStr::from_bytes(rest));
+    path.with_file_name(own)
 }

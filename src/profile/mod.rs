@@ -14,8 +14,9 @@
 //! ```
 //!
 //! Or without a line of code: a program built with the feature that is run with
-//! `FREESTONE_PROFILE=heap.pb.gz` profiles from its start and writes that file when it exits; with a
-//! name that ends in `.svg`, a flame graph. Programs with raised privileges ignore the variable.
+//! `FREESTONE_PROFILE=heap.pb.gz` profiles from its start and writes `heap.PID.pb.gz` when it exits, where
+//! PID is its process's number, so that children write files of their own; with a name that ends in
+//! `.svg`, a flame graph. Programs with raised privileges ignore the variable.
 //!
 //! **How.** Bytes are sampled by a Poisson process: each allocated byte is a sample with the same small
 //! chance, whatever it is a part of; so each sample stands for a known number of bytes and blocks,
@@ -44,7 +45,9 @@ pub(crate) use samples::{
 
 use samples::Quiet;
 
-/// Mean distance of samples, in allocated bytes, that costs well below 2% of a program's time.
+/// Mean distance of samples, in allocated bytes, that suits most programs. Of the instructions of an
+/// indexer that allocates all the time, sampling at this distance is 0.4%, and the countdown to the
+/// next sample, which every program built with the feature has, started or not, 1.9%.
 pub const DEFAULT_INTERVAL_BYTES: usize = 512 << 10;
 
 /// Mean distance of samples; zero while the profiler is off.
