@@ -126,17 +126,25 @@ fn fill() -> u64 {
     secret::mask() | 0x0101_0101_0101_0101
 }
 
-/// Whether the bytes from `size` to the seal, up to a word, are as they were filled.
+/// The word in which the filled bytes of a block begin, as its place in the block, and how many bits of it
+/// are the caller's. It ends before the seal, which others may be looking at.
+#[inline(always)]
+fn filled(size: usize, block_bytes: usize) -> (usize, u32) {
+    let place = size.min(block_bytes.wrapping_sub(SEAL_BYTES + WORD_BYTES));
+    (place, (size.wrapping_sub(place) as u32).wrapping_mul(u8::BITS))
+}
+
+/// Whether the bytes from `size` to the seal, as far as one word, are as they were filled.
 ///
 /// # Safety
-/// As for [`seal_at`]; `rest` is that number of bytes.
+/// As for [`seal_at`]; `size` and seal fit the block.
 #[inline(always)]
-unsafe fn is_filled(start: *const u8, size: usize, rest: usize) -> bool {
-    // SAFETY: the word ends with the seal at the latest.
-    let found = unsafe { start.wrapping_add(size).cast::<u64>().read_unaligned() } ^ fill();
-    let beyond = (SEAL_BYTES.wrapping_sub(rest.min(SEAL_BYTES)) as u32).wrapping_mul(u8::BITS);
+unsafe fn is_filled(start: *const u8, size: usize, block_bytes: usize) -> bool {
+    let (place, used) = filled(size, block_bytes);
+    // SAFETY: the word is in the block.
+    let found = unsafe { start.wrapping_add(place).cast::<u64>().read_unaligned() } ^ fill();
     // In two steps: no shift by all 64 bits.
-    found << (beyond / 2) << (beyond / 2) == 0
+    found >> (used / 2) >> (used / 2) == 0
 }
 
 /// Whether the seal of the block before the one at `start` is whole.
@@ -159,9 +167,13 @@ unsafe fn is_preceded(start: *const u8, block_bytes: usize, place: usize) -> boo
 pub(crate) fn dress(start: NonNull<u8>, class: Class, layout: Layout) {
     let block_bytes = class.shape().block as usize;
     let start = start.as_ptr();
-    // SAFETY: the block is at least as long as layout and seal; the word may reach into the seal,
-    // which is written afterwards.
-    unsafe { start.wrapping_add(layout.size()).cast::<u64>().write_unaligned(fill()) };
+    let (place, used) = filled(layout.size(), block_bytes);
+    let word = start.wrapping_add(place).cast::<u64>();
+    // SAFETY: the word is in the block, which is at least as long as layout and seal.
+    let found = unsafe { word.read_unaligned() } ^ fill();
+    let callers = found & !(u64::MAX << (used / 2) << (used / 2));
+    // SAFETY: as above. The caller's bytes stay.
+    unsafe { word.write_unaligned(callers ^ fill()) };
     // SAFETY: as above.
     let seal = unsafe { seal_at(start, block_bytes) };
     seal.store(Says::layout(layout, block_bytes).seal(start), Ordering::Relaxed);
@@ -240,7 +252,7 @@ pub(crate) fn accepts(slab: &Slab, start: *const u8, layout: Layout) -> bool {
         && unsafe {
             let says = Says::layout(layout, block_bytes);
             seal_at(start, block_bytes).load(Ordering::Relaxed) == says.seal(start)
-                && is_filled(start, layout.size(), says.rest())
+                && is_filled(start, layout.size(), block_bytes)
                 && is_preceded(start, block_bytes, slab.place_in_first_unit(start.addr()))
         }
 }
@@ -267,7 +279,7 @@ unsafe fn is_whole(start: *const u8, block_bytes: usize) -> bool {
     // SAFETY: the bytes beyond those asked for are in the block.
     !says.is_free()
         && says.rest() <= room
-        && unsafe { is_filled(start, room.wrapping_sub(says.rest()), says.rest()) }
+        && unsafe { is_filled(start, room.wrapping_sub(says.rest()), block_bytes) }
 }
 
 /// What is wrong with the block of `slab` at `start`, if anything is. `layout`: what it is said to be.
