@@ -86,6 +86,7 @@ pub struct SlabPicture {
 /// Calls `each` with every chunk, from the lowest, then with every large allocation and retained
 /// range, in no order. Each chunk is looked at under the lock that keeps its units what they are,
 /// and copied; no lock is held while `each` runs, which may allocate. Nothing else here does.
+/// First-class heaps ([`heaps`](crate::heaps)) are not in the picture.
 pub fn heap_map(mut each: impl FnMut(Piece<'_>)) {
     chunk_map::for_each(|base| {
         if let Some(picture) = chunk(base) {

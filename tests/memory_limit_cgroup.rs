@@ -1,4 +1,4 @@
-//! `memory_limit_from_cgroup`: the limit of the control group that the program is started in.
+//! `memory_limit_from_cgroup`, and the variable in percent: the limit of the control group that the program is started in.
 
 mod common;
 
@@ -18,7 +18,7 @@ const INSIDE: &str = "TEST_INSIDE";
 fn inside() {
     if env::var_os(INSIDE).is_some() {
         let mut block = Vec::<u8>::new();
-        assert!(block.try_reserve_exact(40 * MIB).is_err(), "half of 64 MiB is less than that");
+        assert!(block.try_reserve_exact(40 * MIB).is_err(), "60% of 64 MiB are less than that");
         assert!(block.try_reserve_exact(24 * MIB).is_ok());
         hint::black_box(block);
     }
@@ -49,15 +49,19 @@ fn is_the_limit_of_the_group() {
     };
     let program = env::current_exe().expect("a test knows where it is");
     let script = format!("echo $$ > {}/cgroup.procs && exec \"$0\" --exact inside", group.display());
-    let output = Command::new("sh")
-        .args(["-c", &script])
-        .arg(program)
-        .env(INSIDE, "1")
-        .env("FREESTONE_VERBOSE", "1")
-        .output()
-        .expect("a shell");
+    // What the program says, and what the environment says instead.
+    for (variable, limit) in [(None, "33554"), (Some(("FREESTONE_MEMORY_LIMIT", "60%")), "40265")] {
+        let output = Command::new("sh")
+            .args(["-c", &script])
+            .arg(&program)
+            .env(INSIDE, "1")
+            .env("FREESTONE_VERBOSE", "1")
+            .envs(variable)
+            .output()
+            .expect("a shell");
+        let text = said(&output);
+        assert!(text.contains(&format!("FREESTONE_MEMORY_LIMIT={limit}")), "{text}");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    }
     let _ = fs::remove_dir(&group);
-    let text = said(&output);
-    assert!(text.contains("FREESTONE_MEMORY_LIMIT=33554"), "{text}");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }

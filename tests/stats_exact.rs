@@ -1,5 +1,5 @@
-//! After a million random operations of four threads that hand blocks over to each other, once all
-//! is quiet, the statistics agree with a shadow count to the byte; by heap, too.
+//! After a million random operations through both doors, of four threads that hand blocks over to each
+//! other, once all is quiet, the statistics agree with a shadow count to the byte; by heap, too.
 
 mod common;
 
@@ -8,7 +8,7 @@ use std::sync::{Barrier, Mutex};
 use std::thread;
 
 use common::seed::random;
-use freestone::{HeapStats, HeapUser};
+use freestone::{HeapStats, HeapUser, untyped};
 use rand::{Rng, RngExt};
 
 #[global_allocator]
@@ -17,29 +17,93 @@ static ALLOC: freestone::Freestone = freestone::Freestone::new();
 const THREADS: usize = 4;
 const OPERATIONS: usize = 250_000;
 const PLACES: usize = 400;
+/// Beyond, blocks are OS pages.
+const LARGEST_SMALL: usize = 1 << 20;
 
-/// A block, as address and layout; or none.
-type Place = Option<(usize, Layout)>;
+/// Through which a block has come, and goes.
+#[derive(Clone, Copy, PartialEq)]
+enum Door {
+    /// `GlobalAlloc`, which counts the bytes asked for.
+    Rust,
+    /// That without a layout.
+    Untyped,
+}
+
+#[derive(Clone, Copy)]
+struct Block {
+    address: usize,
+    layout: Layout,
+    door: Door,
+    /// Bytes that it has.
+    rounded: usize,
+}
+
+type Place = Option<Block>;
 
 static EXCHANGE: [Mutex<Place>; 64] = [const { Mutex::new(None) }; 64];
 
-/// The block that a layout gets, by the documented table: steps of 8 to 64, of 16 to 128, then
-/// eight a doubling to 1 MiB, then OS pages.
-fn rounded(layout: Layout) -> usize {
-    let size = layout.size().next_multiple_of(layout.align());
+impl Block {
+    fn new(layout: Layout, door: Door) -> Self {
+        let start = match door {
+            // SAFETY: the size is not zero.
+            Door::Rust => unsafe { alloc(layout) },
+            Door::Untyped => untyped::allocate_aligned(layout.size(), layout.align()),
+        };
+        assert!(!start.is_null());
+        Self { address: start.expose_provenance(), layout, door, rounded: rounded(layout, door) }
+    }
+
+    fn start(self) -> *mut u8 {
+        std::ptr::with_exposed_provenance_mut(self.address)
+    }
+
+    fn resized(self, size: usize) -> Self {
+        let start = match self.door {
+            // SAFETY: the block is live with this layout, and its only holder resizes it.
+            Door::Rust => unsafe { realloc(self.start(), self.layout, size) },
+            // SAFETY: as above.
+            Door::Untyped => unsafe { untyped::reallocate(self.start(), size) },
+        };
+        assert!(!start.is_null());
+        // Without a layout an alignment does not last.
+        let align = if self.door == Door::Rust { self.layout.align() } else { 1 };
+        let layout = Layout::from_size_align(size, align).expect("a valid layout");
+        let (had, mut rounded) = (self.rounded, rounded(layout, self.door));
+        // Without a layout a block stays that still fits and is not half empty, large ones apart.
+        let least = size.next_multiple_of(untyped::MIN_ALIGN);
+        let are_large = had > LARGEST_SMALL && rounded > LARGEST_SMALL;
+        if self.door == Door::Untyped && !are_large && least <= had && least > had / 2 {
+            rounded = had;
+        }
+        Self { address: start.expose_provenance(), layout, door: self.door, rounded }
+    }
+
+    fn free(self) {
+        match self.door {
+            // SAFETY: the block was allocated with this layout, and its only holder gives it up.
+            Door::Rust => unsafe { dealloc(self.start(), self.layout) },
+            // SAFETY: as above.
+            Door::Untyped => unsafe { untyped::free(self.start()) },
+        }
+    }
+
+    /// Bytes asked for through the door that counts them.
+    fn asked(self) -> usize {
+        if self.door == Door::Rust { self.layout.size() } else { 0 }
+    }
+}
+
+/// The bytes that a block gets, by the documented table: steps of 8 to 64, of 16 to 128, then eight a
+/// doubling to 1 MiB, then OS pages. Without a layout, multiples of 16.
+fn rounded(layout: Layout, door: Door) -> usize {
+    let least = if door == Door::Rust { 1 } else { untyped::MIN_ALIGN };
+    let size = layout.size().next_multiple_of(layout.align().max(least));
     match size {
         0..=16 => 16,
         17..=64 => size.next_multiple_of(8),
         65..=128 => size.next_multiple_of(16),
-        129..=1_048_576 => size.next_multiple_of(size.next_power_of_two() / 16),
+        129..=LARGEST_SMALL => size.next_multiple_of(size.next_power_of_two() / 16),
         _ => size.next_multiple_of(4096),
-    }
-}
-
-fn free(place: Place) {
-    if let Some((address, layout)) = place {
-        // SAFETY: the block was allocated with this layout, and its only holder gives it up.
-        unsafe { dealloc(std::ptr::with_exposed_provenance_mut(address), layout) }
     }
 }
 
@@ -61,22 +125,12 @@ fn operate(places: &mut [Place], random: &mut impl Rng) {
             std::mem::swap(&mut *other.lock().expect("nobody panics"), &mut places[at]);
         }
         (None, _) => {
-            let layout = some_layout(random);
-            // SAFETY: the size is not zero.
-            let start = unsafe { alloc(layout) };
-            assert!(!start.is_null());
-            places[at] = Some((start.expose_provenance(), layout));
+            let door = if random.random_range(0..3) == 0 { Door::Untyped } else { Door::Rust };
+            places[at] = Some(Block::new(some_layout(random), door));
         }
-        (Some((address, layout)), 1..4) => {
-            let size = some_layout(random).size();
-            let new = Layout::from_size_align(size, layout.align()).expect("a valid layout");
-            // SAFETY: the block is live with this layout.
-            let start = unsafe { realloc(std::ptr::with_exposed_provenance_mut(address), layout, size) };
-            assert!(!start.is_null());
-            places[at] = Some((start.expose_provenance(), new));
-        }
-        (place, _) => {
-            free(place);
+        (Some(block), 1..4) => places[at] = Some(block.resized(some_layout(random).size())),
+        (Some(block), _) => {
+            block.free();
             places[at] = None;
         }
     }
@@ -103,12 +157,12 @@ fn main() {
                         operate(&mut places, &mut random);
                     }
                     settle(barrier);
-                    let sum: usize = places.iter().flatten().map(|(_, layout)| rounded(*layout)).sum();
-                    let asked: usize = places.iter().flatten().map(|(_, layout)| layout.size()).sum();
+                    let sum: usize = places.iter().flatten().map(|block| block.rounded).sum();
+                    let asked: usize = places.iter().flatten().map(|block| block.asked()).sum();
                     // The main thread looks.
                     barrier.wait();
                     barrier.wait();
-                    places.iter_mut().for_each(|place| free(place.take()));
+                    places.iter_mut().filter_map(Option::take).for_each(Block::free);
                     settle(barrier);
                     // The main thread looks again.
                     barrier.wait();
@@ -125,9 +179,9 @@ fn main() {
         barrier.wait();
         let exchanged: Vec<Place> =
             EXCHANGE.iter().map(|place| place.lock().expect("nobody panics").take()).collect();
-        let held: usize = exchanged.iter().flatten().map(|(_, layout)| rounded(*layout)).sum();
-        let held_asked: usize = exchanged.iter().flatten().map(|(_, layout)| layout.size()).sum();
-        exchanged.iter().for_each(|place| free(*place));
+        let held: usize = exchanged.iter().flatten().map(|block| block.rounded).sum();
+        let held_asked: usize = exchanged.iter().flatten().map(|block| block.asked()).sum();
+        exchanged.iter().flatten().for_each(|block| block.free());
         drop(exchanged);
         settle(&barrier);
         barrier.wait();

@@ -128,7 +128,8 @@ impl Stats {
 
 /// Counts what is allocated, kept and mapped. Walks the records of every slab, and has the kernel
 /// count the resident pages: a few dozen microseconds for a small program, some milliseconds a
-/// gigabyte. Does not allocate.
+/// gigabyte. Does not allocate. First-class heaps ([`heaps`](crate::heaps)) count for `resident` only: each has
+/// statistics of its own.
 #[must_use]
 pub fn stats() -> Stats {
     let large = large::survey();
