@@ -65,8 +65,13 @@ fn untouched_blocks_tails_and_records() {
     assert_eq!(state(at(bytes * (capacity - 1))), BlockState::Untouched);
     assert_eq!(describe(at(65535)).what, describe(at(capacity * bytes)).what);
     assert!(matches!(describe(at(65535)).what, What::Tail { .. }), "{}", describe(at(65535)));
+    assert!(describe(at(65535)).to_string().contains("the unused end of the slab"));
+    assert!(describe(at(bytes * (capacity - 1))).to_string().contains("never handed out"));
     let chunk = slab & !((4 << 20) - 1);
     assert_eq!(describe(ptr::without_provenance::<u8>(chunk)).what, What::Records);
+    assert!(
+        describe(ptr::without_provenance::<u8>(chunk)).to_string().contains("the allocator's own records")
+    );
     assert!(matches!(describe(at(0)).what, What::Block { .. }));
     // SAFETY: the block is freed once, with its layout.
     unsafe { dealloc(block, layout(5000)) }
@@ -90,6 +95,8 @@ fn blocks_of_other_threads() {
     let [live, free] = from_them.recv().expect("they tell").map(ptr::without_provenance::<u8>);
     assert_eq!(state(live), BlockState::Unmarked);
     assert_eq!(state(free), BlockState::Marked);
+    assert!(describe(live).to_string().contains("in use, as far as another thread can tell"));
+    assert!(describe(free).to_string().contains("marked as free, on its way back"));
     to_them.send(()).expect("they wait");
     them.join().expect("no thread fails");
 }
@@ -109,6 +116,39 @@ fn large_allocations() {
     assert!(matches!(what, What::Retained { .. } | What::Foreign), "{what:?}");
 }
 
+/// Blocks that share a chunk with one that stays.
+#[test]
+fn pages_of_no_slab() {
+    let layout = layout(600_000);
+    // SAFETY: the size is not zero.
+    let blocks: Vec<*mut u8> = (0..30).map(|_| unsafe { alloc(layout) }).collect();
+    let chunk = |block: &*mut u8| block.addr() >> 22;
+    let kept: Vec<*mut u8> =
+        blocks.chunk_by(|one, other| chunk(one) == chunk(other)).map(|run| run[0]).collect();
+    for block in blocks.iter().filter(|block| !kept.contains(block)) {
+        // SAFETY: pages of blocks are writable, and each block is freed once, with its layout.
+        unsafe {
+            ptr::write_bytes(*block, 1, layout.size());
+            dealloc(*block, layout);
+        }
+    }
+    let unused = |dirty| {
+        let gone = blocks.iter().filter(|block| !kept.contains(block));
+        gone.map(|block| describe(*block))
+            .filter(|description| matches!(description.what, What::Unused { dirty: is, .. } if is == dirty))
+            .count()
+    };
+    // All but those that wait to be used again.
+    assert!(unused(true) + unused(false) > 10, "{} {}", unused(true), unused(false));
+    freestone::purge();
+    assert_eq!(unused(true), 0);
+    assert!(unused(false) > 10, "{}", unused(false));
+    for block in kept {
+        // SAFETY: as above.
+        unsafe { dealloc(block, layout) }
+    }
+}
+
 #[test]
 fn addresses_that_are_nothing_of_ours() {
     static DATA: u64 = 1;
@@ -123,6 +163,7 @@ fn addresses_that_are_nothing_of_ours() {
     ];
     for address in foreign {
         assert_eq!(describe(address).what, What::Foreign, "{address:p}");
+        assert!(describe(address).to_string().contains("nothing of the allocator's"));
     }
     assert_eq!(describe(addresses_that_are_nothing_of_ours as *const fn()).what, What::Foreign);
 }
