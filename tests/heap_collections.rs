@@ -2,8 +2,10 @@
 
 mod heap_support;
 
+use std::alloc::Layout;
 use std::collections::BTreeMap;
 
+use allocator_api2::alloc::Allocator;
 use allocator_api2::boxed::Box;
 use allocator_api2::vec::Vec;
 use freestone::heaps::{Handle, Heap, Kind, Options};
@@ -80,6 +82,47 @@ fn a_full_heap_is_an_error_and_not_an_abort() {
     let mut vector: Vec<u8, _> = Vec::new_in(&heap);
     assert!(vector.try_reserve(3 * MIB).is_err());
     assert!(vector.try_reserve(MIB).is_ok());
+}
+
+/// Every method of the trait: contents stay, what is new reads as zero where that was asked for.
+fn keeps_the_allocators_contract(heap: &impl Allocator) {
+    let layout = |size| Layout::from_size_align(size, 8).expect("a valid layout");
+    let sizes = [0, 1, 24, 200, 5_000, 300_000, 3 * MIB, 40_000, 100, 0, 60];
+    let mut block = heap.allocate_zeroed(layout(sizes[0])).expect("room").cast::<u8>();
+    for pair in sizes.windows(2) {
+        let (old, new) = (layout(pair[0]), layout(pair[1]));
+        // SAFETY: the block is live with the old layout, and the new one is longer or shorter as the method needs.
+        let fresh = unsafe {
+            if pair[1] > pair[0] { heap.grow_zeroed(block, old, new) } else { heap.shrink(block, old, new) }
+        };
+        let fresh = fresh.expect("room");
+        assert!(fresh.len() >= pair[1]);
+        block = fresh.cast();
+        // SAFETY: that many bytes are the block's, and all were written or zeroed.
+        let bytes = unsafe { std::slice::from_raw_parts_mut(block.as_ptr(), pair[1]) };
+        let kept = pair[0].min(pair[1]);
+        assert!(bytes[..kept].iter().all(|byte| *byte == 7) && bytes[kept..].iter().all(|byte| *byte == 0));
+        bytes.fill(7);
+    }
+    let (old, new) = (layout(60), layout(70));
+    // SAFETY: as above.
+    let grown = unsafe { heap.grow(block, old, new) }.expect("room").cast::<u8>();
+    // SAFETY: the first 60 bytes were written; the block is live with the new layout.
+    unsafe {
+        assert!(std::slice::from_raw_parts(grown.as_ptr(), 60).iter().all(|byte| *byte == 7));
+        heap.deallocate(grown, new);
+    }
+}
+
+#[test]
+fn the_trait_itself() {
+    let heap = Heap::private().expect("a heap");
+    keeps_the_allocators_contract(&&heap);
+    keeps_the_allocators_contract(&heap);
+    assert_eq!(heap.stats().live_blocks, 0);
+    let handle = Handle::from(Heap::shared().expect("a heap"));
+    keeps_the_allocators_contract(&handle);
+    assert_eq!(handle.stats().live_blocks, 0);
 }
 
 #[test]

@@ -90,3 +90,30 @@ impl From<io::Error> for Error {
         Self::File(error)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+
+    #[test]
+    fn each_says_what_is_wrong_and_with_what() {
+        let refused = std::io::Error::from_raw_os_error(libc::ENOSPC);
+        let file = Error::from(refused);
+        assert!(file.source().is_some() && file.to_string().contains("No space left"), "{file}");
+        let cases = [
+            (Error::InUse, "in use"),
+            (Error::Foreign, "not a heap"),
+            (Error::Version { found: 0x70, known: 0x71 }, "version 0x70, and this program reads 0x71"),
+            (Error::Truncated { length: 5, needed: 6 }, "5 bytes of 6"),
+            (Error::Damaged("the table"), "damaged: the table"),
+            (Error::AddressTaken { address: 0x4000, bytes: 8 }, "8 bytes from 0x4000"),
+            (Error::NoBlock, "a block of the heap"),
+            (Error::Locked, "lock"),
+        ];
+        for (error, words) in cases {
+            assert!(error.source().is_none() && error.to_string().contains(words), "{error}");
+        }
+    }
+}
