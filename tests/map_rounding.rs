@@ -21,6 +21,8 @@ fn check(offset: usize, len: usize) {
     assert_eq!(mapping.mapped_bytes() % page, 0);
     assert_eq!(mapping.address().get() % page, before);
     assert_eq!((mapping.len(), mapping.file_offset()), (len, Some(offset as u64)));
+    let text = format!("{mapping:?}");
+    assert!(text.contains(&format!("len: {len}, ")) && text.contains(&format!("Some({offset})")), "{text}");
     // SAFETY: nobody but this test knows the file.
     assert_eq!(unsafe { mapping.assume_stable() }.expect("readable"), &content[offset..offset + len]);
     let mut copied = vec![0; len + 10];

@@ -204,6 +204,9 @@ fn main() {
         let threads = heaps.iter().filter(|heap| matches!(heap.user, HeapUser::Thread(_))).count();
         assert!(threads > THREADS, "{threads}");
         assert_eq!(heaps[0].user, HeapUser::Shared);
+        assert!(
+            heaps[0].to_string().starts_with("shared ") && heaps[1].to_string().contains(" blocks, slabs")
+        );
         let remote: u64 = heaps.iter().take(count).map(|heap| heap.remote_frees).sum();
         assert!(remote > 0, "the exchange has blocks freed by other threads");
         assert_eq!(remote, full.classes().map(|class| class.remote_frees).sum::<u64>());

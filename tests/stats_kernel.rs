@@ -63,6 +63,10 @@ fn main() {
     );
     let change = empty.0.since(&before.0);
     assert!(change.purged_total > 0 && change.purges_total > 0 && change.calls > 0, "{change}");
+    let text = change.to_string();
+    assert!(text.contains(&format!("purged    {:>+16} bytes\n", change.purged_total)), "{text}");
+    assert!(text.contains(&format!("calls     {:>+16} times\n", change.calls)), "{text}");
+    assert_eq!(before.0.since(&before.0).to_string(), "", "nothing has changed");
     let (said, is) = (empty.0.resident.expect("readable"), empty.1.1);
     assert!(said.abs_diff(is) < 1 << 20, "resident: said {said}, is {is}");
     assert!(empty.0.to_string().contains("resident"));
