@@ -433,10 +433,11 @@ impl Order {
     pub(crate) fn of(blocks: u32) -> Self {
         let blocks = blocks.min(CARVED_AT_ONCE);
         let order = Self { blocks, places: [const { Cell::new(0) }; CARVED_AT_ONCE as usize] };
+        let mut draws = secret::Draws::new();
         // Fisher and Yates, inside out.
         for (index, place) in order.places.iter().enumerate().take(blocks as usize) {
             place.set(index as u8);
-            if let Some(other) = order.places.get(secret::draw_up_to(index)) {
+            if let Some(other) = order.places.get(draws.up_to(index)) {
                 place.swap(other);
             }
         }

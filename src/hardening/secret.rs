@@ -7,7 +7,7 @@ use crate::sys;
 static MASK: AtomicU64 = AtomicU64::new(0);
 /// What they are multiplied with; odd.
 static FACTOR: AtomicU64 = AtomicU64::new(1);
-/// What orders are drawn with.
+/// Orders drawn so far.
 static DRAWN: AtomicU64 = AtomicU64::new(0);
 
 /// Reads the kernel's sixteen random bytes (getauxval(3), `AT_RANDOM`). Whoever comes first writes
@@ -34,12 +34,23 @@ pub(super) fn mask() -> u64 {
     MASK.load(Ordering::Relaxed)
 }
 
-/// A number from zero to `last` that nobody can foretell.
-pub(super) fn draw_up_to(last: usize) -> usize {
-    let step = DRAWN.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
-    let drawn = u128::from(scramble(step ^ mask().rotate_left(32)));
-    // As a fraction of one, times the numbers that there are (Lemire).
-    (drawn.wrapping_mul((last as u128).wrapping_add(1)) >> u64::BITS) as usize
+/// Numbers that nobody can foretell.
+pub(super) struct Draws(u64);
+
+impl Draws {
+    /// Others than everybody else's.
+    pub(super) fn new() -> Self {
+        let stream = DRAWN.fetch_add(1, Ordering::Relaxed);
+        Self(scramble(stream ^ mask().rotate_left(32)))
+    }
+
+    /// A number from zero to `last`.
+    pub(super) fn up_to(&mut self, last: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let drawn = u128::from(scramble(self.0));
+        // As a fraction of one, times the numbers that there are (Lemire).
+        (drawn.wrapping_mul((last as u128).wrapping_add(1)) >> u64::BITS) as usize
+    }
 }
 
 /// A good mixture of a word's bits (splitmix64, public domain).
