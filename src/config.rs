@@ -31,9 +31,6 @@ pub(crate) const INLINE_LIMIT: usize = 8 << 10;
 /// counted: so that a loop over some blocks stays fast, and a thread that rests holds little.
 pub(crate) const KEPT_BYTES: usize = 64 << 10;
 
-/// Empty slabs that a heap may put aside for its next use; a power of two.
-pub(crate) const SPARES: usize = 4;
-
 /// Most bytes carved of the slabs that a heap has put aside, all together: the longest block's.
 pub(crate) const SPARE_BYTES: usize = MAX_BLOCK_BYTES;
 
@@ -41,7 +38,11 @@ pub(crate) const SPARE_BYTES: usize = MAX_BLOCK_BYTES;
 /// side; a power of two.
 pub(crate) const SERVED_UNITS: usize = 256;
 
-/// Bytes of blocks linked at a time where the pages are resident already.
+/// Bytes of blocks linked at a time where the pages are resident already, when the slab is new:
+/// many a thread needs a few blocks of many classes.
+pub(crate) const CARVE_LEAST_BYTES: usize = 2 << 10;
+
+/// The same when much of the slab is in use.
 pub(crate) const CARVE_BYTES: usize = 16 << 10;
 
 /// As [`CARVE_BYTES`], for blocks too long for it: so that not every one takes the slow path.
@@ -49,6 +50,10 @@ pub(crate) const CARVE_BLOCKS: usize = 4;
 
 /// Most bytes given back to the kernel by one slow path, so that no call is slow for long.
 pub(crate) const PURGE_STEP_BYTES: usize = 1 << 20;
+
+/// Free units that may be resident whatever the delay, in bytes: more only while more than that is
+/// in use. So a process that has freed everything and never calls again holds this much.
+pub(crate) const DIRTY_BYTES: usize = 64 << 20;
 
 /// Freed ranges kept for reuse: a count that one look through stays cheap for.
 pub(crate) const RETAINED_RANGES: usize = 32;

@@ -6,7 +6,7 @@ use crate::address::align_down;
 use crate::by_run::ByRun;
 use crate::chunk::{self, Chunk, UnitState};
 use crate::chunk_map;
-use crate::config::{CHUNK_BYTES, PURGE_STEP_BYTES, UNIT_BYTES, UNITS};
+use crate::config::{CHUNK_BYTES, DIRTY_BYTES, PURGE_STEP_BYTES, UNIT_BYTES, UNITS};
 use crate::limit::COMMITTED;
 use crate::options;
 use crate::size_class::Class;
@@ -25,13 +25,20 @@ struct Depot {
     due_last: *const Chunk,
     /// How many those are.
     planned: usize,
+    /// Bytes of all free units that may be resident.
+    dirty_bytes: usize,
 }
 
 // SAFETY: the chunks that the pointers lead to are touched under the same lock.
 unsafe impl Send for Depot {}
 
-static DEPOT: Lock<Depot> =
-    Lock::new(Depot { chunks: ByRun::new(), due_first: ptr::null(), due_last: ptr::null(), planned: 0 });
+static DEPOT: Lock<Depot> = Lock::new(Depot {
+    chunks: ByRun::new(),
+    due_first: ptr::null(),
+    due_last: ptr::null(),
+    planned: 0,
+    dirty_bytes: 0,
+});
 
 /// When the first chunk in the queue is due; a hint that is read without the lock.
 static NEXT_DUE_MS: AtomicU64 = AtomicU64::new(u64::MAX);
@@ -51,6 +58,33 @@ pub(crate) unsafe fn release_lock() {
 }
 
 impl Depot {
+    /// Puts a chunk on its list.
+    fn list(&mut self, chunk: &'static Chunk) {
+        self.chunks.list(chunk);
+        self.dirty_bytes = self.dirty_bytes.wrapping_add(chunk.dirty_bytes());
+    }
+
+    /// Takes a chunk off its list.
+    fn unlist(&mut self, chunk: &'static Chunk) {
+        self.chunks.unlist(chunk);
+        self.dirty_bytes = self.dirty_bytes.wrapping_sub(chunk.dirty_bytes());
+    }
+
+    /// Changes a listed chunk's free units.
+    fn change<T>(&mut self, chunk: &'static Chunk, change: impl FnOnce(&'static Chunk) -> T) -> T {
+        self.unlist(chunk);
+        let changed = change(chunk);
+        self.list(chunk);
+        changed
+    }
+
+    /// Whether more may be resident for nothing than is to wait for its time.
+    fn is_too_dirty(&self) -> bool {
+        self.dirty_bytes > DIRTY_BYTES
+            && self.dirty_bytes > COMMITTED.used() / 2
+            && options::get().purge_delay_ms != u64::MAX
+    }
+
     /// Plans a look at `chunk`, after one delay, if there is something to purge or to unmap.
     fn plan(&mut self, chunk: &'static Chunk, now_ms: u64) {
         if chunk.planned.get() || !(chunk.is_dirty() || chunk.is_unused()) {
@@ -90,15 +124,23 @@ impl Depot {
     }
 }
 
+/// As [`acquire`], of units that are all resident, as far as they are easily found.
+pub(crate) fn acquire_resident(class: Class) -> Option<(&'static Slab, bool)> {
+    take(class.shape().units as usize, |clean_bytes| clean_bytes == 0)?
+}
+
+/// Takes a run of `units` from the chunk where it fits best, if `may` be had what of it is clean, in
+/// bytes. None where no chunk has as many, and none inside where they may not be had.
+fn take(units: usize, may: impl FnOnce(usize) -> bool) -> Option<Option<(&'static Slab, bool)>> {
+    let mut depot = DEPOT.lock();
+    let chunk = depot.chunks.best(units)?;
+    Some(depot.change(chunk, |chunk| chunk.take_if(units, may)))
+}
+
 /// Units for a slab of `class`, and whether they read as zero. The slab is not open yet.
 pub(crate) fn acquire(class: Class) -> Option<(&'static Slab, bool)> {
     let units = class.shape().units as usize;
-    let found = {
-        let depot = DEPOT.lock();
-        depot.chunks.best(units).map(|chunk| {
-            depot.chunks.change(chunk, |chunk| chunk.take_if(units, |bytes| COMMITTED.reserve(bytes)))
-        })
-    };
+    let found = take(units, |clean_bytes| COMMITTED.reserve(clean_bytes));
     let run = match found {
         // None where the memory limit forbids it; a chunk more would not help.
         Some(run) => run?,
@@ -111,9 +153,9 @@ pub(crate) fn acquire(class: Class) -> Option<(&'static Slab, bool)> {
                 COMMITTED.release(units.wrapping_add(1).wrapping_mul(UNIT_BYTES));
                 return None;
             }
-            let depot = DEPOT.lock();
+            let mut depot = DEPOT.lock();
             let run = chunk.take(units);
-            depot.chunks.list(chunk);
+            depot.list(chunk);
             run?
         }
     };
@@ -129,19 +171,24 @@ pub(crate) fn acquire(class: Class) -> Option<(&'static Slab, bool)> {
 pub(crate) fn release(slab: &'static Slab) {
     let chunk = chunk::chunk_of(slab);
     let now_ms = sys::now_ms();
-    {
+    let is_too_dirty = {
         let mut depot = DEPOT.lock();
-        let clean_bytes = depot.chunks.change(chunk, |chunk| chunk.put(slab));
+        let clean_bytes = depot.change(chunk, |chunk| chunk.put(slab));
         COMMITTED.release(clean_bytes);
         if options::get().purge_delay_ms == 0 {
             // What is to go back at once does not wait for a second look.
             chunk.age();
         }
         depot.plan(chunk, now_ms);
-    }
+        depot.is_too_dirty()
+    };
     #[cfg(feature = "background-purge")]
     crate::background::need();
-    purge_due();
+    if is_too_dirty {
+        look_at_chunks(u64::MAX, PURGE_STEP_BYTES);
+    } else {
+        purge_due();
+    }
 }
 
 /// Bytes that purges have given back, all told.
@@ -249,7 +296,7 @@ fn look_at_chunks(until_ms: u64, most_bytes: usize) {
         let mut depot = DEPOT.lock();
         let Some(chunk) = depot.pop_due(until_ms) else { return };
         if chunk.is_idle() {
-            depot.chunks.unlist(chunk);
+            depot.unlist(chunk);
             chunk_map::remove(chunk.base());
             drop(depot);
             unmap(chunk);
@@ -264,10 +311,10 @@ fn look_at_chunks(until_ms: u64, most_bytes: usize) {
 /// out and without a plan, the chunk could be unmapped by another thread.
 fn purge_stale(mut depot: Guard<'static, Depot>, chunk: &'static Chunk, most_bytes: usize) -> usize {
     let mut purged = 0_usize;
-    let mut is_to_be_told = chunk.stop_huge();
+    let mut is_to_be_told = depot.change(chunk, Chunk::stop_huge);
     loop {
         let most_units = (most_bytes.saturating_sub(purged) / UNIT_BYTES).min(UNITS);
-        let Some(run) = depot.chunks.change(chunk, |chunk| chunk.take_stale(most_units)) else { break };
+        let Some(run) = depot.change(chunk, |chunk| chunk.take_stale(most_units)) else { break };
         // While its units are out, the chunk is not unused and stays mapped without the lock.
         drop(depot);
         if core::mem::take(&mut is_to_be_told) {
@@ -278,7 +325,7 @@ fn purge_stale(mut depot: Guard<'static, Depot>, chunk: &'static Chunk, most_byt
         PURGED_BYTES.fetch_add(run.bytes as u64, Ordering::Relaxed);
         PURGES.fetch_add(1, Ordering::Relaxed);
         depot = DEPOT.lock();
-        depot.chunks.change(chunk, |chunk| chunk.put_units(run.units, state));
+        depot.change(chunk, |chunk| chunk.put_units(run.units, state));
     }
     chunk.age();
     depot.plan(chunk, sys::now_ms());
@@ -297,7 +344,7 @@ fn unmap(chunk: &'static Chunk) {
     unsafe { chunk.purge() };
     if chunk_map::insert(chunk.base(), chunk.mapped_units()) {
         let mut depot = DEPOT.lock();
-        depot.chunks.list(chunk);
+        depot.list(chunk);
         depot.plan(chunk, sys::now_ms());
     }
 }

@@ -95,6 +95,16 @@ impl FreeList {
         self.head.set(block.0.as_ptr());
     }
 
+    /// Puts `blocks` in front, one after the other.
+    pub(crate) fn push_all(&self, blocks: impl Iterator<Item = Block>) {
+        let mut head = self.head.get();
+        for block in blocks {
+            block.link(head.cast());
+            head = block.0.as_ptr();
+        }
+        self.head.set(head);
+    }
+
     /// Takes the block in front.
     #[inline(always)]
     pub(crate) fn pop(&self) -> Option<Block> {

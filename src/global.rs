@@ -106,7 +106,7 @@ impl Freestone {
     fn alloc_first(&self, layout: Layout) -> *mut u8 {
         if let Route::Small(class) = route(layout)
             && let heap = thread::heap()
-            && let Some(block) = heap.pop(class)
+            && let Some(block) = heap.pop(class).or_else(|| heap.pop_spare(class))
         {
             heap.count_asked(layout.size());
             let start = hardening::issue(block, class, layout).as_ptr();

@@ -23,6 +23,8 @@ const FINE: usize = 11;
 const FINE_LOG2: usize = 7;
 /// Steps a doubling in the regular part.
 const STEPS: usize = 8;
+/// What every class is a multiple of.
+const CLASS_ALIGN: usize = 8;
 /// How many size classes there are.
 pub(crate) const CLASSES: usize = FINE + (MAX_BLOCK_BYTES.ilog2() as usize - FINE_LOG2) * STEPS;
 
@@ -63,13 +65,14 @@ pub(crate) const fn route(layout: Layout) -> Route {
     Route::Small(Class::of(align_up(layout.size(), layout.align())))
 }
 
-/// The class of a layout whose size and alignment are both below [`INLINE_LIMIT`].
+/// The class of a layout whose size is below [`INLINE_LIMIT`] and whose alignment is one that every
+/// class has, so that nothing needs to be rounded up to it.
 #[inline(always)]
 pub(crate) const fn inline_class(layout: Layout) -> Option<Class> {
-    if (layout.size() | layout.align()) >= INLINE_LIMIT {
+    if layout.size() >= INLINE_LIMIT || layout.align() > CLASS_ALIGN {
         return None;
     }
-    Some(Class::of_inline(align_up(layout.size(), layout.align())))
+    Some(Class::of_inline(layout.size()))
 }
 
 impl Class {
@@ -203,7 +206,7 @@ const fn table_is_sound() -> bool {
     while index < CLASSES {
         let block = block_size(index);
         let waste = block - previous - 1;
-        if block <= previous || !block.is_multiple_of(8) || (block > 128 && waste * 8 > block) {
+        if block <= previous || !block.is_multiple_of(CLASS_ALIGN) || (block > 128 && waste * 8 > block) {
             return false;
         }
         if Class::of(block).index() != index || Class::of(previous + 1).index() != index {

@@ -176,11 +176,31 @@ impl Heap {
 
     // ---- allocation ----
 
+    /// A block of a slab of `class` put aside, if there is one and no look since: a loop over some
+    /// long block takes this way every time.
+    #[inline]
+    pub(crate) fn pop_spare(&'static self, class: Class) -> Option<Block> {
+        if !ptr::eq(self.current(class), &raw const EMPTY) || depot::looks() != self.looks.get() {
+            return None;
+        }
+        let spare = self.spares.take(class)?;
+        spare.open_again(&self.inbox);
+        self.make_current(class, spare);
+        self.pop(class)
+    }
+
+    fn make_current(&'static self, class: Class, slab: &'static Slab) {
+        slab.move_to(Place::Current);
+        self.bin(class).0.set(slab);
+        self.serve(slab);
+        self.classes.set(self.classes.get() | (1 << class.index()));
+    }
+
     /// A block of `class` after [`pop`](Self::pop) found none: from remote frees, from a slab
     /// that waits, from untouched pages, from an orphan, from the depot, in this order.
     pub(crate) fn find(&'static self, class: Class) -> Option<Found> {
         self.tally.refill(class);
-        let (current, partial) = self.bin(class);
+        let (_, partial) = self.bin(class);
         if depot::looks() == self.looks.get() {
             self.collect();
         } else {
@@ -208,10 +228,7 @@ impl Heap {
                 None => self.take_over(class)?,
             };
             self.park(slab);
-            next.move_to(Place::Current);
-            current.set(next);
-            self.serve(next);
-            self.classes.set(self.classes.get() | (1 << class.index()));
+            self.make_current(class, next);
         }
     }
 
@@ -224,7 +241,13 @@ impl Heap {
         if let Some(orphan) = shared::adopt(class, self) {
             return Some(orphan);
         }
-        let (slab, zero) = depot::acquire(class)?;
+        let mut found = depot::acquire_resident(class);
+        if found.is_none() {
+            // Before more becomes resident, what this heap has of other classes is cut anew.
+            self.spares.give_back();
+            found = depot::acquire(class);
+        }
+        let (slab, zero) = found?;
         slab.open(class, zero, &self.inbox);
         Some(slab)
     }
@@ -285,11 +308,11 @@ impl Heap {
             }
             (Place::Full, Left::Nothing) => {
                 self.full.remove(slab);
-                self.give_back(slab);
+                self.put_aside(slab);
             }
             (Place::Partial, Left::Nothing) => {
                 self.bin(slab.class()).1.remove(slab);
-                self.give_back(slab);
+                self.put_aside(slab);
             }
             (Place::Current, Left::Nothing) => self.keep(slab),
             (Place::Partial | Place::Current, Left::Some) => {}
@@ -315,7 +338,7 @@ impl Heap {
     /// Keeps a current slab that fell empty where it holds little; otherwise puts it aside.
     fn keep(&'static self, slab: &'static Slab) {
         let bytes = kept_bytes(slab);
-        if self.kept_bytes.get().wrapping_add(bytes) > KEPT_BYTES && bytes <= KEPT_BYTES {
+        if self.kept_bytes.get().wrapping_add(bytes) > KEPT_BYTES && bytes < KEPT_BYTES {
             // Those that are in use again need not be kept.
             for class in Class::in_set(self.kept.get()) {
                 if self.current(class).used() > 0 {
@@ -325,6 +348,7 @@ impl Heap {
         }
         let all = self.kept_bytes.get().wrapping_add(bytes);
         if all > KEPT_BYTES {
+            self.bin(slab.class()).0.set(&raw const EMPTY);
             return self.put_aside(slab);
         }
         if bytes != 0 {
@@ -344,9 +368,11 @@ impl Heap {
         }
     }
 
-    /// Puts an empty current slab where this heap finds it again if nobody purges it meanwhile.
+    /// Puts an empty slab, in no place now, where this heap finds it again if nobody purges it meanwhile.
     fn put_aside(&'static self, slab: &'static Slab) {
-        self.bin(slab.class()).0.set(&raw const EMPTY);
+        if shared::is_shared(&self.inbox) {
+            return self.give_back(slab);
+        }
         self.forget(slab);
         slab.close();
         self.spares.put(slab);
@@ -370,7 +396,7 @@ impl Heap {
 
     /// Gives back the slabs put aside. Any thread may.
     pub(crate) fn give_up_spares(&self) {
-        self.spares.give_back();
+        self.spares.give_up();
     }
 
     /// Frees a block into a slab of another heap: collected, and published in batches.
@@ -423,7 +449,7 @@ impl Heap {
         for class in Class::in_set(self.classes.get()) {
             self.give_up_current(class);
         }
-        self.give_up_spares();
+        self.spares.give_back();
     }
 
     /// Ends the heap's use by its thread: what holds used blocks goes to the shared heap.
@@ -444,6 +470,7 @@ impl Heap {
         // Announcements that came before the slabs changed hands; later ones are passed on by
         // whoever uses this heap next.
         self.collect();
+        self.spares.give_back();
     }
 }
 

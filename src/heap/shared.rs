@@ -39,7 +39,7 @@ pub(super) fn heap() -> &'static Heap {
 }
 
 /// Whether `home` is the shared heap's.
-fn is_shared(home: *const Inbox) -> bool {
+pub(super) fn is_shared(home: *const Inbox) -> bool {
     ptr::eq(home, SHARED.inbox())
 }
 

@@ -1,65 +1,67 @@
-//! Empty slabs that a heap has put aside: closed, with their blocks as they were.
+//! Empty slabs that a heap has put aside, one of each class: closed, with their blocks as they were.
 //!
-//! A loop over a few long blocks finds its slab here again at the price of an atomic exchange,
-//! and a purge by another thread finds it as well, so a thread that rests pins nothing with it.
+//! A loop that fills slabs and empties them finds them here again at the price of an atomic
+//! exchange, and a purge by another thread finds them as well, so a thread that rests pins nothing.
 
 use core::cell::Cell;
 use core::ptr;
 
-use crate::config::{SPARE_BYTES, SPARES};
+use crate::config::SPARE_BYTES;
 use crate::depot;
-use crate::size_class::Class;
+use crate::size_class::{CLASSES, Class};
 use crate::slab::Slab;
 use crate::sync::atomic::{AtomicPtr, Ordering};
 
-/// A direct-mapped table from class to slab. Its heap's thread puts, any thread takes.
-pub(super) struct Spares([Place; SPARES]);
-
-struct Place {
-    slab: AtomicPtr<Slab>,
-    /// Bytes carved of the last one put here, gone or not. The heap's own.
+/// A place for a slab of each class. Its heap's thread puts, any thread takes.
+pub(super) struct Spares {
+    places: [Place; CLASSES],
+    /// Bytes carved of what was put here, taken by others or not. The heap's own.
     bytes: Cell<usize>,
 }
 
+struct Place(AtomicPtr<Slab>);
+
 impl Spares {
     pub(super) const fn new() -> Self {
-        Self([const { Place { slab: AtomicPtr::new(ptr::null_mut()), bytes: Cell::new(0) } }; SPARES])
+        Self { places: [const { Place(AtomicPtr::new(ptr::null_mut())) }; CLASSES], bytes: Cell::new(0) }
     }
 
-    /// Puts a closed slab aside; what must make way for it, or itself if it is too long, goes to the
-    /// depot.
+    /// Puts a closed slab aside; what there is no room for goes to the depot.
     pub(super) fn put(&self, slab: &'static Slab) {
-        let bytes = slab.carved_bytes();
-        let Some(place) = self.0.get(slab.class().index() % SPARES).filter(|_| bytes <= SPARE_BYTES) else {
+        let bytes = self.bytes.get().wrapping_add(slab.carved_bytes());
+        if bytes > SPARE_BYTES {
             return depot::release(slab);
-        };
-        let have = self.0.iter().filter(|place| !place.is_empty()).map(|place| place.bytes.get());
-        if have.fold(bytes, usize::wrapping_add) > SPARE_BYTES {
-            self.give_back();
         }
-        place.bytes.set(bytes);
+        self.bytes.set(bytes);
+        let Some(place) = self.places.get(slab.class().index()) else { return };
         if let Some(other) = place.exchange(slab) {
+            self.count_gone(other);
             depot::release(other);
         }
     }
 
     /// The slab of `class` put aside, if there is one.
     pub(super) fn take(&self, class: Class) -> Option<&'static Slab> {
-        let place = self.0.get(class.index() % SPARES)?;
-        if place.is_empty() {
-            return None;
-        }
+        let place = self.places.get(class.index()).filter(|place| !place.is_empty())?;
         let slab = place.exchange(ptr::null())?;
-        if slab.class() == class {
-            return Some(slab);
-        }
-        depot::release(slab);
-        None
+        self.count_gone(slab);
+        Some(slab)
     }
 
-    /// Gives all back to the depot.
+    fn count_gone(&self, slab: &Slab) {
+        self.bytes.set(self.bytes.get().wrapping_sub(slab.carved_bytes()));
+    }
+
+    /// Gives all back to the depot. For the heap's thread.
     pub(super) fn give_back(&self) {
-        for place in &self.0 {
+        if self.bytes.replace(0) != 0 {
+            self.give_up();
+        }
+    }
+
+    /// Gives all back to the depot. Any thread may.
+    pub(super) fn give_up(&self) {
+        for place in self.places.iter().filter(|place| !place.is_empty()) {
             if let Some(slab) = place.exchange(ptr::null()) {
                 depot::release(slab);
             }
@@ -70,7 +72,7 @@ impl Spares {
 impl Place {
     /// A moment's impression.
     fn is_empty(&self) -> bool {
-        self.slab.load(Ordering::Relaxed).is_null()
+        self.0.load(Ordering::Relaxed).is_null()
     }
 
     /// Puts `slab` here instead of what there was.
@@ -78,6 +80,6 @@ impl Place {
         // Whoever takes a slab sees what the one who put it wrote there.
         // SAFETY: a slab that was put aside is nobody else's, and its chunk stays mapped: to the
         // depot its units are taken.
-        unsafe { self.slab.swap(slab.cast_mut(), Ordering::AcqRel).as_ref() }
+        unsafe { self.0.swap(slab.cast_mut(), Ordering::AcqRel).as_ref() }
     }
 }

@@ -11,7 +11,7 @@ use core::ptr::{self, NonNull};
 use static_assertions::const_assert;
 
 use crate::address::{align_down, align_up};
-use crate::config::{CARVE_BLOCKS, CARVE_BYTES, CHUNK_BYTES, RECORD_BYTES, UNIT_BYTES};
+use crate::config::{CARVE_BLOCKS, CARVE_BYTES, CARVE_LEAST_BYTES, CHUNK_BYTES, RECORD_BYTES, UNIT_BYTES};
 use crate::free_list::{Block, FreeList};
 use crate::hardening::{self, Freed, Order};
 use crate::poison;
@@ -382,7 +382,8 @@ impl Slab {
 
     /// Carves some blocks. Where the memory is untouched: up to the end of the OS page in which
     /// the next one ends, so that pages beyond it stay untouched. Where it was used before, and
-    /// is likely resident: a larger piece. The first block is returned, the others join the list.
+    /// is likely resident: as much again as there is, so that few blocks cost little and many need
+    /// few steps. The first block is returned, the others join the list.
     /// For a current slab with [`has_uncarved`](Self::has_uncarved).
     pub(crate) fn carve(&self) -> Carved {
         let zero = self.zero.get();
@@ -391,7 +392,8 @@ impl Slab {
         let edge = if zero {
             align_up(from.wrapping_add(block), sys::page_bytes())
         } else {
-            from.wrapping_add(CARVE_BYTES.max(block.wrapping_mul(CARVE_BLOCKS)))
+            let most = CARVE_BYTES.max(block.wrapping_mul(CARVE_BLOCKS));
+            from.wrapping_add(from.clamp(CARVE_LEAST_BYTES, most).max(block))
         };
         let fit = edge.wrapping_sub(from).checked_div(block).unwrap_or(1) as u32;
         let order = Order::of(fit.min(self.capacity.get().wrapping_sub(self.carved.get())));
@@ -400,9 +402,7 @@ impl Slab {
             let place: usize = order.place(index);
             self.block_at(from.wrapping_add(place.wrapping_mul(block)) as u32)
         };
-        for index in (1..blocks as usize).rev() {
-            self.free.push(nth(index));
-        }
+        self.free.push_all((1..blocks as usize).rev().map(nth));
         self.carved.set(self.carved.get().wrapping_add(blocks));
         self.carved_bytes.set((self.carved.get() as usize).wrapping_mul(block));
         self.count.store(self.count.load(Ordering::Relaxed).wrapping_sub(1), Ordering::Relaxed);
