@@ -53,7 +53,7 @@ pub(crate) const PURGE_STEP_BYTES: usize = 1 << 20;
 
 /// Free units that may be resident whatever the delay, in bytes: more only while more than that is
 /// in use. So a process that has freed everything and never calls again holds this much.
-pub(crate) const DIRTY_BYTES: usize = 64 << 20;
+pub(crate) const DIRTY_BYTES: usize = 48 << 20;
 
 /// Freed ranges kept for reuse: a count that one look through stays cheap for.
 pub(crate) const RETAINED_RANGES: usize = 32;

@@ -77,6 +77,7 @@ pub(crate) fn misuse(what: &str, address: usize) -> ! {
 }
 
 fn report(what: &str, address: usize) {
+    let _keep = sys::KeepErrno::new();
     let mut line = Line::new();
     line.text("freestone: ");
     line.text(what);

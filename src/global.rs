@@ -11,7 +11,7 @@ use crate::fatal;
 use crate::free_list::{self, Block};
 use crate::freestone::Freestone;
 use crate::hardening::{self, inline_class, route};
-use crate::heap::{Found, shared};
+use crate::heap::{Found, Heap, shared};
 use crate::large::{self, Contents};
 use crate::limit::COMMITTED;
 use crate::options;
@@ -309,7 +309,22 @@ unsafe fn dealloc_slow(pointer: *mut u8, layout: Layout) {
             // SAFETY: the caller gives up the block.
             return unsafe { give(slab, pointer) };
         }
+        if is_elsewhere(slab, heap) && slab.has_block_at(address) {
+            heap.count_freed(layout.size());
+            // SAFETY: the caller gives up the block.
+            return unsafe { send(heap, slab, pointer) };
+        }
     }
+    // SAFETY: forwarded to the caller.
+    unsafe { dealloc_rest(pointer, layout) }
+}
+
+/// The rare rest of [`dealloc_slow`], which would make it save registers.
+///
+/// # Safety
+/// As for [`GlobalAlloc::dealloc`].
+#[inline(never)]
+unsafe fn dealloc_rest(pointer: *mut u8, layout: Layout) {
     let _keep = KeepErrno::new();
     thread::count_freed(layout.size());
     let Some(start) = NonNull::new(pointer) else { return };
@@ -318,6 +333,28 @@ unsafe fn dealloc_slow(pointer: *mut u8, layout: Layout) {
         // SAFETY: forwarded to the caller.
         Route::Small(_) => unsafe { free_block(start, Some(layout)) },
     }
+}
+
+/// Whether a slab belongs to another heap than `heap`, which is the calling thread's own: then nothing
+/// more is looked at before its block is collected, unless everything is.
+#[inline(always)]
+fn is_elsewhere(slab: &Slab, heap: &'static Heap) -> bool {
+    let home = slab.home();
+    #[cfg(feature = "profile")]
+    if profile::is_home(home) {
+        return false;
+    }
+    !hardening::ON && !home.is_null() && !ptr::eq(home, heap.inbox()) && thread::is_own(heap)
+}
+
+/// Frees a block of another heap's slab.
+///
+/// # Safety
+/// The caller gives up the block at `pointer`, which the slab has; `heap` is the calling thread's own.
+#[inline(always)]
+unsafe fn send(heap: &'static Heap, slab: &'static Slab, pointer: *mut u8) {
+    // SAFETY: the caller gives up the block; for its provenance see `give`.
+    unsafe { heap.send(slab, Block::from_raw(reexposed(pointer))) }
 }
 
 /// The slab that `address` lies in, where a layout says that it lies in one: taken at its word, or not
@@ -355,9 +392,23 @@ pub(crate) unsafe fn free_untyped(pointer: *mut u8) {
             // SAFETY: the caller gives up the block.
             return unsafe { give(slab, pointer) };
         }
+        if is_elsewhere(slab, heap) {
+            // SAFETY: the caller gives up the block.
+            return unsafe { send(heap, slab, pointer) };
+        }
     }
+    // SAFETY: forwarded to the caller.
+    unsafe { free_untyped_rest(start) }
+}
+
+/// The rare rest of [`free_untyped`].
+///
+/// # Safety
+/// As for [`free_untyped`].
+#[inline(never)]
+unsafe fn free_untyped_rest(start: NonNull<u8>) {
     let _keep = KeepErrno::new();
-    if chunk_map::contains(pointer.addr()) {
+    if chunk_map::contains(start.addr().get()) {
         // SAFETY: forwarded to the caller.
         unsafe { free_block(start, None) }
     } else {

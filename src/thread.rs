@@ -37,10 +37,15 @@ pub(crate) fn own_heap() -> Option<&'static Heap> {
     if ptr::eq(heap, &raw const DETACHED) { None } else { Some(heap) }
 }
 
+/// Whether `heap`, the calling thread's, is not a stand-in.
+#[inline]
+pub(crate) fn is_own(heap: &Heap) -> bool {
+    !ptr::eq(heap, &raw const NEW) && !ptr::eq(heap, &raw const DETACHED)
+}
+
 /// The calling thread's heap, if it has one.
 fn existing_heap() -> Option<&'static Heap> {
-    let heap = heap();
-    if ptr::eq(heap, &raw const NEW) || ptr::eq(heap, &raw const DETACHED) { None } else { Some(heap) }
+    Some(heap()).filter(|heap| is_own(heap))
 }
 
 /// Heaps whose threads have ended, for the next ones.

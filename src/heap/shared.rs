@@ -9,6 +9,7 @@ use crate::size_class::{CLASSES, Class};
 use crate::slab::{Inbox, Place, Slab, SlabList};
 use crate::sync::Lock;
 use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sys::KeepErrno;
 
 /// Slabs that one lock moves: the lock is not held for long.
 const STEP: usize = 64;
@@ -76,6 +77,7 @@ pub(crate) fn serve(told: Option<&'static Inbox>) {
     if told.is_some_and(|home| is_shared(home))
         && let Some(_guard) = LOCK.try_lock()
     {
+        let _keep = KeepErrno::new();
         SHARED.collect();
     }
 }
