@@ -25,15 +25,20 @@ done
 packages=(
     time                        # peak memory of a program and all it starts
     libmimalloc2.0 libjemalloc2 libtcmalloc-minimal4 # the peers
-    python3 libpython3-stdlib libpython3-testsuite perl lua5.4 jq gcc g++ sqlite3 git nodejs
+    python3 libpython3-stdlib libpython3-testsuite libpython3.11-testsuite # whichever there is
+    perl lua5.4 jq gcc g++ sqlite3 git nodejs
     ghostscript poppler-utils
     redis-server                # with redis-benchmark
     postgresql postgresql-contrib # with pgbench
     nginx-light wrk
 )
 if [ "$install" = yes ]; then
-    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-        "${packages[@]}" >/dev/null || echo "not everything could be installed; what is missing is skipped" >&2
+    apt-get update -qq
+    # Singly: one unknown name would make it refuse them all.
+    for package in "${packages[@]}"; do
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package" >/dev/null 2>&1 ||
+            echo "$package could not be installed; what needs it is skipped" >&2
+    done
 fi
 
 work=$(mktemp -d /tmp/freestone-try.XXXXXX)
