@@ -191,6 +191,37 @@ pub(crate) fn release(slab: &'static Slab) {
     }
 }
 
+/// Gives back the pages inside free blocks of `slab`, which the caller owns. Its units stay its own,
+/// and committed: the blocks may be used again at any moment. Returns the bytes given back.
+pub(crate) fn hollow(slab: &'static Slab) -> usize {
+    let chunk = chunk::chunk_of(slab);
+    let may_be_huge = {
+        let mut depot = DEPOT.lock();
+        let is_to_be_told = depot.change(chunk, Chunk::stop_huge);
+        depot.plan(chunk, sys::now_ms());
+        let may_be_huge = chunk.may_be_huge();
+        drop(depot);
+        if is_to_be_told {
+            chunk.advise_not_huge();
+        }
+        may_be_huge
+    };
+    let mut purged = 0_usize;
+    slab.hollow(|start, bytes| {
+        if may_be_huge {
+            // SAFETY: the range lies in a free block of the caller's slab.
+            let _ = unsafe { sys::split_huge(start, bytes) };
+        }
+        // SAFETY: as above. Refused, the pages stay as they are, or are half given back; the block may hold anything.
+        if unsafe { sys::discard(start, bytes) }.is_ok() {
+            purged = purged.wrapping_add(bytes);
+            PURGES.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    PURGED_BYTES.fetch_add(purged as u64, Ordering::Relaxed);
+    purged
+}
+
 /// Bytes that purges have given back, all told.
 pub(crate) fn purged_bytes() -> u64 {
     PURGED_BYTES.load(Ordering::Relaxed)
@@ -311,7 +342,7 @@ fn look_at_chunks(until_ms: u64, most_bytes: usize) {
 /// out and without a plan, the chunk could be unmapped by another thread.
 fn purge_stale(mut depot: Guard<'static, Depot>, chunk: &'static Chunk, most_bytes: usize) -> usize {
     let mut purged = 0_usize;
-    let mut is_to_be_told = depot.change(chunk, Chunk::stop_huge);
+    let mut is_to_be_told = chunk.is_stale() && depot.change(chunk, Chunk::stop_huge);
     loop {
         let most_units = (most_bytes.saturating_sub(purged) / UNIT_BYTES).min(UNITS);
         let Some(run) = depot.change(chunk, |chunk| chunk.take_stale(most_units)) else { break };

@@ -13,6 +13,9 @@ struct Node {
     tag: Tag,
 }
 
+/// Bytes at the beginning of a free block that the list needs.
+pub(crate) const LINK_BYTES: usize = size_of::<Node>();
+
 /// A block that is free: whoever holds this token, and nobody else, may write the block.
 #[repr(transparent)]
 #[derive(Debug)]
@@ -130,7 +133,6 @@ impl FreeList {
     }
 
     /// The block in front, for as long as nothing is pushed or popped.
-    #[cfg(debug_assertions)]
     pub(crate) fn head(&self) -> *mut u8 {
         self.head.get().cast()
     }

@@ -223,7 +223,7 @@ fn or_after_release<T>(get: impl Fn() -> Option<T>) -> Option<T> {
         Some(found) => Some(found),
         None => {
             core::hint::cold_path();
-            purge();
+            release_kept();
             get().or_else(|| {
                 FAILURES.fetch_add(1, Ordering::Relaxed);
                 None
@@ -241,7 +241,7 @@ fn or_after_release<T>(get: impl Fn() -> Option<T>) -> Option<T> {
 #[inline(never)]
 fn above_soft_limit() {
     static RUNNING: AtomicBool = AtomicBool::new(false);
-    purge();
+    release_kept();
     let Some(callback) = options::get().on_soft_limit else { return };
     if !RUNNING.swap(true, Ordering::Acquire) {
         callback(COMMITTED.used());
@@ -516,10 +516,23 @@ unsafe fn realloc_slow(pointer: *mut u8, layout: Layout, new_size: usize) -> *mu
 
 /// Gives back to the kernel, at once, everything that is only kept for reuse: what ended
 /// threads and the calling thread left, freed slabs' pages, and retained mappings. What other
-/// live threads hold for themselves stays theirs.
+/// live threads hold for themselves stays theirs. Also the pages inside long free blocks of slabs that other
+/// blocks keep.
 pub fn purge() {
     let _keep = KeepErrno::new();
     thread::trim();
+    thread::hollow();
+    release_shared();
+}
+
+/// What a purge gives back that counts as committed.
+fn release_kept() {
+    let _keep = KeepErrno::new();
+    thread::trim();
+    release_shared();
+}
+
+fn release_shared() {
     large::release_retained();
     depot::purge_all();
 }

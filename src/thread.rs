@@ -211,6 +211,14 @@ pub(crate) fn rest() {
     }
 }
 
+/// Gives back the pages inside free blocks of the calling thread's slabs and of those that ended threads left.
+pub(crate) fn hollow() {
+    if let Some(heap) = existing_heap() {
+        heap.hollow(true, usize::MAX);
+    }
+    shared::hollow();
+}
+
 /// Adopts and gives back what ended threads and the calling thread left, and what other threads
 /// have put aside.
 pub(crate) fn trim() {

@@ -192,12 +192,22 @@ impl Chunk {
         self.free.get()
     }
 
-    /// Prepares a chunk for stale units to be given back: a huge page that is given back in part
+    /// Whether a huge page may back some of it.
+    pub(crate) fn may_be_huge(&self) -> bool {
+        self.backing.get() != Backing::Plain
+    }
+
+    /// Whether there are units to purge.
+    pub(crate) fn is_stale(&self) -> bool {
+        self.stale.get() != 0
+    }
+
+    /// Prepares a chunk for some of its pages to be given back: a huge page that is given back in part
     /// would stay charged in full, and the kernel would fill it up again. So the whole chunk is
     /// backed by small pages from now on, and what was never touched goes back with the rest.
     /// Says so if that is to be told the kernel.
     pub(crate) fn stop_huge(&self) -> bool {
-        if self.backing.get() != Backing::Huge || self.stale.get() == 0 {
+        if self.backing.get() != Backing::Huge {
             return false;
         }
         self.backing.set(Backing::Split);
@@ -362,8 +372,7 @@ impl Chunk {
         self.stale.set(stale & !units);
         self.measure();
         let start = self.base().wrapping_add((first as usize).wrapping_mul(UNIT_BYTES));
-        let may_be_huge = self.backing.get() != Backing::Plain;
-        Some(Run { units, start, bytes: bytes_of(length), may_be_huge })
+        Some(Run { units, start, bytes: bytes_of(length), may_be_huge: self.may_be_huge() })
     }
 
     /// Makes what is dirty now purgeable at the next look.

@@ -6,13 +6,13 @@
 use core::cell::Cell;
 use core::ptr;
 
-use crate::config::{KEPT_BYTES, SERVED_UNITS, UNIT_BYTES};
+use crate::config::{KEPT_BYTES, PURGE_STEP_BYTES, SERVED_UNITS, UNIT_BYTES};
 use crate::depot;
 use crate::fatal;
 use crate::free_list::{self, Block};
 use crate::hardening;
 use crate::size_class::{CLASSES, Class};
-use crate::slab::{Carved, Inbox, Left, Place, Slab, SlabList};
+use crate::slab::{Carved, Inbox, Left, Place, Rest, Slab, SlabList};
 use crate::sync::Seen;
 use crate::sync::atomic::AtomicUsize;
 use crate::sys;
@@ -450,6 +450,27 @@ impl Heap {
             self.give_up_current(class);
         }
         self.spares.give_back();
+        self.hollow(false, PURGE_STEP_BYTES);
+    }
+
+    /// Gives back the pages inside free blocks that are long enough to have some, of slabs with room that
+    /// rest: nothing was taken from them or given back since the last call, or that is nothing to `all`. At
+    /// most `most_bytes`, and what one slab has.
+    pub(crate) fn hollow(&'static self, all: bool, most_bytes: usize) {
+        let mut left = most_bytes;
+        let least = sys::page_bytes();
+        for class in Class::in_set(u128::MAX).filter(|class| class.shape().block as usize > least) {
+            let (_, partial) = self.bin(class);
+            for slab in core::iter::successors(partial.first(), |slab| SlabList::after(slab)) {
+                let rest = slab.rest();
+                if rest == Rest::Unchanged || (all && rest == Rest::Changed) {
+                    left = left.saturating_sub(depot::hollow(slab));
+                    if left == 0 {
+                        return;
+                    }
+                }
+            }
+        }
     }
 
     /// Ends the heap's use by its thread: what holds used blocks goes to the shared heap.

@@ -88,6 +88,12 @@ pub(crate) fn trim() {
     SHARED.trim();
 }
 
+/// Gives back the pages inside free blocks of the shared heap.
+pub(crate) fn hollow() {
+    let _guard = LOCK.lock();
+    SHARED.hollow(true, usize::MAX);
+}
+
 /// A slab of `class` with room whose thread has ended, now of the heap `by`; on no list.
 pub(crate) fn adopt(class: Class, by: &'static Heap) -> Option<&'static Slab> {
     if ptr::eq(by, &raw const SHARED) {

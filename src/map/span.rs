@@ -100,7 +100,7 @@ impl Drop for Span {
             // At the map-count limit munmap may fail to cut a mapping in two (munmap(2)): then the
             // pages stay, which is the least harm. `unmap` is for whoever wants to know.
             // SAFETY: the range is this span's own, and references into it borrow from its owner.
-            unsafe { sys::mapping::unmap_unasked(self.start, self.bytes) };
+            let _ = unsafe { sys::mapping::unmap(self.start, self.bytes) };
         }
     }
 }

@@ -21,6 +21,12 @@ impl SlabList {
         unsafe { self.first.get().as_ref() }
     }
 
+    /// The slab after `slab` on its list. For the owner.
+    pub(crate) fn after(slab: &Slab) -> Option<&'static Slab> {
+        // SAFETY: as in `first`.
+        unsafe { slab.next.get().as_ref() }
+    }
+
     pub(crate) fn last(&self) -> Option<&'static Slab> {
         // SAFETY: as in `first`.
         unsafe { self.last.get().as_ref() }

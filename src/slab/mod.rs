@@ -12,16 +12,16 @@ use static_assertions::const_assert;
 
 use crate::address::{align_down, align_up};
 use crate::config::{CARVE_BLOCKS, CARVE_BYTES, CARVE_LEAST_BYTES, CHUNK_BYTES, RECORD_BYTES, UNIT_BYTES};
-use crate::free_list::{Block, FreeList};
-use crate::hardening::{self, Freed, Order};
+#[cfg(debug_assertions)]
+use crate::fatal;
+use crate::free_list::{self, Block, FreeList, LINK_BYTES};
+use crate::hardening::{self, Freed, Order, SEAL_BYTES};
 use crate::poison;
 use crate::remote_list::RemoteList;
 use crate::size_class::{Class, Shape};
 use crate::sync::atomic::{AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use crate::sync::{self, Seen};
 use crate::sys;
-#[cfg(debug_assertions)]
-use crate::{fatal, free_list};
 
 mod again;
 mod list;
@@ -54,6 +54,19 @@ impl Place {
         }
     }
 }
+
+/// What became of a slab's free blocks meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rest {
+    /// Some were used, or came back.
+    Changed,
+    Unchanged,
+    /// Nothing, and the pages inside them were given back before.
+    Hollow,
+}
+
+/// Set in what [`Slab::rest`] saw where the pages were given back.
+const HOLLOW: u64 = 1;
 
 /// Whether a free left used blocks behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +112,8 @@ pub(crate) struct Slab {
     zero: Cell<bool>,
     /// How many units before this one its slab begins.
     lead: AtomicU8,
+    /// What [`rest`](Self::rest) saw last.
+    rested: Cell<u64>,
     /// Neighbours on the owner's list that `place` names.
     next: Cell<*const Slab>,
     previous: Cell<*const Slab>,
@@ -147,6 +162,7 @@ impl Slab {
             kept: Seen::<AtomicU8>::new(0),
             zero: Cell::new(false),
             lead: AtomicU8::new(0),
+            rested: Cell::new(0),
             next: Cell::new(ptr::null()),
             previous: Cell::new(ptr::null()),
             freed: Freed::new(),
@@ -342,6 +358,7 @@ impl Slab {
         self.class.set(class.index() as u8);
         self.units.set(units as u8);
         self.zero.set(zero);
+        self.rested.set(0);
         self.open_again(home);
         for unit in 0..units as u8 {
             // SAFETY: the run's records lie one after another in the chunk header.
@@ -413,6 +430,45 @@ impl Slab {
         // SAFETY: only called for places of blocks that nobody has (uncarved ones) or that were
         // given up, and the pointer comes from the chunk's exposed mapping.
         unsafe { Block::from_raw(NonNull::new_unchecked(self.pointer(place))) }
+    }
+
+    /// What became of the free blocks since this was last asked, as far as their number and the first of them
+    /// tell. For the owner.
+    pub(crate) fn rest(&self) -> Rest {
+        let now = u64::from(self.place_of(self.free.head())) << u32::BITS | u64::from(self.used()) << 1;
+        match self.rested.get() {
+            same if same == now => Rest::Unchanged,
+            same if same == now | HOLLOW => Rest::Hollow,
+            _ => {
+                self.rested.set(now);
+                Rest::Changed
+            }
+        }
+    }
+
+    /// Calls `each` with the whole pages that nobody needs: inside each free block, beyond what links it to the
+    /// next, and behind the last block. For the owner, after [`rest`](Self::rest).
+    pub(crate) fn hollow(&self, mut each: impl FnMut(NonNull<u8>, usize)) {
+        self.rested.set(self.rested.get() | HOLLOW);
+        let page = sys::page_bytes();
+        let mut between = |from: usize, to: usize| {
+            let from = align_up(from, page);
+            let bytes = align_down(to, page).saturating_sub(from);
+            if let Some(start) = NonNull::new(ptr::with_exposed_provenance_mut(from)).filter(|_| bytes != 0) {
+                each(start, bytes);
+            }
+        };
+        let mut block = self.free.head();
+        while !block.is_null() {
+            let end = block.addr().wrapping_add(self.block_bytes());
+            between(block.addr().wrapping_add(LINK_BYTES), end.wrapping_sub(SEAL_BYTES));
+            // SAFETY: the block is on the list.
+            block = unsafe { free_list::next_of(block) };
+        }
+        if !self.zero.get() {
+            let bytes = self.units().wrapping_mul(UNIT_BYTES);
+            between(self.base().wrapping_add(self.carved_bytes()), self.base().wrapping_add(bytes));
+        }
     }
 
     /// Whether the block at `address` is on the list. Walks it.

@@ -2,8 +2,7 @@
 
 use core::ptr::NonNull;
 
-use super::fault::{self, Call};
-use super::{Result, answered, count};
+use super::{Result, count, mapping};
 
 /// From <linux/mman.h>; the `libc` crate does not have these for every C library.
 const MADV_POPULATE_WRITE: libc::c_int = 23;
@@ -11,12 +10,13 @@ const MADV_DONTNEED_LOCKED: libc::c_int = 24;
 const MADV_COLD: libc::c_int = 20;
 const MADV_GUARD_INSTALL: libc::c_int = 102;
 
+/// `madvise`, counted.
+///
 /// # Safety
 /// The range belongs to the caller, who expects what the advice does to its contents.
-unsafe fn advise(start: NonNull<u8>, bytes: usize, advice: libc::c_int) -> Result<()> {
-    fault::step(Call::Advise)?;
+pub(super) unsafe fn advise(start: NonNull<u8>, bytes: usize, advice: libc::c_int) -> Result<()> {
     // SAFETY: forwarded to the caller.
-    count::MADVISE.note(answered(unsafe { libc::madvise(start.as_ptr().cast(), bytes, advice) }))
+    count::MADVISE.note(unsafe { mapping::advise(start, bytes, advice) })
 }
 
 /// `madvise(MADV_COLD)`, since Linux 5.4: as a side effect, huge pages that the range has a part of
@@ -53,9 +53,8 @@ pub(crate) unsafe fn install_guard(start: NonNull<u8>, bytes: usize) -> Result<(
 /// # Safety
 /// As for [`install_guard`].
 pub(crate) unsafe fn forbid(start: NonNull<u8>, bytes: usize) -> Result<()> {
-    fault::step(Call::Protect)?;
     // SAFETY: forwarded to the caller.
-    answered(unsafe { libc::mprotect(start.as_ptr().cast(), bytes, libc::PROT_NONE) })
+    unsafe { mapping::protect(start, bytes, libc::PROT_NONE) }
 }
 
 /// `madvise(MADV_NOHUGEPAGE)`: no further huge pages, also where the kernel makes them unasked.

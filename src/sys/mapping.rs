@@ -1,5 +1,5 @@
-//! The calls of `freestone::map`: files, protections and the rest that the allocator itself
-//! has no use for. Each call's errors are explained in `map::explain`.
+//! The mapping calls as the kernel has them: what `freestone::map` and the allocator's own chunks and
+//! large mappings both go through. Each call's errors are explained in `map::explain`.
 
 use core::ffi::c_int;
 use core::mem::MaybeUninit;
@@ -35,18 +35,16 @@ pub(crate) fn map_at(
     checked(unsafe { libc::mmap(address, bytes, protection, flags & !libc::MAP_FIXED, fd, offset) })
 }
 
-/// `munmap` where nobody waits for the answer. Inlined, so that the compiler sees in every
-/// place that drops a mapping that nothing here unwinds.
+/// `munmap`. Inlined, so that the compiler sees in every place that drops a mapping that nothing
+/// here unwinds.
 ///
 /// # Safety
 /// As [`unmap`](super::unmap).
 #[inline]
-pub(crate) unsafe fn unmap_unasked(start: NonNull<u8>, bytes: usize) {
-    if fault::step(Call::Unmap).is_err() {
-        return;
-    }
+pub(crate) unsafe fn unmap(start: NonNull<u8>, bytes: usize) -> Result<()> {
+    fault::step(Call::Unmap)?;
     // SAFETY: forwarded to the caller.
-    let _ = unsafe { libc::munmap(start.as_ptr().cast(), bytes) };
+    answered(unsafe { libc::munmap(start.as_ptr().cast(), bytes) })
 }
 
 /// `mprotect`.

@@ -77,20 +77,9 @@ pub(crate) fn map_without_reserve() {
 /// `mmap` of fresh, private, anonymous, readable and writable memory; known zero.
 /// `hint` is where the kernel should look first, and may be ignored.
 pub(crate) fn map(hint: Option<NonZeroUsize>, bytes: usize) -> Result<NonNull<u8>> {
-    fault::step(Call::Map)?;
-    let hint = hint.map_or(ptr::null_mut(), |hint| ptr::without_provenance_mut(hint.get()));
-    // SAFETY: without MAP_FIXED, mmap replaces no mapping that exists.
-    let pointer = unsafe {
-        libc::mmap(
-            hint,
-            bytes,
-            libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | MAP_FLAGS.load(Ordering::Relaxed),
-            -1,
-            0,
-        )
-    };
-    count::MMAP.note(checked(pointer))
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | MAP_FLAGS.load(Ordering::Relaxed);
+    count::MMAP.note(mapping::map_at(hint.map_or(0, NonZeroUsize::get), bytes, protection, flags, None))
 }
 
 /// `munmap`. May fail with `ENOMEM` when it would split a mapping at the map-count limit;
@@ -100,9 +89,8 @@ pub(crate) fn map(hint: Option<NonZeroUsize>, bytes: usize) -> Result<NonNull<u8
 /// The range belongs to the caller, and nothing refers to it any more.
 pub(crate) unsafe fn unmap(start: NonNull<u8>, bytes: usize) -> Result<()> {
     poison::open(start.as_ptr(), bytes);
-    fault::step(Call::Unmap)?;
     // SAFETY: forwarded to the caller.
-    count::MUNMAP.note(answered(unsafe { libc::munmap(start.as_ptr().cast(), bytes) }))
+    count::MUNMAP.note(unsafe { mapping::unmap(start, bytes) })
 }
 
 /// `mremap` without moving: grows or shrinks the mapping where it is.
@@ -146,10 +134,8 @@ pub(crate) unsafe fn remap_to(start: NonNull<u8>, bytes: usize, target: NonNull<
 /// # Safety
 /// The range is private anonymous memory of the caller, who needs its contents no more.
 pub(crate) unsafe fn discard(start: NonNull<u8>, bytes: usize) -> Result<()> {
-    fault::step(Call::Advise)?;
     // SAFETY: forwarded to the caller.
-    let answer = unsafe { libc::madvise(start.as_ptr().cast(), bytes, libc::MADV_DONTNEED) };
-    match count::MADVISE.note(answered(answer)) {
+    match unsafe { advice::advise(start, bytes, libc::MADV_DONTNEED) } {
         // SAFETY: forwarded to the caller.
         Err(Errno(libc::EINVAL)) => unsafe { discard_locked(start, bytes) },
         answer => answer,
@@ -161,9 +147,8 @@ pub(crate) unsafe fn discard(start: NonNull<u8>, bytes: usize) -> Result<()> {
 /// # Safety
 /// The range belongs to the caller.
 pub(crate) unsafe fn advise_huge(start: NonNull<u8>, bytes: usize) -> Result<()> {
-    fault::step(Call::Advise)?;
     // SAFETY: the advice changes no contents.
-    count::MADVISE.note(answered(unsafe { libc::madvise(start.as_ptr().cast(), bytes, libc::MADV_HUGEPAGE) }))
+    unsafe { advice::advise(start, bytes, libc::MADV_HUGEPAGE) }
 }
 
 /// Milliseconds on a clock that only goes forward, to the kernel's tick.

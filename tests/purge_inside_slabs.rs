@@ -1,0 +1,79 @@
+//! Pages inside the free blocks of slabs that other blocks keep go back: by a purge, and with time.
+
+mod common;
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::block::{Block, layout};
+use common::{KIB, MIB, memory};
+
+#[global_allocator]
+static ALLOC: freestone::Freestone = freestone::Freestone::new().purge_delay_ms(5);
+
+const BLOCK: usize = 32 * KIB;
+const BLOCKS: usize = 1024;
+/// One block in so many stays: every slab has one.
+const STAYS: usize = 8;
+/// A free block keeps the page with its link, and two in part.
+const LIMIT: usize = BLOCKS / STAYS * BLOCK + BLOCKS * 12 * KIB + MIB;
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn block() -> Block {
+    Block::new(layout(BLOCK, 8), BLOCK)
+}
+
+/// Blocks of which most were freed. They check their contents when they are dropped.
+fn survivors() -> Vec<Block> {
+    let blocks: Vec<Block> = (0..BLOCKS).map(|_| block()).collect();
+    blocks.into_iter().enumerate().filter(|(index, _)| index % STAYS == 0).map(|(_, block)| block).collect()
+}
+
+/// Resident before the next blocks; what has to be there once is there then.
+fn before() -> usize {
+    drop(block());
+    freestone::purge();
+    memory::resident()
+}
+
+/// The blocks whose pages went back are good ones.
+fn use_all_again(survivors: Vec<Block>) {
+    drop((0..BLOCKS).map(|_| block()).collect::<Vec<Block>>());
+    drop(survivors);
+}
+
+#[test]
+fn of_the_own_heap_by_a_purge() {
+    let _alone = common::alone();
+    let before = before();
+    let survivors = survivors();
+    assert!(memory::resident() - before > LIMIT, "so much was resident");
+    freestone::purge();
+    assert!(memory::resident() - before < LIMIT);
+    use_all_again(survivors);
+}
+
+#[test]
+fn of_a_thread_that_has_ended() {
+    let _alone = common::alone();
+    let before = before();
+    let survivors = thread::spawn(survivors).join().expect("no thread fails");
+    freestone::purge();
+    assert!(memory::resident() - before < LIMIT);
+    use_all_again(survivors);
+}
+
+#[test]
+fn with_time() {
+    let _alone = common::alone();
+    let before = before();
+    let survivors = survivors();
+    let started = Instant::now();
+    while memory::resident() - before >= LIMIT {
+        assert!(started.elapsed() < PATIENCE, "{} resident", memory::resident() - before);
+        // Something else goes on, which takes slow paths.
+        drop((0..4).map(|_| Block::new(layout(MIB / 8, 8), 0)).collect::<Vec<Block>>());
+        thread::sleep(Duration::from_millis(2));
+    }
+    use_all_again(survivors);
+}
