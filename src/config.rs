@@ -16,7 +16,10 @@ pub(crate) const UNITS: usize = CHUNK_BYTES / UNIT_BYTES;
 
 /// Bytes of a slab's record in the chunk header: two cache lines, one that only the
 /// owner touches and one that any thread may.
-pub(crate) const RECORD_BYTES: usize = 128;
+pub(crate) const RECORD_BYTES: usize = 2 * LINE_BYTES;
+
+/// Bytes of a cache line on the processors this runs on.
+pub(crate) const LINE_BYTES: usize = 64;
 
 /// The largest block that is carved from a slab; above it a block is a mapping of its own.
 pub(crate) const MAX_BLOCK_BYTES: usize = 1 << 20;

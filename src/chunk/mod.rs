@@ -1,6 +1,7 @@
 //! A chunk: one aligned mapping, its header, and which of its units are free.
 
 use core::cell::Cell;
+use core::mem::offset_of;
 use core::num::NonZeroUsize;
 use core::ptr::{self, NonNull};
 
@@ -10,7 +11,7 @@ use crate::address::{align_down, align_up};
 use crate::config::{CHUNK_BYTES, HUGE_FROM_CHUNKS, RECORD_BYTES, UNIT_BYTES, UNITS};
 use crate::limit::COMMITTED;
 use crate::options::{self, HugePages, UNLIMITED};
-use crate::slab::Slab;
+use crate::slab::{HOME_OFFSET, Slab};
 use crate::stray;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sys;
@@ -45,8 +46,6 @@ enum Backing {
 /// free into the header is told from a good one by the same look.
 #[repr(C, align(128))]
 pub(crate) struct Chunk {
-    /// Lies over the beginning of a slab's record, to `home`; always zero.
-    no_slab: [usize; 5],
     /// Units in no slab. All of this is touched under the depot's lock only.
     free: Cell<Units>,
     /// Free units whose pages may be resident; the others read as zero.
@@ -67,9 +66,11 @@ pub(crate) struct Chunk {
     /// Length of the longest run of free units.
     longest: Cell<u8>,
     backing: Cell<Backing>,
+    /// Lies over a slab's `home`; always null, as everything behind it is zero.
+    no_home: *const (),
 }
 
-const_assert!(size_of::<Chunk>() == RECORD_BYTES);
+const_assert!(size_of::<Chunk>() == RECORD_BYTES && offset_of!(Chunk, no_home) == HOME_OFFSET);
 
 /// The record of the unit that `address` lies in. Plain arithmetic; whether there is a chunk
 /// is for the caller to know.

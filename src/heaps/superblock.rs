@@ -16,7 +16,7 @@ const MAGIC: u64 = u64::from_le_bytes(*b"FREEHEAP");
 /// What a file begins with that is being made into one.
 pub(super) const UNFINISHED: u64 = u64::from_le_bytes(*b"FREEMAKE");
 /// Format of the file. To be raised with every change of it.
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
 /// Words of a superblock.
 const WORDS: usize = 11;
 

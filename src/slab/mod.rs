@@ -11,7 +11,9 @@ use core::ptr::{self, NonNull};
 use static_assertions::const_assert;
 
 use crate::address::{align_down, align_up};
-use crate::config::{CARVE_BLOCKS, CARVE_BYTES, CARVE_LEAST_BYTES, CHUNK_BYTES, RECORD_BYTES, UNIT_BYTES};
+use crate::config::{
+    CARVE_BLOCKS, CARVE_BYTES, CARVE_LEAST_BYTES, CHUNK_BYTES, LINE_BYTES, RECORD_BYTES, UNIT_BYTES,
+};
 #[cfg(debug_assertions)]
 use crate::fatal;
 use crate::free_list::{self, Block, FreeList, LINK_BYTES};
@@ -79,7 +81,8 @@ pub(crate) enum Left {
 /// blocks callers hold and those on their way back (`remote` ones are used until adopted).
 #[repr(C, align(128))]
 pub(crate) struct Slab {
-    // -- Written by the owner only; what is not a plain cell may be read by any thread.
+    // -- A cache line that the owner alone touches, at each allocation and free. The atomics among them
+    // are read by others for statistics.
     /// Number of the first unit: its address divided by a unit's bytes. A plain cell, as the next
     /// three: the compiler needs no instruction of its own to load one. Other threads compute them.
     unit: Cell<usize>,
@@ -91,12 +94,24 @@ pub(crate) struct Slab {
     bound: Cell<u32>,
     /// Free blocks, last in, first out.
     free: FreeList,
-    /// The heap that the slab belongs to; null where there is no slab.
-    home: AtomicPtr<Inbox>,
     /// Minus the number of used blocks, so that zero, which a step to it tells for nothing, is
     /// an empty slab. A slab that is kept counts its heap as the user of one more.
     /// Atomic so that other threads may read it; one thread writes.
     count: AtomicI32,
+    /// A [`Place`].
+    place: Seen<AtomicU8>,
+    /// One where the heap keeps the slab current whether or not it is empty, else zero.
+    kept: Seen<AtomicU8>,
+    /// Whether uncarved blocks are known to read as zero.
+    zero: Cell<bool>,
+    /// What [`rest`](Self::rest) saw last.
+    rested: Cell<u64>,
+    /// Neighbours on the owner's list that `place` names.
+    next: Cell<*const Slab>,
+    previous: Cell<*const Slab>,
+    // -- A cache line that any thread reads for a remote free. First what the owner writes, seldom.
+    /// The heap that the slab belongs to; null where there is no slab.
+    home: AtomicPtr<Inbox>,
     block_bytes: Seen<AtomicU32>,
     capacity: Seen<AtomicU32>,
     /// How many blocks those `carved_bytes` are.
@@ -104,23 +119,9 @@ pub(crate) struct Slab {
     /// A [`Class`].
     class: Seen<AtomicU8>,
     units: Seen<AtomicU8>,
-    /// A [`Place`].
-    place: Seen<AtomicU8>,
-    /// One where the heap keeps the slab current whether or not it is empty, else zero.
-    kept: Seen<AtomicU8>,
-    /// Whether uncarved blocks are known to read as zero.
-    zero: Cell<bool>,
     /// How many units before this one its slab begins.
     lead: AtomicU8,
-    /// What [`rest`](Self::rest) saw last.
-    rested: Cell<u64>,
-    /// Neighbours on the owner's list that `place` names.
-    next: Cell<*const Slab>,
-    previous: Cell<*const Slab>,
-    /// Free blocks that wait until `free` has none, in the `secure` build.
-    freed: Freed,
-    // -- Written by any thread.
-    /// Blocks freed by other threads.
+    /// Blocks freed by other threads. Written by any thread, as the rest.
     remote: RemoteList,
     /// Place of the last of them; written between the first publication and its announcement.
     remote_last: AtomicU32,
@@ -129,12 +130,16 @@ pub(crate) struct Slab {
     suspect: AtomicU32,
     /// The next announced slab of the same inbox.
     below: AtomicPtr<Slab>,
+    /// Free blocks that wait until `free` has none, in the `secure` build.
+    freed: Freed,
 }
 
 const_assert!(size_of::<Slab>() == RECORD_BYTES);
 
-// The chunk's header leaves the beginning of its own record zero.
-const_assert!(offset_of!(Slab, home) == size_of::<[usize; 4]>());
+/// Where in a record its second cache line begins.
+pub(crate) const HOME_OFFSET: usize = offset_of!(Slab, home);
+
+const_assert!(HOME_OFFSET == LINE_BYTES && offset_of!(Slab, freed) <= 2 * LINE_BYTES);
 
 const COUNT_OFFSET: usize = offset_of!(Slab, count);
 

@@ -8,8 +8,9 @@ use crate::free_list::{self, Block};
 use crate::remote_list::{Chain, Published, Stack, Stacked};
 use crate::sync::atomic::{AtomicPtr, Ordering};
 
-/// Where a heap is told that some of its slabs have remote frees.
-#[repr(transparent)]
+/// Where a heap is told that some of its slabs have remote frees. In a cache line of its own: other
+/// threads write it, and beside it lies what the owner writes all the time.
+#[repr(C, align(64))]
 pub(crate) struct Inbox(Stack<Slab>);
 
 impl Inbox {
