@@ -65,8 +65,8 @@ pub(crate) const RETAINED_RANGES: usize = 32;
 /// its beginning, and the one that is begun too early is at most a quarter of it.
 pub(crate) const HUGE_FROM_BYTES: usize = 8 << 20;
 
-/// Where there are as many chunks, further ones are advised to be backed by huge pages: 32 MiB are
-/// in use then, of which a chunk that is begun too early is an eighth at most.
+/// Where there are as many chunks, and one more for each heap, further ones are advised to be backed
+/// by huge pages: 32 MiB are in use then, of which a chunk that is begun too early is an eighth at most.
 pub(crate) const HUGE_FROM_CHUNKS: usize = 8;
 
 /// What huge pages are on the processors this runs on, where OS pages are 4 KiB; shorter mappings

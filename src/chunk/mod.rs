@@ -127,6 +127,15 @@ fn map_aligned(bytes: usize) -> Option<NonNull<u8>> {
     Some(aligned)
 }
 
+/// How many heaps there are or were at a time.
+static HEAPS: AtomicUsize = AtomicUsize::new(0);
+
+/// Notes another heap: it may open a slab in each class that it uses and touch a page of it, so as many
+/// chunks say nothing about how much memory is used.
+pub(crate) fn note_heap() {
+    HEAPS.fetch_add(1, Ordering::Relaxed);
+}
+
 /// Asks for huge pages, or against them, for a fresh chunk to which there are `others`.
 fn advise(start: NonNull<u8>, bytes: usize, others: usize) -> Backing {
     let options = options::get();
@@ -136,7 +145,10 @@ fn advise(start: NonNull<u8>, bytes: usize, others: usize) -> Backing {
             let _ = unsafe { sys::advise_not_huge(start, bytes) };
             false
         }
-        HugePages::Adaptive => others >= HUGE_FROM_CHUNKS && options.memory_limit == UNLIMITED,
+        HugePages::Adaptive => {
+            let sparse = HEAPS.load(Ordering::Relaxed);
+            others >= HUGE_FROM_CHUNKS.wrapping_add(sparse) && options.memory_limit == UNLIMITED
+        }
         HugePages::Always => true,
     };
     // SAFETY: as above.
