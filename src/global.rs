@@ -3,15 +3,13 @@
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{self, NonNull};
 
-use crate::chunk;
-use crate::chunk_map;
-use crate::config::{MAX_BLOCK_ALIGN, MAX_BLOCK_BYTES, UNIT_BYTES};
 use crate::depot;
 use crate::fatal;
+use crate::free::{dealloc_slow, give, slab_of_block};
 use crate::free_list::{self, Block};
 use crate::freestone::Freestone;
 use crate::hardening::{self, inline_class, route};
-use crate::heap::{Found, Heap, shared};
+use crate::heap::{Found, shared};
 use crate::large::{self, Contents};
 use crate::limit::COMMITTED;
 use crate::options;
@@ -19,15 +17,9 @@ use crate::poison;
 #[cfg(feature = "profile")]
 use crate::profile;
 use crate::size_class::{Class, Route};
-use crate::slab::{Left, Slab};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sys::KeepErrno;
 use crate::thread;
-
-/// Sizes and alignments strictly below this are in a slab whatever else they are.
-const SLAB_LIMIT: usize = UNIT_BYTES;
-
-static_assertions::const_assert!(SLAB_LIMIT <= MAX_BLOCK_BYTES && SLAB_LIMIT <= MAX_BLOCK_ALIGN);
 
 // SAFETY: blocks are disjoint, of at least the layout's size and alignment, and stay so until
 // they are freed: `route` sends the same layout the same way each time. Nothing unwinds.
@@ -134,30 +126,6 @@ impl Freestone {
     }
 }
 
-/// Takes back a block of a slab of the calling thread's heap that [is served](Slab::is_served_by).
-///
-/// # Safety
-/// The caller gives up the block at `pointer`, which the slab has.
-#[inline(always)]
-pub(crate) unsafe fn give(slab: &'static Slab, pointer: *mut u8) {
-    // Its pointer is made from the chunk's own provenance, since the caller's may reach fewer
-    // bytes than the block has.
-    let start = reexposed(pointer);
-    hardening::retire(start, slab);
-    // SAFETY: the caller gives up the block.
-    let block = unsafe { Block::from_raw(start) };
-    if slab.push(block) == Left::Nothing {
-        emptied(slab);
-    }
-}
-
-/// The same address, with the provenance of the chunk.
-#[inline(always)]
-pub(crate) fn reexposed(pointer: *mut u8) -> NonNull<u8> {
-    // SAFETY: a pointer that was allocated is not null.
-    unsafe { NonNull::new_unchecked(ptr::with_exposed_provenance_mut(pointer.addr())) }
-}
-
 pub(crate) fn or_null(pointer: Option<NonNull<u8>>) -> *mut u8 {
     pointer.map_or(ptr::null_mut(), NonNull::as_ptr)
 }
@@ -194,12 +162,6 @@ fn allocate_large(layout: Layout, contents: Contents) -> Option<NonNull<u8>> {
     #[cfg(feature = "profile")]
     profile::large_made(start, layout.size());
     Some(start)
-}
-
-fn free_large(start: NonNull<u8>) {
-    #[cfg(feature = "profile")]
-    profile::large_freed(start);
-    large::free(start);
 }
 
 /// Resizes a large allocation; its layout's alignment is `align`.
@@ -281,188 +243,9 @@ fn try_find(class: Class) -> Option<Found> {
     heap.find(class)
 }
 
-#[cold]
-#[inline(never)]
-pub(crate) fn emptied(slab: &'static Slab) {
-    let _keep = KeepErrno::new();
-    thread::heap().settle(slab, Left::Nothing);
-}
-
-/// # Safety
-/// As for [`GlobalAlloc::dealloc`].
-#[inline(never)]
-unsafe fn dealloc_slow(pointer: *mut u8, layout: Layout) {
-    let address = pointer.addr();
-    if matches!(route(layout), Route::Small(_))
-        // SAFETY: the layout says that the pointer lies in a slab.
-        && let Some(slab) = unsafe { slab_by_layout(address) }
-    {
-        let heap = thread::heap();
-        if slab.is_served_by(heap.inbox())
-            && (slab.units() == 1 || slab.has_block_at(address))
-            // SAFETY: blocks have at least two words.
-            && !unsafe { free_list::looks_free(pointer) }
-            && hardening::accepts(slab, pointer, layout)
-        {
-            heap.serve(slab);
-            heap.count_freed(layout.size());
-            // SAFETY: the caller gives up the block.
-            return unsafe { give(slab, pointer) };
-        }
-        if is_elsewhere(slab, heap) && slab.has_block_at(address) {
-            heap.count_freed(layout.size());
-            // SAFETY: the caller gives up the block.
-            return unsafe { send(heap, slab, pointer) };
-        }
-    }
-    // SAFETY: forwarded to the caller.
-    unsafe { dealloc_rest(pointer, layout) }
-}
-
-/// The rare rest of [`dealloc_slow`], which would make it save registers.
-///
-/// # Safety
-/// As for [`GlobalAlloc::dealloc`].
-#[inline(never)]
-unsafe fn dealloc_rest(pointer: *mut u8, layout: Layout) {
-    let _keep = KeepErrno::new();
-    thread::count_freed(layout.size());
-    let Some(start) = NonNull::new(pointer) else { return };
-    match route(layout) {
-        Route::Large => free_large(start),
-        // SAFETY: forwarded to the caller.
-        Route::Small(_) => unsafe { free_block(start, Some(layout)) },
-    }
-}
-
-/// Whether a slab belongs to another heap than `heap`, which is the calling thread's own: then nothing
-/// more is looked at before its block is collected, unless everything is.
-#[inline(always)]
-fn is_elsewhere(slab: &Slab, heap: &'static Heap) -> bool {
-    let home = slab.home();
-    #[cfg(feature = "profile")]
-    if profile::is_home(home) {
-        return false;
-    }
-    !hardening::ON && !home.is_null() && !ptr::eq(home, heap.inbox()) && thread::is_own(heap)
-}
-
-/// Frees a block of another heap's slab.
-///
-/// # Safety
-/// The caller gives up the block at `pointer`, which the slab has; `heap` is the calling thread's own.
-#[inline(always)]
-unsafe fn send(heap: &'static Heap, slab: &'static Slab, pointer: *mut u8) {
-    // SAFETY: the caller gives up the block; for its provenance see `give`.
-    unsafe { heap.send(slab, Block::from_raw(reexposed(pointer))) }
-}
-
-/// The slab that `address` lies in, where a layout says that it lies in one: taken at its word, or not
-/// where everything is checked.
-///
-/// # Safety
-/// The address lies in a slab, whose chunk is mapped.
-#[inline(always)]
-unsafe fn slab_by_layout(address: usize) -> Option<&'static Slab> {
-    if hardening::ON {
-        return slab_of_block(address);
-    }
-    if chunk::is_header(address) {
-        return None;
-    }
-    // SAFETY: forwarded to the caller.
-    Some(unsafe { &*chunk::record_at(address) }.first_unit())
-}
-
-/// Frees whatever begins at `pointer`.
-///
-/// # Safety
-/// The caller gives up the block, if there is one.
-#[inline(never)]
-pub(crate) unsafe fn free_untyped(pointer: *mut u8) {
-    let Some(start) = NonNull::new(pointer) else { return };
-    if let Some(slab) = slab_of_block(pointer.addr()) {
-        let heap = thread::heap();
-        if slab.is_served_by(heap.inbox())
-            // SAFETY: a block begins here, and blocks have at least two words.
-            && !unsafe { free_list::looks_free(pointer) }
-            && hardening::accepts_untyped(slab, pointer)
-        {
-            heap.serve(slab);
-            // SAFETY: the caller gives up the block.
-            return unsafe { give(slab, pointer) };
-        }
-        if is_elsewhere(slab, heap) {
-            // SAFETY: the caller gives up the block.
-            return unsafe { send(heap, slab, pointer) };
-        }
-    }
-    // SAFETY: forwarded to the caller.
-    unsafe { free_untyped_rest(start) }
-}
-
-/// The rare rest of [`free_untyped`].
-///
-/// # Safety
-/// As for [`free_untyped`].
-#[inline(never)]
-unsafe fn free_untyped_rest(start: NonNull<u8>) {
-    let _keep = KeepErrno::new();
-    if chunk_map::contains(start.addr().get()) {
-        // SAFETY: forwarded to the caller.
-        unsafe { free_block(start, None) }
-    } else {
-        match hardening::free_nothing(start) {
-            Some(true) => {}
-            Some(false) => fatal::caught("double free", start.addr().get()),
-            None => free_large(start),
-        }
-    }
-}
-
 /// Whether a layout's block is a mapping of its own.
 pub(crate) fn is_large(layout: Layout) -> bool {
     route(layout) == Route::Large
-}
-
-/// The slab that has a block at `address`, used or free.
-pub(crate) fn slab_of_block(address: usize) -> Option<&'static Slab> {
-    if !chunk_map::contains(address) || chunk::is_header(address) {
-        return None;
-    }
-    // SAFETY: the chunk is ours, and so mapped, and the address is not in its header.
-    let slab = unsafe { &*chunk::record_at(address) }.first_unit();
-    if slab.home().is_null() || !slab.has_block_at(address) { None } else { Some(slab) }
-}
-
-/// Frees a block of a slab after looking at everything that can be wrong with it. `layout`: what it
-/// is said to be.
-///
-/// # Safety
-/// If a block begins at `start`, the caller gives it up.
-unsafe fn free_block(start: NonNull<u8>, layout: Option<Layout>) {
-    let address = start.addr().get();
-    let Some(slab) = slab_of_block(address) else {
-        return fatal::caught("free of an address that is no allocation", address);
-    };
-    if let Some(fault) = hardening::fault_of(slab, start.as_ptr(), layout) {
-        return fatal::caught(fault, address);
-    }
-    let start = reexposed(start.as_ptr());
-    hardening::retire(start, slab);
-    // SAFETY: a block begins here, and the caller gives it up.
-    let block = unsafe { Block::from_raw(start) };
-    #[cfg(feature = "profile")]
-    if profile::is_home(slab.home()) {
-        return profile::free(slab, block);
-    }
-    match thread::own_heap() {
-        Some(heap) if ptr::eq(slab.home(), heap.inbox()) => heap.free(slab, block),
-        // SAFETY: as above.
-        Some(heap) => unsafe { heap.send(slab, block) },
-        // SAFETY: as above.
-        None => unsafe { shared::free(slab, block) },
-    }
 }
 
 /// What is wrong with a block that is to be resized, where that is looked at.

@@ -19,6 +19,7 @@
 //! | `profile` | whose memory it is: a sampling heap profiler (feature `profile`) |
 //! | `global` | the Rust door: `GlobalAlloc`; a null pointer exists only here |
 //! | `untyped` | the door for callers without a layout: C's |
+//! | `free` | frees by either door: to the own slab, to another thread, to the kernel |
 //! | `thread`, `slot` | a thread's heap: its slot, its making, its end; fork |
 //! | `heap` | one thread's bins and slabs, its remote frees, and the shared heap |
 //! | `background` | a thread that purges, with the `background-purge` feature |
@@ -68,6 +69,8 @@ mod depot;
 mod describe;
 #[cfg(target_os = "linux")]
 mod fatal;
+#[cfg(target_os = "linux")]
+mod free;
 #[cfg(target_os = "linux")]
 mod free_list;
 mod freestone;

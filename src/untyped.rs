@@ -11,6 +11,7 @@ use core::ptr::{self, NonNull};
 use crate::chunk_map;
 use crate::config::INLINE_LIMIT;
 use crate::fatal;
+use crate::free;
 use crate::free_list;
 use crate::global;
 use crate::hardening::{self, SEAL_BYTES};
@@ -139,10 +140,10 @@ pub unsafe fn free(pointer: *mut u8) {
         && hardening::accepts_untyped(slab, pointer)
     {
         // SAFETY: the caller gives up the block that begins here.
-        return unsafe { global::give(slab, pointer) };
+        return unsafe { free::give(slab, pointer) };
     }
     // SAFETY: forwarded to the caller.
-    unsafe { global::free_untyped(pointer) };
+    unsafe { free::free_untyped(pointer) };
 }
 
 /// Where a block lies.
@@ -160,7 +161,7 @@ impl Home {
     fn of(start: NonNull<u8>) -> Option<Self> {
         let address = start.addr().get();
         if chunk_map::contains(address) {
-            return global::slab_of_block(address).map(Self::Slab);
+            return free::slab_of_block(address).map(Self::Slab);
         }
         if hardening::is_nothing(start) {
             return Some(Self::Nothing);

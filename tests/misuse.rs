@@ -6,6 +6,7 @@ use std::alloc::{alloc, dealloc, realloc};
 use std::ptr;
 
 use common::block::layout;
+use common::report::{announce, each_is_reported, is_reported};
 use common::{KIB, MIB, child};
 use freestone::untyped;
 
@@ -41,22 +42,6 @@ fn free_untyped(start: *mut u8) {
     unsafe { untyped::free(start) }
 }
 
-/// Says which address the report must name.
-fn announce(address: *mut u8) -> *mut u8 {
-    eprintln!("{:#x}", address.addr());
-    address
-}
-
-/// Fails unless `job`, in a process of its own, is ended by a report of `what` at the announced
-/// address. The job must do nothing after the faulty call.
-fn is_reported(test: &str, case: usize, what: &str, job: impl FnOnce()) {
-    let Some(output) = child::run(test, case, job) else { return };
-    let (said, status) = (child::said(&output), output.status);
-    assert_eq!(child::signal(&output), Some(libc::SIGABRT), "case {case}: {status}, saying:\n{said}");
-    let (address, report) = said.split_once('\n').expect("the announcement");
-    assert_eq!(report, format!("freestone: {what} at {address}\n"), "case {case}");
-}
-
 /// Fails unless `job` ends by a report or, where nothing is known of the address, by a fault.
 fn ends(test: &str, case: usize, job: impl FnOnce()) {
     let Some(output) = child::run(test, case, job) else { return };
@@ -67,13 +52,6 @@ fn ends(test: &str, case: usize, job: impl FnOnce()) {
         output.status,
         child::said(&output)
     );
-}
-
-/// Runs `job` for each size, in processes of their own.
-fn each_is_reported(test: &str, sizes: &[usize], what: &str, job: fn(usize)) {
-    for (case, size) in sizes.iter().enumerate() {
-        is_reported(test, case, what, || job(*size));
-    }
 }
 
 // ---- with a layout ----

@@ -42,11 +42,11 @@ fn use_all_again(survivors: Vec<Block>) {
     drop(survivors);
 }
 
-#[test]
-fn of_the_own_heap_by_a_purge() {
+/// A purge leaves little more than the survivors that `make` makes.
+fn a_purge_gives_back(make: impl FnOnce() -> Vec<Block>) {
     let _alone = common::alone();
     let before = before();
-    let survivors = survivors();
+    let survivors = make();
     assert!(memory::resident() - before > LIMIT, "so much was resident");
     freestone::purge();
     assert!(memory::resident() - before < LIMIT);
@@ -54,13 +54,13 @@ fn of_the_own_heap_by_a_purge() {
 }
 
 #[test]
+fn of_the_own_heap_by_a_purge() {
+    a_purge_gives_back(survivors);
+}
+
+#[test]
 fn of_a_thread_that_has_ended() {
-    let _alone = common::alone();
-    let before = before();
-    let survivors = thread::spawn(survivors).join().expect("no thread fails");
-    freestone::purge();
-    assert!(memory::resident() - before < LIMIT);
-    use_all_again(survivors);
+    a_purge_gives_back(|| thread::spawn(survivors).join().expect("no thread fails"));
 }
 
 #[test]

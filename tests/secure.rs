@@ -6,7 +6,8 @@ use std::alloc::{alloc, dealloc, realloc};
 use std::ptr;
 
 use common::block::layout;
-use common::{KIB, MIB, child};
+use common::report::{announce, each_is_reported, is_reported};
+use common::{KIB, MIB};
 
 #[global_allocator]
 static ALLOC: freestone::Freestone = freestone::Freestone::new();
@@ -41,26 +42,6 @@ fn free(start: *mut u8, size: usize, align: usize) {
 fn corrupt(place: *mut u8) {
     // SAFETY: none, as in `free`.
     unsafe { place.write_volatile(place.read_volatile() ^ 0x41) }
-}
-
-/// Says which address the report must name.
-fn announce(address: *mut u8) -> *mut u8 {
-    eprintln!("{:#x}", address.addr());
-    address
-}
-
-fn is_reported(test: &str, case: usize, what: &str, job: impl FnOnce()) {
-    let Some(output) = child::run(test, case, job) else { return };
-    let (said, status) = (child::said(&output), output.status);
-    assert_eq!(child::signal(&output), Some(libc::SIGABRT), "case {case}: {status}, saying:\n{said}");
-    let (address, report) = said.split_once('\n').expect("the announcement");
-    assert_eq!(report, format!("freestone: {what} at {address}\n"), "case {case}");
-}
-
-fn each_is_reported(test: &str, sizes: &[usize], what: &str, job: fn(usize)) {
-    for (case, size) in sizes.iter().enumerate() {
-        is_reported(test, case, what, || job(*size));
-    }
 }
 
 fn elsewhere(start: *mut u8, size: usize) {

@@ -276,9 +276,9 @@ unsafe fn is_whole(start: *const u8, block_bytes: usize) -> bool {
     let seal = unsafe { seal_at(start, block_bytes) }.load(Ordering::Relaxed);
     let Some(says) = Says::read(seal, start) else { return false };
     let room = block_bytes.wrapping_sub(SEAL_BYTES);
-    // SAFETY: the bytes beyond those asked for are in the block.
     !says.is_free()
         && says.rest() <= room
+        // SAFETY: the bytes beyond those asked for are in the block.
         && unsafe { is_filled(start, room.wrapping_sub(says.rest()), block_bytes) }
 }
 

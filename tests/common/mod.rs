@@ -5,6 +5,7 @@ pub(crate) mod block;
 pub(crate) mod child;
 pub(crate) mod life;
 pub(crate) mod memory;
+pub(crate) mod report;
 pub(crate) mod seed;
 pub(crate) mod shadow;
 pub(crate) mod smaps;
