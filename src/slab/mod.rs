@@ -16,7 +16,9 @@ use crate::config::{
 };
 #[cfg(debug_assertions)]
 use crate::fatal;
-use crate::free_list::{self, Block, FreeList};
+#[cfg(debug_assertions)]
+use crate::free_list;
+use crate::free_list::{Block, FreeList};
 use crate::hardening::{self, Freed, Order};
 use crate::poison;
 use crate::remote_list::RemoteList;
