@@ -73,6 +73,15 @@ pub(crate) const HUGE_FROM_CHUNKS: usize = 8;
 /// are not advised about.
 pub(crate) const HUGE_PAGE_BYTES: usize = 2 << 20;
 
+/// A huge page that took longer to fault in than this is dear: about what its 512 small pages take.
+/// At hand it takes a quarter of it; where the host has to back it first, two to six times as long.
+pub(crate) const HUGE_DEAR_NS: u64 = 1_000_000;
+
+/// After a dear huge page so many occasions to ask for another are passed, from the least, doubled each
+/// time, to the most: 64 MiB of chunks to 4 GiB.
+pub(crate) const HUGE_LEAST_PASSED: u64 = 16;
+pub(crate) const HUGE_MOST_PASSED: u64 = 1024;
+
 /// Slabs that one thread collects remote frees for at a time; a power of two.
 pub(crate) const REMOTE_SLOTS: usize = 16;
 

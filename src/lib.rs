@@ -30,6 +30,7 @@
 //! | `remote_list`, `free_list` | blocks on their way back, and those that are back |
 //! | `hardening` | what the `secure` feature adds to a block's life; nothing without it; beside `free_list` |
 //! | `size_class` | sizes, and the one function that says where a layout lives |
+//! | `huge` | whether huge pages are worth asking for, by what the last one took |
 //! | `meta` | memory for the allocator's own records |
 //! | `stray` | ranges that the kernel would not take back |
 //! | `sys` | the only floor that calls the kernel |
@@ -84,6 +85,8 @@ mod heap;
 mod heap_map;
 #[cfg(target_os = "linux")]
 pub mod heaps;
+#[cfg(target_os = "linux")]
+mod huge;
 #[cfg(target_os = "linux")]
 mod large;
 #[cfg(target_os = "linux")]

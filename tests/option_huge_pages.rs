@@ -48,7 +48,9 @@ fn adaptive() {
     let _alone = common::alone();
     with("adaptive", |kernel_has_them, [first, last, large, grown]| {
         assert!(!first.has("hg") && !first.has("nh") && !large.has("hg"), "{first:?} {large:?}");
-        assert!(!kernel_has_them || last.has("hg") && grown.has("hg"), "{last:?} {grown:?}");
+        // Where one was dear, no more were asked for, and the books say so.
+        let were_dear = freestone::stats().dear_huge_pages_total > 0;
+        assert!(!kernel_has_them || were_dear || last.has("hg") && grown.has("hg"), "{last:?} {grown:?}");
     });
 }
 
@@ -57,5 +59,23 @@ fn always() {
     let _alone = common::alone();
     with("always", |kernel_has_them, all| {
         assert!(!kernel_has_them || all.iter().all(|mapping| mapping.has("hg")), "{all:?}");
+    });
+}
+
+#[test]
+fn after_a_dear_one_small_pages() {
+    let _alone = common::alone();
+    with("adaptive", |kernel_has_them, _| {
+        let mut seen = freestone::stats().dear_huge_pages_total;
+        for tag in 0..20 {
+            let mut grown = Block::new(layout(4 * MIB, 1), tag);
+            grown.resize(32 * MIB);
+            let now = freestone::stats().dear_huge_pages_total;
+            let was_dear = now > seen;
+            seen = now;
+            let mapping = Mapping::of(grown.address() as *const u8);
+            assert!(!was_dear || mapping.has("nh"), "asked on: {mapping:?}");
+            assert!(was_dear || !kernel_has_them || mapping.has("hg") || seen > 0, "{mapping:?}");
+        }
     });
 }

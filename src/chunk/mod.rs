@@ -9,6 +9,7 @@ use static_assertions::const_assert;
 
 use crate::address::{align_down, align_up};
 use crate::config::{CHUNK_BYTES, HUGE_FROM_CHUNKS, RECORD_BYTES, UNIT_BYTES, UNITS};
+use crate::huge;
 use crate::limit::COMMITTED;
 use crate::options::{self, HugePages, UNLIMITED};
 use crate::slab::{HOME_OFFSET, Slab};
@@ -149,7 +150,9 @@ fn advise(start: NonNull<u8>, bytes: usize, others: usize) -> Backing {
         }
         HugePages::Adaptive => {
             let sparse = HEAPS.load(Ordering::Relaxed);
-            others >= HUGE_FROM_CHUNKS.wrapping_add(sparse) && options.memory_limit == UNLIMITED
+            others >= HUGE_FROM_CHUNKS.wrapping_add(sparse)
+                && options.memory_limit == UNLIMITED
+                && huge::are_worth_asking()
         }
         HugePages::Always => true,
     };
@@ -174,6 +177,10 @@ impl Chunk {
         LAST.store(start.as_ptr().expose_provenance(), Ordering::Relaxed);
         // Before the first touch, which would make its half of the chunk one of small pages.
         let backing = advise(start, bytes_of(mapped as u32), CHUNKS.fetch_add(1, Ordering::Relaxed));
+        if backing == Backing::Huge {
+            // SAFETY: a fresh mapping begins there; the header reads as zero.
+            huge::is_worth(|| unsafe { start.write_volatile(0) });
+        }
         // SAFETY: fresh zeroed memory of that many units, aligned.
         let chunk = unsafe { Self::place(start, mapped, 1) };
         chunk.backing.set(backing);

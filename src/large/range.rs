@@ -7,6 +7,7 @@ use super::STRANDED_BYTES;
 use super::guard;
 use crate::address::align_up;
 use crate::config::{HUGE_FROM_BYTES, HUGE_PAGE_BYTES};
+use crate::huge;
 use crate::limit::COMMITTED;
 use crate::options::{self, HugePages};
 use crate::stray;
@@ -168,16 +169,34 @@ impl Range {
             // SAFETY: forwarded to the caller.
             Err(_) => unsafe { self.resize_elsewhere(bytes, align) },
         }?;
-        let may_be_huge = options::get().huge_pages != HugePages::Never;
-        if may_be_huge && self.bytes < HUGE_FROM_BYTES && bytes >= HUGE_FROM_BYTES {
-            // What grows to this length is being filled from its beginning: huge pages fault it
-            // in at a sixth of the cost. The advice moves with the mapping; it may be refused.
-            // SAFETY: the range is the caller's.
-            let _ = unsafe { sys::advise_huge(resized.start, resized.bytes) };
-            // The kernel keeps an advised range apart from its neighbours.
-            return Some(Self { mapping: next_mapping(), ..resized });
+        if bytes < HUGE_FROM_BYTES || options::get().huge_pages == HugePages::Never {
+            return Some(resized);
         }
-        Some(resized)
+        Some(resized.advise_growth(self.bytes))
+    }
+
+    /// Asks for huge pages for a range that was `old_bytes` long: what grows is being filled from
+    /// its beginning, so they are used soon. The advice moves with the mapping; it may be refused.
+    fn advise_growth(self, old_bytes: usize) -> Self {
+        let fresh = self.start.addr().get().wrapping_add(old_bytes);
+        let next = align_up(fresh, HUGE_PAGE_BYTES);
+        let has_fresh = next.wrapping_add(HUGE_PAGE_BYTES) <= self.end();
+        if !has_fresh && old_bytes >= HUGE_FROM_BYTES {
+            return self;
+        }
+        // SAFETY: the range is the caller's.
+        let advised = huge::are_worth_asking() && unsafe { sys::advise_huge(self.start, self.bytes) }.is_ok();
+        let touch = || {
+            let offset = next.wrapping_sub(self.start.addr().get());
+            // SAFETY: in the range, and fresh: it reads as zero.
+            unsafe { self.start.byte_add(offset).write_volatile(0) };
+        };
+        if !advised || has_fresh && !huge::is_worth(touch) {
+            // SAFETY: as above. The huge pages that it has stay.
+            let _ = unsafe { sys::advise_not_huge(self.start, self.bytes) };
+        }
+        // The kernel keeps an advised range apart from its neighbours.
+        Self { mapping: next_mapping(), ..self }
     }
 
     /// # Safety

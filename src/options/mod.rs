@@ -16,8 +16,9 @@ pub(crate) use frozen::{get, propose, propose_defaults, propose_with};
 pub enum HugePages {
     /// Nothing, even where the kernel backs everything with them (`always`).
     Never,
-    /// Large blocks that grow, from 8 MiB on, and slabs' chunks once there are many. The latter not
-    /// under a memory limit, which counts what slabs use.
+    /// Large blocks that grow, from 8 MiB on, and slabs' chunks once there are many; none for a while after one
+    /// that took longer to fault in than its small pages would have. Chunks not under a memory limit, which
+    /// counts what slabs use.
     Adaptive,
     /// All chunks and every mapping of 2 MiB and more.
     Always,

@@ -39,6 +39,7 @@ impl fmt::Display for Stats {
         writeln!(f, "purged    {} so far, in {}", so_far(self.purged_total), self.purges_total)?;
         writeln!(f, "copied    {} so far", so_far(self.copied_total))?;
         writeln!(f, "stranded  {} so far", so_far(self.stranded_total))?;
+        writeln!(f, "dear huge {:>12}     so far", self.dear_huge_pages_total)?;
         writeln!(f, "failures  {:>12}     so far", self.failures_total)?;
         for call in &self.calls {
             writeln!(f, "{:<10}{:>12}     calls, {} refused", call.name, call.made, call.refused)?;

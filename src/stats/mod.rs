@@ -12,6 +12,7 @@ use crate::config::UNIT_BYTES;
 use crate::depot;
 use crate::global;
 use crate::heap::tally;
+use crate::huge;
 use crate::large;
 use crate::limit::COMMITTED;
 use crate::meta;
@@ -76,6 +77,9 @@ pub struct Stats {
     /// Address space perhaps lost: the kernel refused to move pages, and to say whether their
     /// target is still mapped.
     pub stranded_total: u64,
+    /// Huge pages that took longer to fault in than the small pages they stand for; after each, none are
+    /// asked for during a while ([`HugePages::Adaptive`](crate::HugePages::Adaptive)).
+    pub dear_huge_pages_total: u64,
     /// Calls to the kernel, those of [`map`](crate::map) left out.
     pub calls: [CallStats; 4],
     #[cfg_attr(feature = "serde", serde(serialize_with = "only_used"))]
@@ -152,6 +156,7 @@ pub fn stats() -> Stats {
         failures_total: global::failures(),
         copied_total: large::copied_bytes(),
         stranded_total: large::stranded_bytes(),
+        dear_huge_pages_total: huge::dear_total(),
         calls: calls(),
         classes: classes(),
     };
