@@ -1,7 +1,9 @@
 //! Guard pages before and after a large allocation, where the options ask for them.
 //!
-//! From Linux 6.13 on they are marks in the page tables of one mapping. Before, each is a mapping of
-//! its own, and those are limited: a program must not run out of mappings because of guards.
+//! From Linux 6.13 on they are marks in the page tables of one mapping, which moves and is cut with them.
+//! Before, each is a mapping of its own, and those are limited: a program must not run out of mappings
+//! because of guards. Each range has a page before it and one behind for its own, so that it can be
+//! unmapped whoever its neighbours are.
 
 use core::ptr::NonNull;
 
@@ -12,17 +14,106 @@ use crate::stray;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sys;
 
-/// The mapping numbers of ranges that have guards, by how they are made. Such ranges are never
-/// neighbours, and are neither resized nor retained.
-const MARKED: u64 = u64::MAX;
-const SEPARATE: u64 = u64::MAX - 1;
+/// Bits of a range's mapping number. Its guards are marks; there may be further marks inside, left of
+/// ranges that became one; its guards are mappings, so that it is neither resized nor retained.
+const MARKED: u64 = 1 << 63;
+const HOLES: u64 = 1 << 62;
+const SEPARATE: u64 = 1 << 61;
 
 /// Live ranges of the second kind.
 static SEPARATELY_GUARDED: AtomicUsize = AtomicUsize::new(0);
 
 /// Whether `range` has guards.
-pub(super) const fn is_guarded(range: Range) -> bool {
-    matches!(range.mapping, MARKED | SEPARATE)
+const fn is_guarded(range: Range) -> bool {
+    range.mapping & (MARKED | SEPARATE) != 0
+}
+
+/// Whether they are marks.
+pub(super) const fn is_marked(range: Range) -> bool {
+    range.mapping & MARKED != 0
+}
+
+/// Whether they are mappings.
+pub(super) const fn is_separate(range: Range) -> bool {
+    range.mapping & SEPARATE != 0
+}
+
+/// Which mapping a range is of, whatever lies inside it.
+pub(super) const fn mapping_of(range: Range) -> u64 {
+    range.mapping & !HOLES
+}
+
+/// The number of a new mapping, whose guards are as those of `range`.
+pub(super) fn next_mapping_like(range: Range) -> u64 {
+    super::range::next_mapping() | (range.mapping & (MARKED | SEPARATE))
+}
+
+/// Bytes between a range and its neighbour in the same mapping: the guards of both.
+pub(super) fn gap(range: Range) -> usize {
+    if is_marked(range) { sys::page_bytes().wrapping_mul(2) } else { 0 }
+}
+
+/// Notes that there may be guards inside `range`, which was joined of two.
+pub(super) fn note_holes(range: Range) -> Range {
+    if is_marked(range) { Range { mapping: range.mapping | HOLES, ..range } } else { range }
+}
+
+/// Makes a range that is to be used again accessible, and its neighbourhood not. False where the
+/// kernel refuses.
+///
+/// # Safety
+/// The range belongs to the caller, and nothing refers to it.
+#[must_use]
+pub(super) unsafe fn renew(range: &mut Range) -> bool {
+    if !is_marked(*range) {
+        return true;
+    }
+    let page = sys::page_bytes();
+    // SAFETY: forwarded to the caller.
+    if range.mapping & HOLES != 0 && unsafe { sys::remove_guard(range.start, range.bytes) }.is_err() {
+        return false;
+    }
+    range.mapping = mapping_of(*range);
+    // SAFETY: a page before the range and one behind it are its own.
+    unsafe {
+        sys::install_guard(range.start.byte_sub(page), page).is_ok()
+            && sys::install_guard(range.start.byte_add(range.bytes), page).is_ok()
+    }
+}
+
+/// Resizes a range whose guards are marks. They move with it; only the one behind is made anew.
+///
+/// # Safety
+/// As for [`Range::resize`].
+pub(super) unsafe fn resize(range: Range, bytes: usize) -> Option<Range> {
+    let page = sys::page_bytes();
+    // SAFETY: inside the range, or the guard behind it.
+    let guard_at = |range: Range, bytes| unsafe { range.start.byte_add(bytes) };
+    if bytes < range.bytes {
+        let rest = bytes.wrapping_add(page);
+        // A guard of its own needs a page, and what is cut off another one.
+        // SAFETY: the caller gives up what is cut off.
+        if rest >= range.bytes || unsafe { sys::install_guard(guard_at(range, bytes), page) }.is_err() {
+            return None;
+        }
+        // SAFETY: as above, and the guard that was behind goes with it.
+        unsafe { stray::give_back(guard_at(range, rest), range.bytes.wrapping_sub(bytes)) };
+        return Some(Range { bytes, ..range });
+    }
+    // SAFETY: the guard behind the range is its own.
+    unsafe { sys::remove_guard(guard_at(range, range.bytes), page) }.ok()?;
+    let (first, whole) = with_guards(range);
+    // SAFETY: forwarded to the caller; the guards are the range's.
+    let moved = unsafe { sys::remap(first, whole, bytes.wrapping_add(page.wrapping_mul(2))) };
+    let resized = moved.map_or(range, |first| {
+        // SAFETY: the guard before the range is a page of the mapping.
+        let start = unsafe { first.byte_add(page) };
+        Range { start, bytes, mapping: next_mapping_like(range) }
+    });
+    // Refused, the page is an ordinary one, which nobody uses.
+    // SAFETY: the page behind the range is its own.
+    let _ = unsafe { sys::install_guard(guard_at(resized, resized.bytes), page) };
+    moved.is_ok().then_some(resized)
 }
 
 /// Fresh memory with a guard page before and one after it, or none.
@@ -67,14 +158,14 @@ unsafe fn install(guards: [NonNull<u8>; 2], page: usize) -> Option<u64> {
     // EINVAL from a kernel that does not know marks, and for locked memory.
     // SAFETY: forwarded to the caller.
     if guards.iter().all(|guard| unsafe { sys::install_guard(*guard, page) }.is_ok()) {
-        return Some(MARKED);
+        return Some(super::range::next_mapping() | MARKED);
     }
     // Two mappings each, and at most a quarter of what the kernel allows.
     let others = SEPARATELY_GUARDED.fetch_add(1, Ordering::Relaxed);
     // SAFETY: forwarded to the caller.
     let forbid = |guard: &NonNull<u8>| unsafe { sys::forbid(*guard, page) }.is_ok();
     if others < sys::most_mappings() / 8 && guards.iter().all(forbid) {
-        return Some(SEPARATE);
+        return Some(super::range::next_mapping() | SEPARATE);
     }
     SEPARATELY_GUARDED.fetch_sub(1, Ordering::Relaxed);
     None
@@ -100,7 +191,7 @@ pub(super) fn lose(range: Range) {
 
 /// Notes that `range` is unmapped.
 pub(super) fn forget(range: Range) {
-    if range.mapping == SEPARATE {
+    if is_separate(range) {
         SEPARATELY_GUARDED.fetch_sub(1, Ordering::Relaxed);
     }
 }

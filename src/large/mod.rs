@@ -195,8 +195,13 @@ fn reuse(bytes: usize, align: usize, contents: Contents) -> Option<Range> {
     if align > sys::page_bytes() {
         return None;
     }
-    let found = RETAINED.lock().take(bytes)?;
+    let mut found = RETAINED.lock().take(bytes)?;
     poison::open(found.start.as_ptr(), found.bytes);
+    // SAFETY: nobody refers to a retained range.
+    if !unsafe { guard::renew(&mut found) } {
+        unmap(found, sys::now_ms());
+        return None;
+    }
     let range = if found.bytes == bytes {
         found
     } else {
@@ -221,7 +226,7 @@ fn reuse(bytes: usize, align: usize, contents: Contents) -> Option<Range> {
 /// Keeps a freed range for reuse, within bounds, and unmaps what has waited long.
 fn retain_or_unmap(range: Range) {
     let now_ms = sys::now_ms();
-    let rejected = if guard::is_guarded(range) { Some(range) } else { RETAINED.lock().put(range, now_ms) };
+    let rejected = if guard::is_separate(range) { Some(range) } else { RETAINED.lock().put(range, now_ms) };
     if let Some(rejected) = rejected {
         unmap(rejected, now_ms);
     }
@@ -277,10 +282,10 @@ fn unmap(range: Range, now_ms: u64) {
     if unsafe { range.unmap() } {
         return;
     }
-    // ENOMEM at the map-count limit: it may be reused, unless it has guards; where too many may be, it
-    // waits, without its pages.
+    // ENOMEM at the map-count limit: it may be reused, unless its guards are mappings; where too many may
+    // be, it waits, without its pages.
     let rejected =
-        if guard::is_guarded(range) { Some(range) } else { RETAINED.lock().put_back(range, now_ms) };
+        if guard::is_separate(range) { Some(range) } else { RETAINED.lock().put_back(range, now_ms) };
     if let Some(rejected) = rejected {
         COMMITTED.release(rejected.bytes);
         guard::lose(rejected);

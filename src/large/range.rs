@@ -20,14 +20,14 @@ pub(super) struct Range {
     pub(super) start: NonNull<u8>,
     pub(super) bytes: usize,
     /// Which call to the kernel it comes from. Only neighbours of one mapping may be joined: the
-    /// kernel does not resize a range that spans two. Of its own kind for one with guards.
+    /// kernel does not resize a range that spans two. The upper bits are `guard`'s.
     pub(super) mapping: u64,
 }
 
 // SAFETY: a range is an address and a length, owned like a value.
 unsafe impl Send for Range {}
 
-fn next_mapping() -> u64 {
+pub(super) fn next_mapping() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
@@ -61,28 +61,30 @@ impl Range {
         self.start.addr().get().wrapping_add(self.bytes)
     }
 
-    /// Whether `next` begins where this ends, in the same mapping.
+    /// Whether `next` begins where this ends, in the same mapping, if only guards lie between.
     pub(super) fn is_before(self, next: Self) -> bool {
-        self.mapping == next.mapping && self.end() == next.start.addr().get()
+        guard::mapping_of(self) == guard::mapping_of(next)
+            && self.end().wrapping_add(guard::gap(self)) == next.start.addr().get()
     }
 
-    /// The first `bytes`, and what is left.
+    /// The first `bytes`, and what is left beyond the guards of both, where those are needed.
     pub(super) fn split(self, bytes: usize) -> (Self, Option<Self>) {
-        if bytes >= self.bytes {
+        let skipped = bytes.wrapping_add(guard::gap(self));
+        if skipped >= self.bytes {
             return (self, None);
         }
-        // SAFETY: `bytes` is less than the length, so the rest begins inside the range.
-        let start = unsafe { self.start.byte_add(bytes) };
-        (Self { bytes, ..self }, Some(Self { start, bytes: self.bytes.wrapping_sub(bytes), ..self }))
+        // SAFETY: `skipped` is less than the length, so the rest begins inside the range.
+        let start = unsafe { self.start.byte_add(skipped) };
+        (Self { bytes, ..self }, Some(Self { start, bytes: self.bytes.wrapping_sub(skipped), ..self }))
     }
 
     /// Both ranges as one, if they are neighbours.
     pub(super) fn join(self, other: Self) -> Option<Self> {
-        let bytes = self.bytes.wrapping_add(other.bytes);
+        let bytes = self.bytes.wrapping_add(other.bytes).wrapping_add(guard::gap(self));
         if self.is_before(other) {
-            Some(Self { bytes, ..self })
+            Some(guard::note_holes(Self { bytes, ..self }))
         } else if other.is_before(self) {
-            Some(Self { bytes, ..other })
+            Some(guard::note_holes(Self { bytes, ..other }))
         } else {
             None
         }
@@ -107,12 +109,14 @@ impl Range {
         if self.bytes < HUGE_PAGE_BYTES {
             return;
         }
+        // With its guards, or it would be three mappings.
+        let (start, bytes) = guard::with_guards(self);
         // What the kernel does not do, it does not do.
         match options::get().huge_pages {
             // SAFETY: the range is the caller's.
-            HugePages::Never => drop(unsafe { sys::advise_not_huge(self.start, self.bytes) }),
+            HugePages::Never => drop(unsafe { sys::advise_not_huge(start, bytes) }),
             // SAFETY: as above.
-            HugePages::Always => drop(unsafe { sys::advise_huge(self.start, self.bytes) }),
+            HugePages::Always => drop(unsafe { sys::advise_huge(start, bytes) }),
             // From the start it would fault in what may never be touched: only what grows is advised.
             HugePages::Adaptive => {}
         }
@@ -142,7 +146,7 @@ impl Range {
     /// # Safety
     /// The caller gives up the old range if the answer is a new one, and what a shrink cuts off.
     pub(super) unsafe fn resize(self, bytes: usize, align: usize) -> Option<Self> {
-        if guard::is_guarded(self) {
+        if guard::is_separate(self) || guard::is_marked(self) && align > sys::page_bytes() {
             return None;
         }
         let more = bytes.saturating_sub(self.bytes);
@@ -161,14 +165,18 @@ impl Range {
     /// # Safety
     /// As for [`Self::resize`].
     unsafe fn resize_reserved(self, bytes: usize, align: usize) -> Option<Self> {
-        // SAFETY: forwarded to the caller.
-        let in_place = unsafe { sys::remap_in_place(self.start, self.bytes, bytes) };
-        let resized = match in_place {
-            Ok(()) => Some(Self { bytes, ..self }),
-            Err(_) if bytes < self.bytes => None,
+        let resized = if guard::is_marked(self) {
             // SAFETY: forwarded to the caller.
-            Err(_) => unsafe { self.resize_elsewhere(bytes, align) },
-        }?;
+            unsafe { guard::resize(self, bytes) }?
+        } else {
+            // SAFETY: forwarded to the caller.
+            match unsafe { sys::remap_in_place(self.start, self.bytes, bytes) } {
+                Ok(()) => Self { bytes, ..self },
+                Err(_) if bytes < self.bytes => return None,
+                // SAFETY: forwarded to the caller.
+                Err(_) => unsafe { self.resize_elsewhere(bytes, align) }?,
+            }
+        };
         if bytes < HUGE_FROM_BYTES || options::get().huge_pages == HugePages::Never {
             return Some(resized);
         }
@@ -184,8 +192,10 @@ impl Range {
         if !has_fresh && old_bytes >= HUGE_FROM_BYTES {
             return self;
         }
+        // With its guards, or it would be three mappings.
+        let (start, bytes) = guard::with_guards(self);
         // SAFETY: the range is the caller's.
-        let advised = huge::are_worth_asking() && unsafe { sys::advise_huge(self.start, self.bytes) }.is_ok();
+        let advised = huge::are_worth_asking() && unsafe { sys::advise_huge(start, bytes) }.is_ok();
         let touch = || {
             let offset = next.wrapping_sub(self.start.addr().get());
             // SAFETY: in the range, and fresh: it reads as zero.
@@ -193,10 +203,10 @@ impl Range {
         };
         if !advised || has_fresh && !huge::is_worth(touch) {
             // SAFETY: as above. The huge pages that it has stay.
-            let _ = unsafe { sys::advise_not_huge(self.start, self.bytes) };
+            let _ = unsafe { sys::advise_not_huge(start, bytes) };
         }
         // The kernel keeps an advised range apart from its neighbours.
-        Self { mapping: next_mapping(), ..self }
+        Self { mapping: guard::next_mapping_like(self), ..self }
     }
 
     /// # Safety

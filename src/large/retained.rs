@@ -4,8 +4,9 @@
 //! become one again. So blocks of changing sizes are cut from memory that is resident, without
 //! a call to the kernel, and a growing block takes in the free range behind it.
 
-use super::Range;
+use super::{Range, guard};
 use crate::config::RETAINED_RANGES;
+use crate::limit::COMMITTED;
 use crate::options;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
@@ -62,16 +63,22 @@ impl Retained {
     /// A range for a block of `bytes`: cut from the shortest that is long enough; else the
     /// longest that has at least half, to be grown.
     pub(super) fn take(&mut self, bytes: usize) -> Option<Range> {
-        let (at, entry) = self.entries().min_by_key(|(_, entry)| {
-            let have = entry.range.bytes;
-            (have < bytes, have.abs_diff(bytes))
-        })?;
+        // What is cut off needs guards and a page of its own, where there are guards.
+        let fits = |range: Range| range.bytes <= bytes || range.split(bytes).1.is_some();
+        let (at, entry) =
+            self.entries().filter(|(_, entry)| fits(entry.range)).min_by_key(|(_, entry)| {
+                let have = entry.range.bytes;
+                (have < bytes, have.abs_diff(bytes))
+            })?;
         if entry.range.bytes < bytes / 2 { None } else { self.cut(at, bytes) }
     }
 
     /// Takes the first `bytes` of what lies right behind `range` in the same mapping, if there
-    /// is that much.
+    /// is that much, and no guard between.
     pub(super) fn take_behind(&mut self, range: Range, bytes: usize) -> bool {
+        if guard::is_marked(range) {
+            return false;
+        }
         let behind =
             self.entries().find(|(_, entry)| range.is_before(entry.range) && entry.range.bytes >= bytes);
         behind.and_then(|(at, _)| self.cut(at, bytes)).is_some()
@@ -84,7 +91,8 @@ impl Retained {
         match rest {
             Some(rest) => {
                 entry.range = rest;
-                self.bytes = self.bytes.wrapping_sub(taken.bytes);
+                self.bytes = self.bytes.wrapping_sub(taken.bytes).wrapping_sub(guard::gap(taken));
+                COMMITTED.release(guard::gap(taken));
             }
             None => drop(self.remove(at)),
         }
@@ -130,6 +138,7 @@ impl Retained {
             let neighbour = self.entries().find_map(|(at, entry)| Some((at, entry.range.join(range)?)));
             let Some((at, joined)) = neighbour else { break };
             let _ = self.remove(at);
+            COMMITTED.add(guard::gap(joined));
             range = joined;
         }
         let Some(place) = self.entries.get_mut(self.count) else { return Some(range) };

@@ -9,6 +9,7 @@ const MADV_POPULATE_WRITE: libc::c_int = 23;
 const MADV_DONTNEED_LOCKED: libc::c_int = 24;
 const MADV_COLD: libc::c_int = 20;
 const MADV_GUARD_INSTALL: libc::c_int = 102;
+const MADV_GUARD_REMOVE: libc::c_int = 103;
 
 /// `madvise`, counted.
 ///
@@ -46,6 +47,16 @@ pub(crate) unsafe fn populate(start: NonNull<u8>, bytes: usize) -> Result<()> {
 pub(crate) unsafe fn install_guard(start: NonNull<u8>, bytes: usize) -> Result<()> {
     // SAFETY: forwarded to the caller.
     unsafe { advise(start, bytes, MADV_GUARD_INSTALL) }
+}
+
+/// `madvise(MADV_GUARD_REMOVE)`: what [`install_guard`] did is undone; those pages read as zero, and the
+/// others of the range are as they were.
+///
+/// # Safety
+/// As for [`install_guard`].
+pub(crate) unsafe fn remove_guard(start: NonNull<u8>, bytes: usize) -> Result<()> {
+    // SAFETY: forwarded to the caller.
+    unsafe { advise(start, bytes, MADV_GUARD_REMOVE) }
 }
 
 /// `mprotect(PROT_NONE)`: as [`install_guard`], as a mapping of its own.
