@@ -6,6 +6,7 @@
 //! | [`issue`], [`dress`] | what was freed is still zero; the seal says how many bytes were asked for | the block as it is |
 //! | [`accepts`], [`accepts_untyped`], [`fault_of`] | the seals of the block and of the one before it | nothing to see |
 //! | [`retire`] | zeroes; the seal says *free* | nothing |
+//! | [`renew`] | a mapping that is used again begins with zeroes | nothing |
 //! | [`Link`] | encoded with a secret and its own address | a pointer |
 //! | [`Freed`] | blocks wait until the slab has no others | blocks are handed out again at once |
 

@@ -149,6 +149,12 @@ pub(crate) fn free_nothing(_start: NonNull<u8>) -> Option<bool> {
     None
 }
 
+/// Prepares a mapping that was used before for another use.
+///
+/// # Safety
+/// None; the other build has conditions.
+pub(crate) unsafe fn renew(_start: NonNull<u8>, _bytes: usize) {}
+
 /// A block of no bytes, where those are apart.
 pub(crate) fn allocate_nothing() -> Option<NonNull<u8>> {
     None

@@ -36,7 +36,7 @@ const ZEROED_BYTES: usize = 1024;
 
 /// Those of them that are looked at when the block is handed out: a cache line, in which most writes
 /// through stale pointers begin.
-const VERIFIED_BYTES: usize = 64;
+const FIRST_BYTES: usize = 64;
 
 /// What the link needs of a free block.
 const HEAD_BYTES: usize = size_of::<Link>();
@@ -185,15 +185,22 @@ fn zeroed(block_bytes: usize) -> usize {
     block_bytes.min(ZEROED_BYTES.wrapping_add(SEAL_BYTES)).wrapping_sub(SEAL_BYTES)
 }
 
+/// The places of the words in the first [`FIRST_BYTES`] of a block of which `zeroed` are zero, but for its
+/// head. Always as many, where there are fewer the last one again: no jump to be foretold.
+#[inline(always)]
+fn first_words(zeroed: usize) -> impl Iterator<Item = usize> {
+    let last = zeroed.wrapping_sub(WORD_BYTES);
+    (HEAD_BYTES..FIRST_BYTES).step_by(WORD_BYTES).map(move |place| place.min(last))
+}
+
 /// The block as the caller's memory: nobody has written to it, and its first bytes are zero.
 #[inline(always)]
 pub(crate) fn issue(block: Block, class: Class, layout: Layout) -> NonNull<u8> {
     let start = clear_head(block);
-    let words = zeroed(class.shape().block as usize).min(VERIFIED_BYTES) / WORD_BYTES;
     let mut found = 0;
-    for word in HEAD_BYTES / WORD_BYTES..words {
+    for place in first_words(zeroed(class.shape().block as usize)) {
         // SAFETY: the block is that long, and this function's own.
-        found |= unsafe { start.as_ptr().cast::<u64>().wrapping_add(word).read() };
+        found |= unsafe { start.byte_add(place).cast::<u64>().read() };
     }
     if found != 0 {
         written_while_free(start.addr().get());
@@ -338,11 +345,29 @@ pub(crate) fn is_nothing(start: NonNull<u8>) -> bool {
 #[inline(always)]
 pub(crate) fn retire(start: NonNull<u8>, slab: &Slab) {
     let block_bytes = slab.block_bytes();
-    // SAFETY: the caller gave the block up, and it is that long.
-    unsafe { start.write_bytes(0, zeroed(block_bytes)) };
+    let zeroed = zeroed(block_bytes);
+    // The seal, where that is near, is written anew; again no jump.
+    let last = block_bytes.min(FIRST_BYTES.wrapping_add(SEAL_BYTES)).wrapping_sub(size_of::<[u64; 2]>());
+    for place in (0..FIRST_BYTES.wrapping_add(SEAL_BYTES)).step_by(size_of::<[u64; 2]>()) {
+        // SAFETY: the caller gave the block up, and it is that long.
+        unsafe { start.byte_add(place.min(last)).cast::<[u64; 2]>().write([0; 2]) };
+    }
+    if zeroed > FIRST_BYTES {
+        // SAFETY: as above.
+        unsafe { start.byte_add(FIRST_BYTES).write_bytes(0, zeroed.wrapping_sub(FIRST_BYTES)) };
+    }
     // SAFETY: as above.
     let seal = unsafe { seal_at(start.as_ptr(), block_bytes) };
     seal.store(Says(Says::FREE).seal(start.as_ptr()), Ordering::Relaxed);
+}
+
+/// Prepares a mapping that was used before for another use: it begins with zeroes, as blocks do.
+///
+/// # Safety
+/// So many bytes from `start` are the caller's, and nothing refers to them.
+pub(crate) unsafe fn renew(start: NonNull<u8>, bytes: usize) {
+    // SAFETY: forwarded to the caller.
+    unsafe { start.write_bytes(0, bytes.min(ZEROED_BYTES)) };
 }
 
 // ---- lists ----

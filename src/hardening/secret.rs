@@ -3,10 +3,15 @@
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sys;
 
-/// What addresses are mixed with; zero until [`prepare`].
-static MASK: AtomicU64 = AtomicU64::new(0);
-/// What they are multiplied with; odd.
-static FACTOR: AtomicU64 = AtomicU64::new(1);
+/// Side by side, so that one address leads to both.
+struct Secrets {
+    /// What addresses are mixed with; zero until [`prepare`].
+    mask: AtomicU64,
+    /// What they are multiplied with; odd.
+    factor: AtomicU64,
+}
+
+static SECRETS: Secrets = Secrets { mask: AtomicU64::new(0), factor: AtomicU64::new(1) };
 /// Orders drawn so far.
 static DRAWN: AtomicU64 = AtomicU64::new(0);
 
@@ -14,24 +19,24 @@ static DRAWN: AtomicU64 = AtomicU64::new(0);
 /// what all others would: a forked child knows its parent's blocks.
 pub(crate) fn prepare() {
     // Acquire, with the release below: the factor is there when the mask is.
-    if MASK.load(Ordering::Acquire) != 0 {
+    if SECRETS.mask.load(Ordering::Acquire) != 0 {
         return;
     }
     let [first, second] = sys::random_words();
-    FACTOR.store(scramble(second) | 1, Ordering::Relaxed);
-    MASK.store(scramble(first) | 1, Ordering::Release);
+    SECRETS.factor.store(scramble(second) | 1, Ordering::Relaxed);
+    SECRETS.mask.store(scramble(first) | 1, Ordering::Release);
 }
 
 /// A secret that belongs to `address`.
 #[inline(always)]
 pub(super) fn of(address: usize) -> u64 {
-    (address as u64 ^ mask()).wrapping_mul(FACTOR.load(Ordering::Relaxed))
+    (address as u64 ^ mask()).wrapping_mul(SECRETS.factor.load(Ordering::Relaxed))
 }
 
 /// The secret word itself.
 #[inline(always)]
 pub(super) fn mask() -> u64 {
-    MASK.load(Ordering::Relaxed)
+    SECRETS.mask.load(Ordering::Relaxed)
 }
 
 /// Numbers that nobody can foretell.

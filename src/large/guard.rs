@@ -14,10 +14,11 @@ use crate::stray;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sys;
 
-/// Bits of a range's mapping number. Its guards are marks; there may be further marks inside, left of
-/// ranges that became one; its guards are mappings, so that it is neither resized nor retained.
+/// Bits of a range's mapping number. Its guards are marks; it was cut or joined since they were made, so
+/// that there may be some inside, and none at its ends; its guards are mappings, so that it is neither
+/// resized nor retained.
 const MARKED: u64 = 1 << 63;
-const HOLES: u64 = 1 << 62;
+const CHANGED: u64 = 1 << 62;
 const SEPARATE: u64 = 1 << 61;
 
 /// Live ranges of the second kind.
@@ -38,9 +39,9 @@ pub(super) const fn is_separate(range: Range) -> bool {
     range.mapping & SEPARATE != 0
 }
 
-/// Which mapping a range is of, whatever lies inside it.
+/// Which mapping a range is of, whatever was done to it.
 pub(super) const fn mapping_of(range: Range) -> u64 {
-    range.mapping & !HOLES
+    range.mapping & !CHANGED
 }
 
 /// The number of a new mapping, whose guards are as those of `range`.
@@ -53,30 +54,50 @@ pub(super) fn gap(range: Range) -> usize {
     if is_marked(range) { sys::page_bytes().wrapping_mul(2) } else { 0 }
 }
 
-/// Notes that there may be guards inside `range`, which was joined of two.
-pub(super) fn note_holes(range: Range) -> Range {
-    if is_marked(range) { Range { mapping: range.mapping | HOLES, ..range } } else { range }
+/// Notes that `range` was cut off another, or joined of two.
+pub(super) const fn note_change(range: Range) -> Range {
+    if is_marked(range) { Range { mapping: range.mapping | CHANGED, ..range } } else { range }
 }
 
-/// Makes a range that is to be used again accessible, and its neighbourhood not. False where the
-/// kernel refuses.
+/// Prepares a range that was freed to wait for reuse: where it has guards, nothing of it can be touched
+/// meanwhile. False where it must not wait.
 ///
 /// # Safety
 /// The range belongs to the caller, and nothing refers to it.
 #[must_use]
-pub(super) unsafe fn renew(range: &mut Range) -> bool {
+pub(super) unsafe fn shut(range: Range) -> bool {
+    if !is_marked(range) {
+        return !is_separate(range);
+    }
+    let (start, bytes) = with_guards(range);
+    // SAFETY: forwarded to the caller.
+    unsafe { sys::forbid(start, bytes) }.is_ok()
+}
+
+/// Undoes [`shut`], and makes what lacks of the guards. False where the kernel refuses.
+///
+/// # Safety
+/// As for [`shut`].
+#[must_use]
+pub(super) unsafe fn open(range: &mut Range) -> bool {
     if !is_marked(*range) {
         return true;
     }
-    let page = sys::page_bytes();
+    // With the guards, so that the kernel makes one mapping of it again.
+    let (first, whole) = with_guards(*range);
     // SAFETY: forwarded to the caller.
-    if range.mapping & HOLES != 0 && unsafe { sys::remove_guard(range.start, range.bytes) }.is_err() {
+    if unsafe { sys::permit(first, whole) }.is_err() {
         return false;
     }
+    if range.mapping & CHANGED == 0 {
+        return true;
+    }
     range.mapping = mapping_of(*range);
-    // SAFETY: a page before the range and one behind it are its own.
+    let page = sys::page_bytes();
+    // SAFETY: forwarded to the caller; a page before the range and one behind it are its own.
     unsafe {
-        sys::install_guard(range.start.byte_sub(page), page).is_ok()
+        sys::remove_guard(range.start, range.bytes).is_ok()
+            && sys::install_guard(first, page).is_ok()
             && sys::install_guard(range.start.byte_add(range.bytes), page).is_ok()
     }
 }

@@ -7,6 +7,7 @@ use core::ptr::NonNull;
 
 use crate::address::align_up;
 use crate::fatal;
+use crate::hardening;
 use crate::limit::COMMITTED;
 use crate::poison;
 use crate::stray;
@@ -198,7 +199,7 @@ fn reuse(bytes: usize, align: usize, contents: Contents) -> Option<Range> {
     let mut found = RETAINED.lock().take(bytes)?;
     poison::open(found.start.as_ptr(), found.bytes);
     // SAFETY: nobody refers to a retained range.
-    if !unsafe { guard::renew(&mut found) } {
+    if !unsafe { guard::open(&mut found) } {
         unmap(found, sys::now_ms());
         return None;
     }
@@ -214,6 +215,8 @@ fn reuse(bytes: usize, align: usize, contents: Contents) -> Option<Range> {
             }
         }
     };
+    // SAFETY: nobody refers to the range.
+    unsafe { hardening::renew(range.start, range.bytes) };
     if contents == Contents::Zero {
         // What was retained is dirty; what it grew by is fresh. Writing zeroes costs a fraction
         // of giving the pages back and faulting them in again.
@@ -226,7 +229,9 @@ fn reuse(bytes: usize, align: usize, contents: Contents) -> Option<Range> {
 /// Keeps a freed range for reuse, within bounds, and unmaps what has waited long.
 fn retain_or_unmap(range: Range) {
     let now_ms = sys::now_ms();
-    let rejected = if guard::is_separate(range) { Some(range) } else { RETAINED.lock().put(range, now_ms) };
+    // SAFETY: nobody refers to a freed range.
+    let may_wait = unsafe { guard::shut(range) };
+    let rejected = if may_wait { RETAINED.lock().put(range, now_ms) } else { Some(range) };
     if let Some(rejected) = rejected {
         unmap(rejected, now_ms);
     }
@@ -288,8 +293,14 @@ fn unmap(range: Range, now_ms: u64) {
         if guard::is_separate(range) { Some(range) } else { RETAINED.lock().put_back(range, now_ms) };
     if let Some(rejected) = rejected {
         COMMITTED.release(rejected.bytes);
-        guard::lose(rejected);
+        let mut rejected = rejected;
         // SAFETY: as above.
-        unsafe { stray::keep(rejected.start, rejected.bytes) };
+        if unsafe { guard::open(&mut rejected) } {
+            guard::lose(rejected);
+            // SAFETY: as above.
+            unsafe { stray::keep(rejected.start, rejected.bytes) };
+        } else {
+            STRANDED_BYTES.fetch_add(guard::with_guards(rejected).1 as u64, Ordering::Relaxed);
+        }
     }
 }

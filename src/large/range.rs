@@ -75,16 +75,17 @@ impl Range {
         }
         // SAFETY: `skipped` is less than the length, so the rest begins inside the range.
         let start = unsafe { self.start.byte_add(skipped) };
-        (Self { bytes, ..self }, Some(Self { start, bytes: self.bytes.wrapping_sub(skipped), ..self }))
+        let rest = Self { start, bytes: self.bytes.wrapping_sub(skipped), ..self };
+        (guard::note_change(Self { bytes, ..self }), Some(guard::note_change(rest)))
     }
 
     /// Both ranges as one, if they are neighbours.
     pub(super) fn join(self, other: Self) -> Option<Self> {
         let bytes = self.bytes.wrapping_add(other.bytes).wrapping_add(guard::gap(self));
         if self.is_before(other) {
-            Some(guard::note_holes(Self { bytes, ..self }))
+            Some(guard::note_change(Self { bytes, ..self }))
         } else if other.is_before(self) {
-            Some(guard::note_holes(Self { bytes, ..other }))
+            Some(guard::note_change(Self { bytes, ..other }))
         } else {
             None
         }

@@ -68,6 +68,15 @@ pub(crate) unsafe fn forbid(start: NonNull<u8>, bytes: usize) -> Result<()> {
     unsafe { mapping::protect(start, bytes, libc::PROT_NONE) }
 }
 
+/// `mprotect(PROT_READ | PROT_WRITE)`: undoes [`forbid`].
+///
+/// # Safety
+/// The range is private anonymous memory of the caller.
+pub(crate) unsafe fn permit(start: NonNull<u8>, bytes: usize) -> Result<()> {
+    // SAFETY: forwarded to the caller.
+    unsafe { mapping::protect(start, bytes, libc::PROT_READ | libc::PROT_WRITE) }
+}
+
 /// `madvise(MADV_NOHUGEPAGE)`: no further huge pages, also where the kernel makes them unasked.
 ///
 /// # Safety

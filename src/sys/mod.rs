@@ -22,7 +22,7 @@ mod process;
 mod status;
 
 use advice::discard_locked;
-pub(crate) use advice::{advise_not_huge, forbid, install_guard, populate, remove_guard, split_huge};
+pub(crate) use advice::{advise_not_huge, forbid, install_guard, permit, populate, remove_guard, split_huge};
 pub(crate) use errno::{Errno, KeepErrno};
 use fault::Call;
 #[cfg(feature = "profile")]

@@ -131,9 +131,9 @@ fn secrets_are_wiped() {
 }
 
 #[test]
-fn a_mapping_is_gone_when_it_is_freed() {
+fn a_mapping_cannot_be_touched_when_it_is_freed() {
     assert!(is_caught(&run("read_after_free", SIZES[12])));
-    let fresh = run("fresh_is_zero", SIZES[12]);
+    let fresh = run("fresh_begins_with_zero", SIZES[12]);
     assert_eq!(text(&fresh.stdout), "well\n", "{fresh:?}");
 }
 

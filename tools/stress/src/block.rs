@@ -156,15 +156,17 @@ impl Block {
     /// up to its alignment, for a size class; for a mapping that is more than an OS page.
     pub(crate) fn most_bytes(&self) -> usize {
         // Without a layout a block may stay longer than was asked for.
-        if let Some(usable) = self.door.usable_size(self.start) {
-            return usable;
+        if let Some(bytes) = self.door.block_bytes(self.start) {
+            return bytes;
         }
         /// The longest OS page, and the greatest alignment that a size class gives.
         const PAGE: usize = 64 << 10;
         if self.layout.align() > PAGE {
             return self.layout.size() + PAGE;
         }
-        let padded = self.layout.pad_to_align().size();
+        /// What the `secure` build adds to a block.
+        const SEAL: usize = if cfg!(feature = "secure") { 8 } else { 0 };
+        let padded = (self.layout.size() + SEAL).next_multiple_of(self.layout.align());
         padded + (padded / 8).max(16)
     }
 

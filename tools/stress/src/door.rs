@@ -6,7 +6,7 @@ use std::alloc::{GlobalAlloc, Layout};
 use std::ptr::{self, NonNull};
 
 use clap::ValueEnum;
-use freestone::{Freestone, untyped};
+use freestone::{Freestone, What, untyped};
 
 use crate::run;
 
@@ -118,11 +118,19 @@ impl Door {
         }
     }
 
-    /// Bytes that the block has, as the door says; none where it does not.
+    /// Bytes of the block that are its user's, as the door says; none where it does not.
     pub(crate) fn usable_size(self, start: NonNull<u8>) -> Option<usize> {
         match self {
             Self::Rust => None,
             Self::C => Some(untyped::usable_size(start.as_ptr())),
+        }
+    }
+
+    /// Bytes that the block has, where its layout does not say so.
+    pub(crate) fn block_bytes(self, start: NonNull<u8>) -> Option<usize> {
+        match (self, freestone::describe(start.as_ptr()).what) {
+            (Self::C, What::Block { bytes, .. } | What::Large { bytes, .. }) => Some(bytes),
+            _ => None,
         }
     }
 }
