@@ -346,11 +346,10 @@ pub(crate) fn is_nothing(start: NonNull<u8>) -> bool {
 pub(crate) fn retire(start: NonNull<u8>, slab: &Slab) {
     let block_bytes = slab.block_bytes();
     let zeroed = zeroed(block_bytes);
-    // The seal, where that is near, is written anew; again no jump.
-    let last = block_bytes.min(FIRST_BYTES.wrapping_add(SEAL_BYTES)).wrapping_sub(size_of::<[u64; 2]>());
-    for place in (0..FIRST_BYTES.wrapping_add(SEAL_BYTES)).step_by(size_of::<[u64; 2]>()) {
+    // Not one byte further: others may be looking at the seal.
+    for place in first_words(zeroed) {
         // SAFETY: the caller gave the block up, and it is that long.
-        unsafe { start.byte_add(place.min(last)).cast::<[u64; 2]>().write([0; 2]) };
+        unsafe { start.byte_add(place).cast::<u64>().write(0) };
     }
     if zeroed > FIRST_BYTES {
         // SAFETY: as above.
