@@ -10,9 +10,10 @@ use crate::sync::Lock;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sys;
 
-/// What a stray range begins with.
+/// What lies in a stray range, at its beginning or wherever it may be written to.
 struct Node {
     next: *mut Node,
+    start: NonNull<u8>,
     bytes: usize,
 }
 
@@ -55,31 +56,33 @@ pub(crate) unsafe fn give_back(start: NonNull<u8>, bytes: usize) {
         // SAFETY: forwarded to the caller; what the advice did to the contents does not matter.
         let _ = unsafe { sys::discard(start, bytes) };
         // SAFETY: forwarded to the caller.
-        unsafe { keep(start, bytes) };
+        unsafe { keep(start, bytes, start) };
     }
 }
 
 /// Keeps a range to be unmapped later.
 ///
 /// # Safety
-/// As for [`give_back`].
-pub(crate) unsafe fn keep(start: NonNull<u8>, bytes: usize) {
-    let node: NonNull<Node> = start.cast();
+/// The caller gives up the range, whole OS pages of private memory, in which the page that begins at
+/// `page` can be written to.
+pub(crate) unsafe fn keep(start: NonNull<u8>, bytes: usize, page: NonNull<u8>) {
+    let node: NonNull<Node> = page.cast();
     let mut strays = STRAYS.lock();
-    // SAFETY: the range is this list's now, page-aligned, and at least a page long.
-    unsafe { node.write(Node { next: strays.0, bytes }) };
+    // SAFETY: the page is this list's now.
+    unsafe { node.write(Node { next: strays.0, start, bytes }) };
     strays.0 = node.as_ptr();
     BYTES.fetch_add(bytes, Ordering::Relaxed);
 }
 
-fn pop() -> Option<(NonNull<u8>, usize)> {
+/// Takes the last range, with the page where it may be written to.
+fn pop() -> Option<(NonNull<u8>, usize, NonNull<u8>)> {
     let mut strays = STRAYS.lock();
     let node = NonNull::new(strays.0)?;
     // SAFETY: what is on the list is a range that was kept, with its node.
-    let Node { next, bytes } = unsafe { node.read() };
+    let Node { next, start, bytes } = unsafe { node.read() };
     strays.0 = next;
     BYTES.fetch_sub(bytes, Ordering::Relaxed);
-    Some((node.cast(), bytes))
+    Some((start, bytes, node.cast()))
 }
 
 /// Tries to unmap up to `most` ranges, until one is refused again.
@@ -88,11 +91,11 @@ pub(crate) fn retry(most: usize) {
         if bytes() == 0 {
             return;
         }
-        let Some((start, bytes)) = pop() else { return };
+        let Some((start, bytes, page)) = pop() else { return };
         // SAFETY: a range from the list is nobody else's.
         if unsafe { sys::unmap(start, bytes) }.is_err() {
             // SAFETY: as above; it is as it was.
-            return unsafe { keep(start, bytes) };
+            return unsafe { keep(start, bytes, page) };
         }
     }
 }

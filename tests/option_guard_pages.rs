@@ -77,6 +77,22 @@ fn a_block_joined_of_freed_ones_is_guarded_and_whole() {
     });
 }
 
+/// Into what was freed behind it, in part and then all of it, without a call that maps or moves.
+#[test]
+fn a_block_that_has_grown_in_place_is_guarded() {
+    is_guarded(|| {
+        drop(Block::new(layout(6 * SIZE, 1), 0));
+        let mut block = Block::new(layout(SIZE, 1), 1);
+        let start = block.address();
+        for times in [2, 4, 6] {
+            block.resize(times * SIZE);
+            block.check();
+            assert_eq!(block.address(), start);
+        }
+        block
+    });
+}
+
 /// Buffers of changing sizes are cut from what was freed before: few calls map memory.
 #[test]
 fn freed_blocks_are_used_again() {

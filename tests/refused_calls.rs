@@ -27,7 +27,7 @@ fn for_each_call(many: u64) {
         refuse(call, u64::MAX, 0, libc::ENOMEM);
         live.run();
         let calls = seen(call);
-        assert!(calls > 5, "{call:?} is called {calls} times");
+        assert!(calls >= 5, "{call:?} is called {calls} times");
         eprintln!("{call:?}: {calls} calls");
         for number in 0..calls {
             let errno = ERRORS[number as usize % ERRORS.len()];

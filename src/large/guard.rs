@@ -7,7 +7,6 @@
 
 use core::ptr::NonNull;
 
-use super::STRANDED_BYTES;
 use super::range::Range;
 use crate::address::align_up;
 use crate::stray;
@@ -74,32 +73,46 @@ pub(super) unsafe fn shut(range: Range) -> bool {
     unsafe { sys::forbid(start, bytes) }.is_ok()
 }
 
+/// Undoes [`shut`], without a thought of guards. False where the kernel refuses.
+///
+/// # Safety
+/// As for [`shut`].
+#[must_use]
+pub(super) unsafe fn permit(range: Range) -> bool {
+    if !is_marked(range) {
+        return true;
+    }
+    // With the guards, so that the kernel makes one mapping of it again.
+    let (start, bytes) = with_guards(range);
+    // SAFETY: forwarded to the caller.
+    unsafe { sys::permit(start, bytes) }.is_ok()
+}
+
 /// Undoes [`shut`], and makes what lacks of the guards. False where the kernel refuses.
 ///
 /// # Safety
 /// As for [`shut`].
 #[must_use]
 pub(super) unsafe fn open(range: &mut Range) -> bool {
-    if !is_marked(*range) {
-        return true;
-    }
-    // With the guards, so that the kernel makes one mapping of it again.
-    let (first, whole) = with_guards(*range);
     // SAFETY: forwarded to the caller.
-    if unsafe { sys::permit(first, whole) }.is_err() {
+    if !unsafe { permit(*range) } {
         return false;
     }
     if range.mapping & CHANGED == 0 {
         return true;
     }
-    range.mapping = mapping_of(*range);
+    let (first, _) = with_guards(*range);
     let page = sys::page_bytes();
     // SAFETY: forwarded to the caller; a page before the range and one behind it are its own.
-    unsafe {
+    let done = unsafe {
         sys::remove_guard(range.start, range.bytes).is_ok()
             && sys::install_guard(first, page).is_ok()
             && sys::install_guard(range.start.byte_add(range.bytes), page).is_ok()
+    };
+    if done {
+        range.mapping = mapping_of(*range);
     }
+    done
 }
 
 /// Resizes a range whose guards are marks. They move with it; only the one behind is made anew.
@@ -164,9 +177,11 @@ pub(super) fn map(bytes: usize, align: usize) -> Option<Range> {
         return Some(Range { start: inner, bytes, mapping });
     }
     let whole = bytes.wrapping_add(page.wrapping_mul(2));
-    // SAFETY: just mapped, and nobody knows of it. It cannot wait with the strays, which must be writable.
-    if unsafe { sys::unmap(first_guard, whole) }.is_err() {
-        STRANDED_BYTES.fetch_add(whole as u64, Ordering::Relaxed);
+    // SAFETY: just mapped, and nobody knows of it. What is between the guards can be written to.
+    unsafe {
+        if sys::unmap(first_guard, whole).is_err() {
+            stray::keep(first_guard, whole, inner);
+        }
     }
     None
 }
@@ -176,10 +191,17 @@ pub(super) fn map(bytes: usize, align: usize) -> Option<Range> {
 /// # Safety
 /// The pages are of a mapping of the caller's, and nothing refers to them.
 unsafe fn install(guards: [NonNull<u8>; 2], page: usize) -> Option<u64> {
+    let [first, second] = guards;
     // EINVAL from a kernel that does not know marks, and for locked memory.
     // SAFETY: forwarded to the caller.
-    if guards.iter().all(|guard| unsafe { sys::install_guard(*guard, page) }.is_ok()) {
-        return Some(super::range::next_mapping() | MARKED);
+    if unsafe { sys::install_guard(first, page) }.is_ok() {
+        // SAFETY: as above.
+        if unsafe { sys::install_guard(second, page) }.is_ok() {
+            return Some(super::range::next_mapping() | MARKED);
+        }
+        // A page is not to be guarded both ways.
+        // SAFETY: as above.
+        unsafe { sys::remove_guard(first, page) }.ok()?;
     }
     // Two mappings each, and at most a quarter of what the kernel allows.
     let others = SEPARATELY_GUARDED.fetch_add(1, Ordering::Relaxed);
@@ -200,14 +222,6 @@ pub(super) fn with_guards(range: Range) -> (NonNull<u8>, usize) {
     let page = sys::page_bytes();
     // SAFETY: a guarded range has a page before it, and one behind.
     (unsafe { range.start.byte_sub(page) }, range.bytes.wrapping_add(page.wrapping_mul(2)))
-}
-
-/// Notes that `range` waits to be unmapped without its guards, which cannot.
-pub(super) fn lose(range: Range) {
-    if is_guarded(range) {
-        let lost = sys::page_bytes().wrapping_mul(2);
-        STRANDED_BYTES.fetch_add(lost as u64, Ordering::Relaxed);
-    }
 }
 
 /// Notes that `range` is unmapped.

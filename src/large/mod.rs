@@ -168,9 +168,9 @@ pub(crate) fn reallocate(start: NonNull<u8>, size: usize, align: usize) -> Optio
         let cut = if bytes == range.bytes { None } else { unsafe { range.resize(bytes, align) } };
         return note_again(cut.unwrap_or(range));
     }
-    if RETAINED.lock().take_behind(range, bytes.wrapping_sub(range.bytes)) {
-        poison::open(range.start.as_ptr(), bytes);
-        return note_again(Range { bytes, ..range });
+    if let Some(grown) = grow_into_retained(range, bytes) {
+        poison::open(grown.start.as_ptr(), bytes);
+        return note_again(grown);
     }
     // SAFETY: the range is out of the registry, and forgotten if it moves.
     if let Some(grown) = unsafe { range.resize(bytes, align) } {
@@ -183,6 +183,25 @@ pub(crate) fn reallocate(start: NonNull<u8>, size: usize, align: usize) -> Optio
     unsafe { fresh.copy_from_nonoverlapping(range.start, range.bytes) };
     free(range.start);
     Some(fresh)
+}
+
+/// The range with what is retained right behind it, as far as it is to have `bytes`.
+fn grow_into_retained(range: Range, bytes: usize) -> Option<Range> {
+    let mut grown = RETAINED.lock().take_behind(range, bytes.wrapping_sub(range.bytes))?;
+    // SAFETY: the range is out of the registry, and nobody refers to what it has grown by.
+    if unsafe { guard::open(&mut grown) } {
+        return Some(grown);
+    }
+    // Guards that the kernel would not undo: what is behind goes.
+    let more = bytes.wrapping_sub(range.bytes);
+    match grown.split(range.bytes).1 {
+        Some(rest) => {
+            COMMITTED.release(more.wrapping_sub(rest.bytes));
+            unmap(rest, sys::now_ms());
+        }
+        None => drop(STRANDED_BYTES.fetch_add(more as u64, Ordering::Relaxed)),
+    }
+    None
 }
 
 /// Puts back a range whose place in the registry was kept.
@@ -293,14 +312,14 @@ fn unmap(range: Range, now_ms: u64) {
         if guard::is_separate(range) { Some(range) } else { RETAINED.lock().put_back(range, now_ms) };
     if let Some(rejected) = rejected {
         COMMITTED.release(rejected.bytes);
-        let mut rejected = rejected;
-        // SAFETY: as above.
-        if unsafe { guard::open(&mut rejected) } {
-            guard::lose(rejected);
+        let (start, bytes) = guard::with_guards(rejected);
+        // SAFETY: as above. Where it was shut, it is opened, as far as it must be.
+        if unsafe { guard::permit(rejected) } {
+            guard::forget(rejected);
             // SAFETY: as above.
-            unsafe { stray::keep(rejected.start, rejected.bytes) };
+            unsafe { stray::keep(start, bytes, rejected.start) };
         } else {
-            STRANDED_BYTES.fetch_add(guard::with_guards(rejected).1 as u64, Ordering::Relaxed);
+            STRANDED_BYTES.fetch_add(bytes as u64, Ordering::Relaxed);
         }
     }
 }

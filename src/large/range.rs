@@ -67,16 +67,20 @@ impl Range {
             && self.end().wrapping_add(guard::gap(self)) == next.start.addr().get()
     }
 
+    /// What is left without the first `bytes`, fewer than there are.
+    pub(super) fn without(self, bytes: usize) -> Self {
+        // SAFETY: `bytes` is less than the length, so the rest begins inside the range.
+        let start = unsafe { self.start.byte_add(bytes) };
+        guard::note_change(Self { start, bytes: self.bytes.wrapping_sub(bytes), ..self })
+    }
+
     /// The first `bytes`, and what is left beyond the guards of both, where those are needed.
     pub(super) fn split(self, bytes: usize) -> (Self, Option<Self>) {
         let skipped = bytes.wrapping_add(guard::gap(self));
         if skipped >= self.bytes {
             return (self, None);
         }
-        // SAFETY: `skipped` is less than the length, so the rest begins inside the range.
-        let start = unsafe { self.start.byte_add(skipped) };
-        let rest = Self { start, bytes: self.bytes.wrapping_sub(skipped), ..self };
-        (guard::note_change(Self { bytes, ..self }), Some(guard::note_change(rest)))
+        (guard::note_change(Self { bytes, ..self }), Some(self.without(skipped)))
     }
 
     /// Both ranges as one, if they are neighbours.

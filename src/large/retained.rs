@@ -74,14 +74,22 @@ impl Retained {
     }
 
     /// Takes the first `bytes` of what lies right behind `range` in the same mapping, if there
-    /// is that much, and no guard between.
-    pub(super) fn take_behind(&mut self, range: Range, bytes: usize) -> bool {
-        if guard::is_marked(range) {
-            return false;
+    /// is that much. The answer is `range`, grown by that.
+    pub(super) fn take_behind(&mut self, range: Range, bytes: usize) -> Option<Range> {
+        let (at, behind) = self.entries().find(|(_, entry)| range.is_before(entry.range))?;
+        let gap = guard::gap(range);
+        if bytes < behind.range.bytes {
+            let entry = self.entries.get_mut(at)?.as_mut()?;
+            entry.range = behind.range.without(bytes);
+            self.bytes = self.bytes.wrapping_sub(bytes);
+        } else if bytes == behind.range.bytes.wrapping_add(gap) {
+            // All of it, and the guards between.
+            COMMITTED.add(gap);
+            self.remove(at)?;
+        } else {
+            return None;
         }
-        let behind =
-            self.entries().find(|(_, entry)| range.is_before(entry.range) && entry.range.bytes >= bytes);
-        behind.and_then(|(at, _)| self.cut(at, bytes)).is_some()
+        Some(guard::note_change(Range { bytes: range.bytes.wrapping_add(bytes), ..range }))
     }
 
     /// Takes the first `bytes` of an entry, or all of it.
@@ -200,9 +208,9 @@ mod tests {
         let whole = range(1 << 30, 8 * MIB, 1);
         assert_eq!(retained.put(whole, 0), None);
         let first = retained.take(3 * MIB).expect("cut");
-        assert!(!retained.take_behind(first, 6 * MIB));
-        assert!(retained.take_behind(first, 2 * MIB));
-        let first = range(1 << 30, 5 * MIB, 1);
+        assert_eq!(retained.take_behind(first, 6 * MIB), None);
+        let first = retained.take_behind(first, 2 * MIB).expect("room");
+        assert_eq!(first, range(1 << 30, 5 * MIB, 1));
         assert_eq!(retained.put(first, 1), None);
         assert_eq!(retained.take(8 * MIB), Some(whole));
         // Neighbours by address alone are not one mapping.
