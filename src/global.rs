@@ -287,7 +287,8 @@ unsafe fn realloc_slow(pointer: *mut u8, layout: Layout, new_size: usize) -> *mu
         }
         _ => {}
     }
-    let fresh = asked(alloc_slow(new), new);
+    // SAFETY: `new` has a size, as the caller of `realloc` promises.
+    let fresh = unsafe { Freestone::new().alloc(new) };
     if !fresh.is_null() {
         // SAFETY: both blocks are live, distinct, and at least this long.
         unsafe { ptr::copy_nonoverlapping(pointer, fresh, layout.size().min(new_size)) };
