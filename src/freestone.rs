@@ -125,9 +125,9 @@ impl Freestone {
         self
     }
 
-    /// Puts an inaccessible page before and after each large allocation. Such mappings are not kept
-    /// for reuse, and their `realloc` copies. Before Linux 6.13 each costs two mappings; beyond a
-    /// quarter of `vm.max_map_count` they go without. `FREESTONE_GUARD_PAGES=1`.
+    /// Puts an inaccessible page before and after each large allocation; freed ones cannot be touched
+    /// while they wait for reuse. Before Linux 6.13 each costs two mappings, is not kept for reuse, and its
+    /// `realloc` copies; beyond a quarter of `vm.max_map_count` they go without. `FREESTONE_GUARD_PAGES=1`.
     #[must_use]
     pub const fn guard_pages(mut self) -> Self {
         self.options.guard_pages = true;

@@ -45,7 +45,7 @@ pub(super) const fn mapping_of(range: Range) -> u64 {
 
 /// The number of a new mapping, whose guards are as those of `range`.
 pub(super) fn next_mapping_like(range: Range) -> u64 {
-    super::range::next_mapping() | (range.mapping & (MARKED | SEPARATE))
+    super::range::next_mapping() | (range.mapping & (MARKED | CHANGED | SEPARATE))
 }
 
 /// Bytes between a range and its neighbour in the same mapping: the guards of both.
@@ -73,12 +73,32 @@ pub(super) unsafe fn shut(range: Range) -> bool {
     unsafe { sys::forbid(start, bytes) }.is_ok()
 }
 
+/// A page of a range, which may be [shut](shut), that can be written to from now on.
+///
+/// # Safety
+/// As for [`shut`].
+pub(super) unsafe fn writable_page(range: Range) -> Option<NonNull<u8>> {
+    // SAFETY: forwarded to the caller.
+    if !unsafe { permit(range) } {
+        return None;
+    }
+    if range.mapping & CHANGED == 0 {
+        return Some(range.start);
+    }
+    // It may begin where old guards are, two side by side, and perhaps two more behind a single page.
+    let pages = (0..range.bytes).step_by(sys::page_bytes()).take(6);
+    // SAFETY: inside the range.
+    let mut pages = pages.map(|place| unsafe { range.start.byte_add(place) });
+    // Nobody writes there, so that what can be read stays so.
+    pages.find(|page| sys::mapping::read_memory(*page, &mut [0]) == Ok(1))
+}
+
 /// Undoes [`shut`], without a thought of guards. False where the kernel refuses.
 ///
 /// # Safety
 /// As for [`shut`].
 #[must_use]
-pub(super) unsafe fn permit(range: Range) -> bool {
+unsafe fn permit(range: Range) -> bool {
     if !is_marked(range) {
         return true;
     }
@@ -115,11 +135,12 @@ pub(super) unsafe fn open(range: &mut Range) -> bool {
     done
 }
 
-/// Resizes a range whose guards are marks. They move with it; only the one behind is made anew.
+/// Resizes a range whose guards are marks. They move with it; only the one behind is made anew. Where
+/// that fails, `range` says what has become of its guards.
 ///
 /// # Safety
 /// As for [`Range::resize`].
-pub(super) unsafe fn resize(range: Range, bytes: usize) -> Option<Range> {
+pub(super) unsafe fn resize(range: &mut Range, bytes: usize) -> Option<Range> {
     let page = sys::page_bytes();
     // SAFETY: inside the range, or the guard behind it.
     let guard_at = |range: Range, bytes| unsafe { range.start.byte_add(bytes) };
@@ -127,27 +148,42 @@ pub(super) unsafe fn resize(range: Range, bytes: usize) -> Option<Range> {
         let rest = bytes.wrapping_add(page);
         // A guard of its own needs a page, and what is cut off another one.
         // SAFETY: the caller gives up what is cut off.
-        if rest >= range.bytes || unsafe { sys::install_guard(guard_at(range, bytes), page) }.is_err() {
+        if rest >= range.bytes || unsafe { sys::install_guard(guard_at(*range, bytes), page) }.is_err() {
             return None;
         }
         // SAFETY: as above, and the guard that was behind goes with it.
-        unsafe { stray::give_back(guard_at(range, rest), range.bytes.wrapping_sub(bytes)) };
-        return Some(Range { bytes, ..range });
+        unsafe { stray::give_back(guard_at(*range, rest), range.bytes.wrapping_sub(bytes)) };
+        return Some(Range { bytes, ..*range });
     }
     // SAFETY: the guard behind the range is its own.
-    unsafe { sys::remove_guard(guard_at(range, range.bytes), page) }.ok()?;
-    let (first, whole) = with_guards(range);
+    unsafe { sys::remove_guard(guard_at(*range, range.bytes), page) }.ok()?;
+    let (first, whole) = with_guards(*range);
     // SAFETY: forwarded to the caller; the guards are the range's.
     let moved = unsafe { sys::remap(first, whole, bytes.wrapping_add(page.wrapping_mul(2))) };
-    let resized = moved.map_or(range, |first| {
-        // SAFETY: the guard before the range is a page of the mapping.
-        let start = unsafe { first.byte_add(page) };
-        Range { start, bytes, mapping: next_mapping_like(range) }
-    });
-    // Refused, the page is an ordinary one, which nobody uses.
-    // SAFETY: the page behind the range is its own.
-    let _ = unsafe { sys::install_guard(guard_at(resized, resized.bytes), page) };
-    moved.is_ok().then_some(resized)
+    let Ok(first) = moved else {
+        // SAFETY: as above.
+        unsafe { guard_behind(range) };
+        return None;
+    };
+    // SAFETY: the guard before the range is a page of the mapping.
+    let start = unsafe { first.byte_add(page) };
+    let mut resized = Range { start, bytes, mapping: next_mapping_like(*range) };
+    // SAFETY: as above.
+    unsafe { guard_behind(&mut resized) };
+    Some(resized)
+}
+
+/// Guards the page behind `range` again. Refused, it is an ordinary one, which nobody uses, until the range
+/// is used again.
+///
+/// # Safety
+/// The page is the range's own.
+pub(super) unsafe fn guard_behind(range: &mut Range) {
+    let page = sys::page_bytes();
+    // SAFETY: forwarded to the caller.
+    if unsafe { sys::install_guard(range.start.byte_add(range.bytes), page) }.is_err() {
+        *range = note_change(*range);
+    }
 }
 
 /// Fresh memory with a guard page before and one after it, or none.

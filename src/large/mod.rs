@@ -158,7 +158,7 @@ pub(crate) fn length(start: NonNull<u8>) -> Option<usize> {
 pub(crate) fn reallocate(start: NonNull<u8>, size: usize, align: usize) -> Option<NonNull<u8>> {
     let bytes = align_up(size, sys::page_bytes());
     let taken = REGISTRY.lock().take(start);
-    let Some(range) = taken else {
+    let Some(mut range) = taken else {
         fatal::caught("realloc of an address that is no allocation", start.addr().get());
         return None;
     };
@@ -168,7 +168,7 @@ pub(crate) fn reallocate(start: NonNull<u8>, size: usize, align: usize) -> Optio
         let cut = if bytes == range.bytes { None } else { unsafe { range.resize(bytes, align) } };
         return note_again(cut.unwrap_or(range));
     }
-    if let Some(grown) = grow_into_retained(range, bytes) {
+    if let Some(grown) = grow_into_retained(&mut range, bytes) {
         poison::open(grown.start.as_ptr(), bytes);
         return note_again(grown);
     }
@@ -186,21 +186,26 @@ pub(crate) fn reallocate(start: NonNull<u8>, size: usize, align: usize) -> Optio
 }
 
 /// The range with what is retained right behind it, as far as it is to have `bytes`.
-fn grow_into_retained(range: Range, bytes: usize) -> Option<Range> {
-    let mut grown = RETAINED.lock().take_behind(range, bytes.wrapping_sub(range.bytes))?;
+fn grow_into_retained(range: &mut Range, bytes: usize) -> Option<Range> {
+    let mut grown = RETAINED.lock().take_behind(*range, bytes.wrapping_sub(range.bytes))?;
     // SAFETY: the range is out of the registry, and nobody refers to what it has grown by.
     if unsafe { guard::open(&mut grown) } {
         return Some(grown);
     }
     // Guards that the kernel would not undo: what is behind goes.
-    let more = bytes.wrapping_sub(range.bytes);
+    let lost = bytes.wrapping_sub(range.bytes);
     match grown.split(range.bytes).1 {
-        Some(rest) => {
-            COMMITTED.release(more.wrapping_sub(rest.bytes));
-            unmap(rest, sys::now_ms());
+        Some(behind) => {
+            COMMITTED.release(lost.wrapping_sub(behind.bytes));
+            unmap(behind, sys::now_ms());
         }
-        None => drop(STRANDED_BYTES.fetch_add(more as u64, Ordering::Relaxed)),
+        None => {
+            COMMITTED.release(lost);
+            STRANDED_BYTES.fetch_add(lost as u64, Ordering::Relaxed);
+        }
     }
+    // SAFETY: the page behind the range is its own.
+    unsafe { guard::guard_behind(range) };
     None
 }
 
@@ -313,13 +318,14 @@ fn unmap(range: Range, now_ms: u64) {
     if let Some(rejected) = rejected {
         COMMITTED.release(rejected.bytes);
         let (start, bytes) = guard::with_guards(rejected);
-        // SAFETY: as above. Where it was shut, it is opened, as far as it must be.
-        if unsafe { guard::permit(rejected) } {
-            guard::forget(rejected);
-            // SAFETY: as above.
-            unsafe { stray::keep(start, bytes, rejected.start) };
-        } else {
-            STRANDED_BYTES.fetch_add(bytes as u64, Ordering::Relaxed);
+        // SAFETY: as above.
+        match unsafe { guard::writable_page(rejected) } {
+            Some(page) => {
+                guard::forget(rejected);
+                // SAFETY: as above.
+                unsafe { stray::keep(start, bytes, page) };
+            }
+            None => drop(STRANDED_BYTES.fetch_add(bytes as u64, Ordering::Relaxed)),
         }
     }
 }

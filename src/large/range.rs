@@ -146,16 +146,16 @@ impl Range {
         Some(kept)
     }
 
-    /// Resizes the range to `bytes` by moving page tables, in place or elsewhere.
+    /// Resizes the range to `bytes` by moving page tables, in place or elsewhere. Where that fails it is
+    /// as it was, but for a guard that the kernel may not have given back.
     ///
     /// # Safety
     /// The caller gives up the old range if the answer is a new one, and what a shrink cuts off.
-    pub(super) unsafe fn resize(self, bytes: usize, align: usize) -> Option<Self> {
-        if guard::is_separate(self) || guard::is_marked(self) && align > sys::page_bytes() {
-            return None;
-        }
+    pub(super) unsafe fn resize(&mut self, bytes: usize, align: usize) -> Option<Self> {
         let more = bytes.saturating_sub(self.bytes);
-        if !COMMITTED.reserve(more) {
+        // Moved with its guards, a range may lose its alignment.
+        let may_move = !guard::is_marked(*self) || align <= sys::page_bytes();
+        if guard::is_separate(*self) || more != 0 && !(may_move && COMMITTED.reserve(more)) {
             return None;
         }
         // SAFETY: forwarded to the caller.
@@ -169,14 +169,14 @@ impl Range {
 
     /// # Safety
     /// As for [`Self::resize`].
-    unsafe fn resize_reserved(self, bytes: usize, align: usize) -> Option<Self> {
-        let resized = if guard::is_marked(self) {
+    unsafe fn resize_reserved(&mut self, bytes: usize, align: usize) -> Option<Self> {
+        let resized = if guard::is_marked(*self) {
             // SAFETY: forwarded to the caller.
             unsafe { guard::resize(self, bytes) }?
         } else {
             // SAFETY: forwarded to the caller.
             match unsafe { sys::remap_in_place(self.start, self.bytes, bytes) } {
-                Ok(()) => Self { bytes, ..self },
+                Ok(()) => Self { bytes, ..*self },
                 Err(_) if bytes < self.bytes => return None,
                 // SAFETY: forwarded to the caller.
                 Err(_) => unsafe { self.resize_elsewhere(bytes, align) }?,

@@ -82,9 +82,8 @@ impl Retained {
             let entry = self.entries.get_mut(at)?.as_mut()?;
             entry.range = behind.range.without(bytes);
             self.bytes = self.bytes.wrapping_sub(bytes);
-        } else if bytes == behind.range.bytes.wrapping_add(gap) {
+        } else if bytes == behind.range.bytes.wrapping_add(gap) && (gap == 0 || COMMITTED.reserve(gap)) {
             // All of it, and the guards between.
-            COMMITTED.add(gap);
             self.remove(at)?;
         } else {
             return None;
@@ -145,8 +144,12 @@ impl Retained {
         for _ in 0..2 {
             let neighbour = self.entries().find_map(|(at, entry)| Some((at, entry.range.join(range)?)));
             let Some((at, joined)) = neighbour else { break };
+            // The guards between become memory.
+            let gap = guard::gap(joined);
+            if gap != 0 && !COMMITTED.reserve(gap) {
+                break;
+            }
             let _ = self.remove(at);
-            COMMITTED.add(guard::gap(joined));
             range = joined;
         }
         let Some(place) = self.entries.get_mut(self.count) else { return Some(range) };
