@@ -86,9 +86,10 @@ pub(super) unsafe fn writable_page(range: Range) -> Option<NonNull<u8>> {
         return Some(range.start);
     }
     // It may begin where old guards are, two side by side, and perhaps two more behind a single page.
-    let pages = (0..range.bytes).step_by(sys::page_bytes()).take(6);
+    let places = (0..6_usize).map(|page| page.wrapping_mul(sys::page_bytes()));
     // SAFETY: inside the range.
-    let mut pages = pages.map(|place| unsafe { range.start.byte_add(place) });
+    let page_at = |place| unsafe { range.start.byte_add(place) };
+    let mut pages = places.filter(|place| *place < range.bytes).map(page_at);
     // Nobody writes there, so that what can be read stays so.
     pages.find(|page| sys::mapping::read_memory(*page, &mut [0]) == Ok(1))
 }
