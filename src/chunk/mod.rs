@@ -401,9 +401,7 @@ impl Chunk {
     pub(crate) fn age(&self) {
         self.stale.set(self.dirty.get());
     }
-}
 
-impl Chunk {
     /// The chunk at `base`.
     ///
     /// # Safety

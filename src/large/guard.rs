@@ -13,14 +13,14 @@ use crate::stray;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sys;
 
-/// Bits of a range's mapping number. Its guards are marks; it was cut or joined since they were made, so
-/// that there may be some inside, and none at its ends; its guards are mappings, so that it is neither
-/// resized nor retained.
+/// A bit of a range's mapping number: its guards are marks.
 const MARKED: u64 = 1 << 63;
+/// Another: it was cut or joined since they were made, so that there may be some inside, and none at its ends.
 const CHANGED: u64 = 1 << 62;
+/// Another: its guards are mappings, so that it is neither resized nor retained.
 const SEPARATE: u64 = 1 << 61;
 
-/// Live ranges of the second kind.
+/// Live ranges whose guards are mappings.
 static SEPARATELY_GUARDED: AtomicUsize = AtomicUsize::new(0);
 
 /// Whether `range` has guards.

@@ -154,17 +154,22 @@ pub(crate) unsafe fn advise_huge(start: NonNull<u8>, bytes: usize) -> Result<()>
 /// Milliseconds on a clock that only goes forward, to the kernel's tick.
 #[inline]
 pub(crate) fn now_ms() -> u64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `time` is writable for the call. A clock that is missing leaves zero: no decay.
-    let _ = unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, &raw mut time) };
+    let time = read_clock(libc::CLOCK_MONOTONIC_COARSE);
     (time.tv_sec as u64).wrapping_mul(1000).wrapping_add(time.tv_nsec as u64 / 1_000_000)
 }
 
-/// Nanoseconds on a clock that only goes forward. A clock that is missing stands still.
-pub(crate) fn now_ns() -> u64 {
+/// A clock that is missing stands at zero: no decay, and nothing takes long.
+#[inline]
+fn read_clock(clock: libc::clockid_t) -> libc::timespec {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `time` is writable for the call.
-    let _ = unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
+    let _ = unsafe { libc::clock_gettime(clock, &raw mut time) };
+    time
+}
+
+/// Nanoseconds on a clock that only goes forward.
+pub(crate) fn now_ns() -> u64 {
+    let time = read_clock(libc::CLOCK_MONOTONIC);
     (time.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec as u64)
 }
 
