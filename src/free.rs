@@ -9,7 +9,7 @@ use crate::chunk;
 use crate::chunk_map;
 use crate::fatal;
 use crate::free_list::{self, Block};
-use crate::hardening::{self, route};
+use crate::hardening::{self, Key, route};
 use crate::heap::{Heap, shared};
 use crate::large;
 #[cfg(feature = "profile")]
@@ -32,20 +32,23 @@ pub(crate) unsafe fn dealloc_slow(pointer: *mut u8, layout: Layout) {
     {
         let heap = thread::heap();
         if slab.is_served_by(heap.inbox())
-            && (slab.units() == 1 || slab.has_block_at(address))
+            && (hardening::ON || slab.units() == 1 || slab.has_block_at(address))
             // SAFETY: blocks have at least two words.
             && !unsafe { free_list::looks_free(pointer) }
-            && hardening::accepts(slab, pointer, layout)
+            && let Some(key) = hardening::accepts(slab, pointer, slab.place_at(address), Some(layout))
         {
             heap.serve(slab);
             heap.count_freed(layout.size());
             // SAFETY: the caller gives up the block.
-            return unsafe { give(slab, pointer) };
+            return unsafe { give(slab, pointer, key) };
         }
-        if is_elsewhere(slab, heap) && slab.has_block_at(address) {
+        if is_elsewhere(slab, heap)
+            && (hardening::ON || slab.has_block_at(address))
+            && let Some(key) = hardening::accepts(slab, pointer, slab.place_at(address), Some(layout))
+        {
             heap.count_freed(layout.size());
             // SAFETY: the caller gives up the block.
-            return unsafe { send(heap, slab, pointer) };
+            return unsafe { send(heap, slab, pointer, key) };
         }
     }
     // SAFETY: forwarded to the caller.
@@ -97,15 +100,17 @@ pub(crate) unsafe fn free_untyped(pointer: *mut u8) {
         if slab.is_served_by(heap.inbox())
             // SAFETY: a block begins here, and blocks have at least two words.
             && !unsafe { free_list::looks_free(pointer) }
-            && hardening::accepts_untyped(slab, pointer)
+            && let Some(key) = hardening::accepts(slab, pointer, slab.place_at(pointer.addr()), None)
         {
             heap.serve(slab);
             // SAFETY: the caller gives up the block.
-            return unsafe { give(slab, pointer) };
+            return unsafe { give(slab, pointer, key) };
         }
-        if is_elsewhere(slab, heap) {
+        if is_elsewhere(slab, heap)
+            && let Some(key) = hardening::accepts(slab, pointer, slab.place_at(pointer.addr()), None)
+        {
             // SAFETY: the caller gives up the block.
-            return unsafe { send(heap, slab, pointer) };
+            return unsafe { send(heap, slab, pointer, key) };
         }
     }
     // SAFETY: forwarded to the caller.
@@ -144,18 +149,48 @@ pub(crate) fn slab_of_block(address: usize) -> Option<&'static Slab> {
 /// Takes back a block of a slab of the calling thread's heap that [is served](Slab::is_served_by).
 ///
 /// # Safety
-/// The caller gives up the block at `pointer`, which the slab has.
+/// The caller gives up the block at `pointer`, which the slab has; `key` is its own.
 #[inline(always)]
-pub(crate) unsafe fn give(slab: &'static Slab, pointer: *mut u8) {
-    // Its pointer is made from the chunk's own provenance, since the caller's may reach fewer
-    // bytes than the block has.
-    let start = reexposed(pointer);
-    hardening::retire(start, slab);
-    // SAFETY: the caller gives up the block.
-    let block = unsafe { Block::from_raw(start) };
+pub(crate) unsafe fn give(slab: &'static Slab, pointer: *mut u8, key: Key) {
+    let block_bytes = slab.block_bytes();
+    if hardening::is_long(block_bytes) {
+        // SAFETY: forwarded to the caller.
+        return unsafe { give_long(slab, pointer, key) };
+    }
+    // SAFETY: forwarded to the caller.
+    put(slab, unsafe { retired(pointer, key, block_bytes) });
+}
+
+/// As [`give`].
+///
+/// # Safety
+/// As there.
+#[inline(never)]
+unsafe fn give_long(slab: &'static Slab, pointer: *mut u8, key: Key) {
+    // SAFETY: forwarded to the caller.
+    put(slab, unsafe { retired(pointer, key, slab.block_bytes()) });
+}
+
+/// Takes back a block.
+#[inline(always)]
+fn put(slab: &'static Slab, block: Block) {
     if slab.push(block) == Left::Nothing {
         emptied(slab);
     }
+}
+
+/// The block at `pointer`, with nothing in it.
+///
+/// # Safety
+/// The caller gives up the block at `pointer`, which has so many bytes; `key` is its own.
+#[inline(always)]
+unsafe fn retired(pointer: *mut u8, key: Key, block_bytes: usize) -> Block {
+    // Its pointer is made from the chunk's own provenance, since the caller's may reach fewer
+    // bytes than the block has.
+    let start = reexposed(pointer);
+    hardening::retire(start, key, block_bytes);
+    // SAFETY: forwarded to the caller.
+    unsafe { Block::with_key(start, key) }
 }
 
 /// The same address, with the provenance of the chunk.
@@ -172,8 +207,7 @@ pub(crate) fn emptied(slab: &'static Slab) {
     thread::heap().settle(slab, Left::Nothing);
 }
 
-/// Whether a slab belongs to another heap than `heap`, which is the calling thread's own: then nothing
-/// more is looked at before its block is collected, unless everything is.
+/// Whether a slab belongs to another heap than `heap`, which is the calling thread's own.
 #[inline(always)]
 fn is_elsewhere(slab: &Slab, heap: &'static Heap) -> bool {
     let home = slab.home();
@@ -181,17 +215,18 @@ fn is_elsewhere(slab: &Slab, heap: &'static Heap) -> bool {
     if profile::is_home(home) {
         return false;
     }
-    !hardening::ON && !home.is_null() && !ptr::eq(home, heap.inbox()) && thread::is_own(heap)
+    !home.is_null() && !ptr::eq(home, heap.inbox()) && thread::is_own(heap)
 }
 
 /// Frees a block of another heap's slab.
 ///
 /// # Safety
-/// The caller gives up the block at `pointer`, which the slab has; `heap` is the calling thread's own.
+/// The caller gives up the block at `pointer`, which the slab has; `key` is its own, and `heap` the calling
+/// thread's.
 #[inline(always)]
-unsafe fn send(heap: &'static Heap, slab: &'static Slab, pointer: *mut u8) {
-    // SAFETY: the caller gives up the block; for its provenance see `give`.
-    unsafe { heap.send(slab, Block::from_raw(reexposed(pointer))) }
+unsafe fn send(heap: &'static Heap, slab: &'static Slab, pointer: *mut u8, key: Key) {
+    // SAFETY: forwarded to the caller.
+    unsafe { heap.send(slab, retired(pointer, key, slab.block_bytes())) }
 }
 
 /// Frees a block of a slab after looking at everything that can be wrong with it. `layout`: what it
@@ -207,10 +242,8 @@ unsafe fn free_block(start: NonNull<u8>, layout: Option<Layout>) {
     if let Some(fault) = hardening::fault_of(slab, start.as_ptr(), layout) {
         return fatal::caught(fault, address);
     }
-    let start = reexposed(start.as_ptr());
-    hardening::retire(start, slab);
     // SAFETY: a block begins here, and the caller gives it up.
-    let block = unsafe { Block::from_raw(start) };
+    let block = unsafe { retired(start.as_ptr(), Key::of(start.as_ptr()), slab.block_bytes()) };
     #[cfg(feature = "profile")]
     if profile::is_home(slab.home()) {
         return profile::free(slab, block);

@@ -1,10 +1,9 @@
 //! Blocks that are free, and the list only their owner touches.
 
 use core::cell::Cell;
-use core::marker::PhantomData;
 use core::ptr::{self, NonNull};
 
-use crate::hardening::{Link, Tag};
+use crate::hardening::{Key, Link, Tag};
 
 /// What a free block holds in its first words.
 #[repr(C)]
@@ -17,17 +16,29 @@ struct Node {
 pub(crate) const LINK_BYTES: usize = size_of::<Node>();
 
 /// A block that is free: whoever holds this token, and nobody else, may write the block.
-#[repr(transparent)]
 #[derive(Debug)]
-pub(crate) struct Block(NonNull<Node>, PhantomData<*mut ()>);
+pub(crate) struct Block {
+    start: NonNull<Node>,
+    key: Key,
+}
 
 impl Block {
     /// # Safety
     /// `start` begins a block of at least 16 writable, 8-aligned bytes that nobody else uses
     /// until the token has become a caller's pointer again.
     #[inline(always)]
-    pub(crate) const unsafe fn from_raw(start: NonNull<u8>) -> Self {
-        Self(start.cast(), PhantomData)
+    pub(crate) unsafe fn from_raw(start: NonNull<u8>) -> Self {
+        // SAFETY: forwarded to the caller.
+        unsafe { Self::with_key(start, Key::of(start.as_ptr())) }
+    }
+
+    /// As [`from_raw`](Self::from_raw), where the key is known.
+    ///
+    /// # Safety
+    /// As there; the key is that of `start`.
+    #[inline(always)]
+    pub(crate) const unsafe fn with_key(start: NonNull<u8>, key: Key) -> Self {
+        Self { start: start.cast(), key }
     }
 
     /// The block as the caller's memory. Clears the tag, which is what makes the next free of
@@ -35,29 +46,35 @@ impl Block {
     #[inline(always)]
     pub(crate) fn hand_out(self) -> NonNull<u8> {
         // SAFETY: the token owns the block, whose second word is writable.
-        unsafe { (&raw mut (*self.0.as_ptr()).tag).write(Tag::USED) };
-        self.0.cast()
+        unsafe { (&raw mut (*self.start.as_ptr()).tag).write(Tag::USED) };
+        self.start.cast()
     }
 
     /// The block's memory as it is.
     #[inline(always)]
     pub(crate) const fn into_raw(self) -> NonNull<u8> {
-        self.0.cast()
+        self.start.cast()
+    }
+
+    /// The key of its address.
+    #[cfg(feature = "secure")]
+    #[inline(always)]
+    pub(crate) const fn key(&self) -> Key {
+        self.key
     }
 
     /// Address of the block.
     #[inline]
     pub(crate) fn address(&self) -> usize {
-        self.0.addr().get()
+        self.start.addr().get()
     }
 
     /// Makes `next` follow this block on a list.
     #[inline(always)]
     pub(crate) fn link(&self, next: *mut u8) {
-        let start = self.0.as_ptr().cast::<u8>();
-        let node = Node { next: Link::new(start, next), tag: Tag::FREE };
+        let node = Node { next: Link::new(self.key, next), tag: Tag::FREE };
         // SAFETY: the token owns the block, whose first two words are writable.
-        unsafe { self.0.as_ptr().write(node) }
+        unsafe { self.start.as_ptr().write(node) }
     }
 }
 
@@ -95,7 +112,7 @@ impl FreeList {
     #[inline(always)]
     pub(crate) fn push(&self, block: Block) {
         block.link(self.head.get().cast());
-        self.head.set(block.0.as_ptr());
+        self.head.set(block.start.as_ptr());
     }
 
     /// Puts `blocks` in front, one after the other.
@@ -103,18 +120,30 @@ impl FreeList {
         let mut head = self.head.get();
         for block in blocks {
             block.link(head.cast());
-            head = block.0.as_ptr();
+            head = block.start.as_ptr();
         }
         self.head.set(head);
     }
 
-    /// Takes the block in front.
+    /// Takes the block in front, unless that needs a longer look: see [`pop_last`](Self::pop_last).
     #[inline(always)]
     pub(crate) fn pop(&self) -> Option<Block> {
         let head = NonNull::new(self.head.get())?;
         // SAFETY: what the head points to is a block that the list owns.
-        self.head.set(unsafe { next_of(head.as_ptr().cast()).cast() });
-        Some(Block(head, PhantomData))
+        let (block, link) = unsafe { (Block::from_raw(head.cast()), (*head.as_ptr()).next) };
+        self.head.set(link.follow(block.key, head.as_ptr().cast())?.cast());
+        Some(block)
+    }
+
+    /// Takes the block in front with all that may follow it: where links are looked at, what
+    /// [`pop`](Self::pop) leaves is the last one, or one whose link is broken.
+    #[cfg(feature = "secure")]
+    pub(crate) fn pop_last(&self) -> Option<Block> {
+        let head = NonNull::new(self.head.get())?;
+        // SAFETY: what the head points to is a block that the list owns.
+        self.head.set(unsafe { next_of(head.as_ptr().cast()) }.cast());
+        // SAFETY: as above.
+        Some(unsafe { Block::from_raw(head.cast()) })
     }
 
     /// Forgets every block.
@@ -123,6 +152,7 @@ impl FreeList {
     }
 
     /// Takes over every block of `other`.
+    #[cfg(feature = "secure")]
     pub(crate) fn take(&self, other: &Self) {
         self.head.set(other.head.replace(ptr::null_mut()));
     }
@@ -143,7 +173,9 @@ impl FreeList {
     /// `first` to `last` are linked free blocks that the caller gives up.
     pub(crate) unsafe fn push_chain(&self, first: *mut u8, last: *mut u8) {
         // SAFETY: the caller owns the chain, so its last link may be written.
-        unsafe { (&raw mut (*last.cast::<Node>()).next).write(Link::new(last, self.head.get().cast())) };
+        unsafe {
+            (&raw mut (*last.cast::<Node>()).next).write(Link::new(Key::of(last), self.head.get().cast()))
+        };
         self.head.set(first.cast());
     }
 
@@ -174,7 +206,9 @@ impl FreeList {
 #[inline(always)]
 pub(crate) unsafe fn next_of(start: *mut u8) -> *mut u8 {
     // SAFETY: forwarded to the caller.
-    unsafe { (*start.cast::<Node>()).next }.follow(start)
+    let link = unsafe { (*start.cast::<Node>()).next };
+    let key = Key::of(start);
+    link.follow(key, start).unwrap_or_else(|| link.end(key, start))
 }
 
 #[cfg(test)]

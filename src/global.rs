@@ -3,6 +3,7 @@
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{self, NonNull};
 
+use crate::config::UNIT_BYTES;
 use crate::depot;
 use crate::fatal;
 use crate::free::{dealloc_slow, give, slab_of_block};
@@ -33,6 +34,8 @@ unsafe impl GlobalAlloc for Freestone {
                 heap.count_asked(layout.size());
                 block
             }
+            // Nothing else is to be remembered where there is more to do with the block.
+            None if hardening::ON => return self.alloc_first(layout),
             None => match self.find_first(class, layout.size()) {
                 Some(block) => block,
                 None => return ptr::null_mut(),
@@ -52,11 +55,12 @@ unsafe impl GlobalAlloc for Freestone {
         if slab.begins_around(pointer.addr())
             // SAFETY: blocks have at least two words.
             && !unsafe { free_list::looks_free(pointer) }
-            && hardening::accepts(slab, pointer, layout)
+            && (!hardening::ON || slab.has_block_in_first_unit(pointer.addr()))
+            && let Some(key) = hardening::accepts(slab, pointer, pointer.addr() % UNIT_BYTES, Some(layout))
         {
             heap.count_freed(layout.size());
             // SAFETY: the caller gives up the block.
-            return unsafe { give(slab, pointer) };
+            return unsafe { give(slab, pointer, key) };
         }
         // SAFETY: forwarded to the caller.
         unsafe { dealloc_slow(pointer, layout) }
@@ -98,7 +102,7 @@ impl Freestone {
     fn alloc_first(&self, layout: Layout) -> *mut u8 {
         if let Route::Small(class) = route(layout)
             && let heap = thread::heap()
-            && let Some(block) = heap.pop(class).or_else(|| heap.pop_spare(class))
+            && let Some(block) = heap.pop_any(class).or_else(|| heap.pop_spare(class))
         {
             heap.count_asked(layout.size());
             let start = hardening::issue(block, class, layout).as_ptr();

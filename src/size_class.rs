@@ -24,7 +24,7 @@ const FINE_LOG2: usize = 7;
 /// Steps a doubling in the regular part.
 const STEPS: usize = 8;
 /// What every class is a multiple of.
-const CLASS_ALIGN: usize = 8;
+pub(crate) const CLASS_ALIGN: usize = 8;
 /// How many size classes there are.
 pub(crate) const CLASSES: usize = FINE + (MAX_BLOCK_BYTES.ilog2() as usize - FINE_LOG2) * STEPS;
 

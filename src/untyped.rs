@@ -9,7 +9,7 @@ use core::ffi::c_char;
 use core::ptr::{self, NonNull};
 
 use crate::chunk_map;
-use crate::config::INLINE_LIMIT;
+use crate::config::{INLINE_LIMIT, UNIT_BYTES};
 use crate::fatal;
 use crate::free;
 use crate::free_list;
@@ -137,10 +137,10 @@ pub unsafe fn free(pointer: *mut u8) {
         && slab.has_block_in_first_unit(pointer.addr())
         // SAFETY: a block begins here, and blocks have at least two words.
         && !unsafe { free_list::looks_free(pointer) }
-        && hardening::accepts_untyped(slab, pointer)
+        && let Some(key) = hardening::accepts(slab, pointer, pointer.addr() % UNIT_BYTES, None)
     {
         // SAFETY: the caller gives up the block that begins here.
-        return unsafe { free::give(slab, pointer) };
+        return unsafe { free::give(slab, pointer, key) };
     }
     // SAFETY: forwarded to the caller.
     unsafe { free::free_untyped(pointer) };

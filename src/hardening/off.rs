@@ -16,37 +16,62 @@ pub(crate) const ON: bool = false;
 /// Bytes of a block that no caller gets.
 pub(crate) const SEAL_BYTES: usize = 0;
 
+/// What goes with a block's address: nothing.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Key;
+
+impl Key {
+    #[inline(always)]
+    pub(crate) const fn of(_start: *const u8) -> Self {
+        Self
+    }
+}
+
 /// A link of a list of free blocks.
 #[repr(transparent)]
 #[derive(Clone, Copy)]
 pub(crate) struct Link(*mut u8);
 
 impl Link {
-    /// The link from the block at `_from` to the one at `to`.
+    /// The link to the block at `to`.
     #[inline(always)]
-    pub(crate) fn new(_from: *const u8, to: *mut u8) -> Self {
+    pub(crate) fn new(_key: Key, to: *mut u8) -> Self {
         Self(to)
     }
 
     /// Where the link in the block at `_from` leads.
     #[inline(always)]
-    pub(crate) fn follow(self, _from: *const u8) -> *mut u8 {
+    pub(crate) fn follow(self, _key: Key, _from: *const u8) -> Option<*mut u8> {
+        Some(self.0)
+    }
+
+    /// Where one leads that cannot be followed: there is none.
+    pub(crate) const fn end(self, _key: Key, _from: *const u8) -> *mut u8 {
         self.0
     }
 }
 
-/// Where a slab's freed blocks wait: nowhere but on the list that is allocated from.
-pub(crate) struct Freed;
+/// Where a slab's freed blocks wait: nowhere but on the list that is allocated from. As long as the other
+/// build's, so that a slab's record looks the same.
+pub(crate) struct Freed {
+    _nothing: usize,
+}
 
 impl Freed {
     pub(crate) const fn new() -> Self {
-        Self
+        Self { _nothing: 0 }
     }
 
     /// The list that takes freed blocks of a slab that is allocated from by way of `free`.
     #[inline(always)]
     pub(crate) fn or<'list>(&'list self, free: &'list FreeList) -> &'list FreeList {
         free
+    }
+
+    /// A block where `_free` has no other, or has none and those that wait take their turn.
+    #[inline(always)]
+    pub(crate) fn pop_rest(&self, _free: &FreeList) -> Option<Block> {
+        None
     }
 
     /// The other list of the two, where there are two.
@@ -122,16 +147,15 @@ pub(crate) fn issue_fresh(block: Block, _class: Class, _layout: Layout) -> NonNu
 #[inline(always)]
 pub(crate) fn dress(_start: NonNull<u8>, _class: Class, _layout: Layout) {}
 
-/// Whether all is well with a block of `_layout` at `_start` that is about to be freed into `_slab`.
+/// The key of a block of `_slab` at `_start` that is about to be freed, if all is well with it.
 #[inline(always)]
-pub(crate) fn accepts(_slab: &Slab, _start: *const u8, _layout: Layout) -> bool {
-    true
-}
-
-/// As [`accepts`], where a block is known to begin at `_start`, but not its layout.
-#[inline(always)]
-pub(crate) fn accepts_untyped(_slab: &Slab, _start: *const u8) -> bool {
-    true
+pub(crate) fn accepts(
+    _slab: &Slab,
+    _start: *const u8,
+    _place: usize,
+    _layout: Option<Layout>,
+) -> Option<Key> {
+    Some(Key)
 }
 
 /// What is wrong with the block of `_slab` at `_start`, if anything is.
@@ -165,6 +189,12 @@ pub(crate) fn is_nothing(_start: NonNull<u8>) -> bool {
     false
 }
 
+/// Whether blocks of so many bytes are long enough for their retiring to be a call of its own.
+#[inline(always)]
+pub(crate) const fn is_long(_block_bytes: usize) -> bool {
+    false
+}
+
 /// Prepares a block for its list.
 #[inline(always)]
-pub(crate) fn retire(_start: NonNull<u8>, _slab: &Slab) {}
+pub(crate) fn retire(_start: NonNull<u8>, _key: Key, _block_bytes: usize) {}

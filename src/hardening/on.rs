@@ -12,13 +12,15 @@ use core::alloc::Layout;
 use core::cell::Cell;
 use core::ptr::{self, NonNull};
 
+use static_assertions::const_assert;
+
 pub(crate) use super::secret::prepare;
 use super::{nothing, secret};
 use crate::address::align_up;
 use crate::config::{CHUNK_BYTES, INLINE_LIMIT, MAX_BLOCK_ALIGN, MAX_BLOCK_BYTES};
 use crate::fatal;
 use crate::free_list::{Block, FreeList};
-use crate::size_class::{Class, Route};
+use crate::size_class::{CLASS_ALIGN, Class, Route};
 use crate::slab::{Carved, Slab};
 use crate::sync::atomic::{AtomicU64, Ordering};
 
@@ -34,25 +36,31 @@ const CARVED_AT_ONCE: u32 = 256;
 /// Bytes of a block that are zeroed when it is freed: a page of them would cost more than the rest.
 const ZEROED_BYTES: usize = 1024;
 
-/// Those of them that are looked at when the block is handed out: a cache line, in which most writes
-/// through stale pointers begin.
-const FIRST_BYTES: usize = 64;
-
 /// What the link needs of a free block.
 const HEAD_BYTES: usize = size_of::<Link>();
 
-/// In which free blocks are looked at.
+/// What is looked at when a block is handed out: the link, and a cache line in which most writes through stale
+/// pointers begin.
+const FIRST_BYTES: usize = HEAD_BYTES + 4 * PAIR_BYTES;
+
 const WORD_BYTES: usize = size_of::<u64>();
+
+/// In which blocks are zeroed and looked at: two words, so that one instruction does it.
+const PAIR_BYTES: usize = 2 * WORD_BYTES;
+
+/// The shortest block with a pair between link and seal.
+const LEAST_OF_PAIRS: usize = HEAD_BYTES + PAIR_BYTES + SEAL_BYTES;
 
 // ---- where a layout lives ----
 
-/// The class of a layout whose size and alignment are both below [`INLINE_LIMIT`].
+/// The class of a layout whose size is below [`INLINE_LIMIT`] and whose alignment every class has: as
+/// `size_class::inline_class`, with the seal.
 #[inline(always)]
 pub(crate) const fn inline_class(layout: Layout) -> Option<Class> {
-    if (layout.size() | layout.align()) >= INLINE_LIMIT {
+    if layout.size() >= INLINE_LIMIT || layout.align() > CLASS_ALIGN {
         return None;
     }
-    Some(Class::of_inline(align_up(layout.size().wrapping_add(SEAL_BYTES), layout.align())))
+    Some(Class::of_inline(layout.size().wrapping_add(SEAL_BYTES)))
 }
 
 /// Where `layout` lives: as `size_class::route`, with the seal.
@@ -66,48 +74,66 @@ pub(crate) const fn route(layout: Layout) -> Route {
 
 // ---- seals ----
 
-/// What a seal says. Bytes of the block beyond those asked for, without the seal; the alignment's
-/// logarithm above; whether the block is free above that.
+/// What goes with a block's address, for those who know the secrets.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Key(u64);
+
+impl Key {
+    #[inline(always)]
+    pub(crate) fn of(start: *const u8) -> Self {
+        Self(secret::of(start.addr()))
+    }
+
+    /// The seal that says so. Its first byte is never zero, which is what ends a string too long by one: no
+    /// key of a block is even, see `secret::of`.
+    #[inline(always)]
+    const fn seal(self, says: Says) -> u64 {
+        self.0 ^ (says.0 << Says::SHIFT)
+    }
+
+    /// What `seal` says; beyond [`Says::LIMIT`] where it is broken.
+    #[inline(always)]
+    const fn open(self, seal: u64) -> Says {
+        Says((seal ^ self.0).rotate_right(Says::SHIFT))
+    }
+}
+
+/// What a seal says: bytes asked for; the alignment's logarithm above; whether the block is free above
+/// that.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Says(u64);
 
 impl Says {
     const ALIGN_SHIFT: u32 = 20;
-    const FREE: u64 = 1 << 25;
+    const FREE: Self = Self(1 << 25);
     const LIMIT: u64 = 1 << 26;
     /// The lowest bits of a seal, which a write beyond the end meets first, are the secret's alone.
     const SHIFT: u32 = 24;
 
     #[inline(always)]
-    fn layout(layout: Layout, block_bytes: usize) -> Self {
-        let rest = block_bytes.wrapping_sub(SEAL_BYTES).wrapping_sub(layout.size());
-        Self(rest as u64 | (u64::from(layout.align().trailing_zeros()) << Self::ALIGN_SHIFT))
+    const fn layout(layout: Layout) -> Self {
+        Self(layout.size() as u64 | ((layout.align().trailing_zeros() as u64) << Self::ALIGN_SHIFT))
+    }
+
+    /// Whether the seal is whole.
+    #[inline(always)]
+    const fn is_whole(self) -> bool {
+        self.0 < Self::LIMIT
+    }
+
+    /// Whether it is, and the block is used.
+    #[inline(always)]
+    const fn is_used(self) -> bool {
+        self.0 < Self::FREE.0
     }
 
     #[inline(always)]
-    const fn is_free(self) -> bool {
-        self.0 & Self::FREE != 0
-    }
-
-    #[inline(always)]
-    const fn rest(self) -> usize {
+    const fn size(self) -> usize {
         (self.0 & ((1 << Self::ALIGN_SHIFT) - 1)) as usize
     }
-
-    /// The seal of the block at `start` that says so. Its first byte is never zero: that is what ends a
-    /// string too long by one.
-    #[inline(always)]
-    fn seal(self, start: *const u8) -> u64 {
-        (secret::of(start.addr()) | 1) ^ (self.0 << Self::SHIFT)
-    }
-
-    /// What `seal`, of the block at `start`, says; none where it is broken.
-    #[inline(always)]
-    fn read(seal: u64, start: *const u8) -> Option<Self> {
-        let says = (seal ^ (secret::of(start.addr()) | 1)).rotate_right(Self::SHIFT);
-        if says < Self::LIMIT { Some(Self(says)) } else { None }
-    }
 }
+
+const_assert!(MAX_BLOCK_BYTES <= 1 << Says::ALIGN_SHIFT);
 
 /// The seal of the block at `start`. Others may look at it at any time.
 ///
@@ -120,37 +146,33 @@ unsafe fn seal_at<'block>(start: *const u8, block_bytes: usize) -> &'block Atomi
     unsafe { AtomicU64::from_ptr(place.cast_mut().cast()) }
 }
 
-/// What lies between the bytes asked for and the seal.
+/// The word in which the filled bytes of a block begin, those between what was asked for and the seal, and
+/// twice how many bits of it are the caller's: no shift is by all 64 of them. It ends before the seal,
+/// which others may be looking at.
 #[inline(always)]
-fn fill() -> u64 {
-    secret::mask() | 0x0101_0101_0101_0101
-}
-
-/// The word in which the filled bytes of a block begin, as its place in the block, and how many bits of it
-/// are the caller's. It ends before the seal, which others may be looking at.
-#[inline(always)]
-fn filled(size: usize, block_bytes: usize) -> (usize, u32) {
+fn filled(start: *const u8, size: usize, block_bytes: usize) -> (*mut u64, u32) {
     let place = size.min(block_bytes.wrapping_sub(SEAL_BYTES + WORD_BYTES));
-    (place, (size.wrapping_sub(place) as u32).wrapping_mul(u8::BITS))
+    let half = (size.wrapping_sub(place) as u32).wrapping_mul(u8::BITS / 2);
+    (start.wrapping_add(place).cast_mut().cast(), half)
 }
 
-/// Whether the bytes from `size` to the seal, as far as one word, are as they were filled.
+/// What is not as it was filled in the bytes from `size` to the seal, as far as one word: zero where all is
+/// well.
 ///
 /// # Safety
-/// As for [`seal_at`]; `size` and seal fit the block.
+/// As for [`seal_at`].
 #[inline(always)]
-unsafe fn is_filled(start: *const u8, size: usize, block_bytes: usize) -> bool {
-    let (place, used) = filled(size, block_bytes);
+unsafe fn spilled(start: *const u8, size: usize, block_bytes: usize) -> u64 {
+    let (word, half) = filled(start, size, block_bytes);
     // SAFETY: the word is in the block.
-    let found = unsafe { start.wrapping_add(place).cast::<u64>().read_unaligned() } ^ fill();
-    // In two steps: no shift by all 64 bits.
-    found >> (used / 2) >> (used / 2) == 0
+    let found = unsafe { word.read_unaligned() } ^ secret::fill();
+    found.wrapping_shr(half).wrapping_shr(half)
 }
 
 /// Whether the seal of the block before the one at `start` is whole.
 ///
 /// # Safety
-/// A carved block of the slab begins at `start`, `place` bytes from the first.
+/// A carved block of a slab begins at `start`, `place` bytes from the first.
 #[inline(always)]
 unsafe fn is_preceded(start: *const u8, block_bytes: usize, place: usize) -> bool {
     if place == 0 {
@@ -159,60 +181,87 @@ unsafe fn is_preceded(start: *const u8, block_bytes: usize, place: usize) -> boo
     let before = start.wrapping_sub(block_bytes);
     // SAFETY: not the first block, so another one of the slab, carved earlier, lies before it.
     let seal = unsafe { seal_at(before, block_bytes) }.load(Ordering::Relaxed);
-    Says::read(seal, before).is_some()
+    Key::of(before).open(seal).is_whole()
 }
 
-/// Notes that the caller of the block at `start` asks for `layout`.
+/// Seals the block at `start` for a caller who asks for `layout`, and fills what lies between. The caller's
+/// bytes in the word that is filled become those of `found`.
+///
+/// # Safety
+/// The block is the caller's of this function, and at least as long as layout and seal.
+#[inline(always)]
+unsafe fn seal(
+    start: *mut u8,
+    key: Key,
+    block_bytes: usize,
+    layout: Layout,
+    found: impl FnOnce(*mut u64) -> u64,
+) {
+    let (word, half) = filled(start, layout.size(), block_bytes);
+    let ours = u64::MAX.wrapping_shl(half).wrapping_shl(half);
+    // SAFETY: the word is in the block.
+    unsafe { word.write_unaligned((found(word) & !ours) | (secret::fill() & ours)) };
+    // SAFETY: forwarded to the caller.
+    let seal = unsafe { seal_at(start, block_bytes) };
+    seal.store(key.seal(Says::layout(layout)), Ordering::Relaxed);
+}
+
+/// Notes that the caller of the block at `start` now asks for `layout`.
 #[inline(always)]
 pub(crate) fn dress(start: NonNull<u8>, class: Class, layout: Layout) {
-    let block_bytes = class.shape().block as usize;
     let start = start.as_ptr();
-    let (place, used) = filled(layout.size(), block_bytes);
-    let word = start.wrapping_add(place).cast::<u64>();
-    // SAFETY: the word is in the block, which is at least as long as layout and seal.
-    let found = unsafe { word.read_unaligned() } ^ fill();
-    let callers = found & !(u64::MAX << (used / 2) << (used / 2));
-    // SAFETY: as above. The caller's bytes stay.
-    unsafe { word.write_unaligned(callers ^ fill()) };
-    // SAFETY: as above.
-    let seal = unsafe { seal_at(start, block_bytes) };
-    seal.store(Says::layout(layout, block_bytes).seal(start), Ordering::Relaxed);
+    // SAFETY: the block is the caller's, and of a class that has room for it. What is in it stays.
+    unsafe {
+        seal(start, Key::of(start), class.shape().block as usize, layout, |word| word.read_unaligned());
+    }
 }
 
-/// Bytes of a block that are zero while it is free.
+/// Bytes of a block that are zero while it is free, but for its link.
 #[inline(always)]
 fn zeroed(block_bytes: usize) -> usize {
     block_bytes.min(ZEROED_BYTES.wrapping_add(SEAL_BYTES)).wrapping_sub(SEAL_BYTES)
 }
 
-/// The places of the words in the first [`FIRST_BYTES`] of a block of which `zeroed` are zero, but for its
-/// head. Always as many, where there are fewer the last one again: no jump to be foretold.
+/// The places of the pairs of words in the cache line behind a block's head, of which the last begins at
+/// `last`: always as many, where there are fewer the last one again, so that there is no jump to
+/// be foretold.
 #[inline(always)]
-fn first_words(zeroed: usize) -> impl Iterator<Item = usize> {
-    let last = zeroed.wrapping_sub(WORD_BYTES);
-    (HEAD_BYTES..FIRST_BYTES).step_by(WORD_BYTES).map(move |place| place.min(last))
+fn first_pairs(last: usize) -> [usize; 4] {
+    [0, 1, 2, 3].map(|pair: usize| pair.wrapping_mul(PAIR_BYTES).wrapping_add(HEAD_BYTES).min(last))
 }
 
 /// The block as the caller's memory: nobody has written to it, and its first bytes are zero.
 #[inline(always)]
 pub(crate) fn issue(block: Block, class: Class, layout: Layout) -> NonNull<u8> {
+    let block_bytes = class.shape().block as usize;
+    let key = block.key();
     let start = clear_head(block);
-    let mut found = 0;
-    for place in first_words(zeroed(class.shape().block as usize)) {
-        // SAFETY: the block is that long, and this function's own.
-        found |= unsafe { start.byte_add(place).cast::<u64>().read() };
-    }
+    // SAFETY: the places are in the block, which is this function's own.
+    let at = |place: usize| unsafe { start.byte_add(place) };
+    let found = if block_bytes < LEAST_OF_PAIRS {
+        // SAFETY: as above. In a block of two words, the head.
+        unsafe { at(block_bytes.wrapping_sub(SEAL_BYTES + WORD_BYTES)).cast::<u64>().read() }
+    } else {
+        first_pairs(block_bytes.wrapping_sub(SEAL_BYTES + PAIR_BYTES)).into_iter().fold(0, |found, place| {
+            // SAFETY: as above.
+            let [first, second] = unsafe { at(place).cast::<[u64; 2]>().read() };
+            found | first | second
+        })
+    };
     if found != 0 {
-        written_while_free(start.addr().get());
+        return issue_although_written(start, class, layout);
     }
-    dress(start, class, layout);
+    // SAFETY: as above; what is left of the word is zero.
+    unsafe { seal(start.as_ptr(), key, block_bytes, layout, |_| 0) };
     start
 }
 
 /// A block that was never used.
 pub(crate) fn issue_fresh(block: Block, class: Class, layout: Layout) -> NonNull<u8> {
+    let key = block.key();
     let start = clear_head(block);
-    dress(start, class, layout);
+    // SAFETY: the block is this function's own, and all of it zero.
+    unsafe { seal(start.as_ptr(), key, class.shape().block as usize, layout, |_| 0) };
     start
 }
 
@@ -227,8 +276,10 @@ fn clear_head(block: Block) -> NonNull<u8> {
 
 #[cold]
 #[inline(never)]
-pub(crate) fn written_while_free(address: usize) {
-    fatal::caught("write to a free block", address);
+fn issue_although_written(start: NonNull<u8>, class: Class, layout: Layout) -> NonNull<u8> {
+    fatal::caught("write to a free block", start.addr().get());
+    dress(start, class, layout);
+    start
 }
 
 /// Prepares the blocks just carved, from the place `from` on: seals, and zeroes where memory was
@@ -244,49 +295,48 @@ pub(crate) fn prepare_carved(slab: &Slab, from: usize, carved: &Carved) {
             unsafe { head.write_bytes(0, zeroed(block_bytes).saturating_sub(HEAD_BYTES)) };
         }
         // SAFETY: as above.
-        unsafe { seal_at(start, block_bytes) }.store(Says(Says::FREE).seal(start), Ordering::Relaxed);
+        unsafe { seal_at(start, block_bytes) }.store(Key::of(start).seal(Says::FREE), Ordering::Relaxed);
     }
 }
 
 // ---- frees ----
 
-/// Whether all is well with a block of `layout` at `start` that is about to be freed into `slab`.
+/// The key of the block of `slab` that begins at `start`, `place` bytes from the first, if all is well with
+/// it as it is about to be freed. `layout`: what it is said to be.
 #[inline(always)]
-pub(crate) fn accepts(slab: &Slab, start: *const u8, layout: Layout) -> bool {
+pub(crate) fn accepts(slab: &Slab, start: *const u8, place: usize, layout: Option<Layout>) -> Option<Key> {
     let block_bytes = slab.block_bytes();
-    slab.has_block_in_first_unit(start.addr())
-        // SAFETY: a block of that length begins here; a layout too long for it fits no seal.
-        && unsafe {
-            let says = Says::layout(layout, block_bytes);
-            seal_at(start, block_bytes).load(Ordering::Relaxed) == says.seal(start)
-                && is_filled(start, layout.size(), block_bytes)
-                && is_preceded(start, block_bytes, slab.place_in_first_unit(start.addr()))
-        }
-}
-
-/// As [`accepts`], where a block is known to begin at `start` in the slab's first unit, but not its layout.
-#[inline(always)]
-pub(crate) fn accepts_untyped(slab: &Slab, start: *const u8) -> bool {
-    let block_bytes = slab.block_bytes();
-    // SAFETY: a block begins here.
-    unsafe {
-        is_whole(start, block_bytes)
-            && is_preceded(start, block_bytes, slab.place_in_first_unit(start.addr()))
+    // SAFETY: a block of that length begins here.
+    if !unsafe { is_preceded(start, block_bytes, place) } {
+        return None;
     }
+    let key = Key::of(start);
+    // SAFETY: as above.
+    let seal = unsafe { seal_at(start, block_bytes) }.load(Ordering::Relaxed);
+    let wrong = match layout {
+        // A layout that is too long for the block fits no seal.
+        Some(layout) => {
+            // SAFETY: as above.
+            let spilled = unsafe { spilled(start, layout.size(), block_bytes) };
+            (seal ^ key.seal(Says::layout(layout))) | spilled
+        }
+        // SAFETY: as above.
+        None => unsafe { faults(key.open(seal), start, block_bytes) },
+    };
+    if wrong == 0 { Some(key) } else { None }
 }
 
+/// What is wrong with a block whose seal says so: zero where nothing is.
+///
 /// # Safety
 /// A carved block of that length begins at `start`.
 #[inline(always)]
-unsafe fn is_whole(start: *const u8, block_bytes: usize) -> bool {
-    // SAFETY: forwarded to the caller.
-    let seal = unsafe { seal_at(start, block_bytes) }.load(Ordering::Relaxed);
-    let Some(says) = Says::read(seal, start) else { return false };
-    let room = block_bytes.wrapping_sub(SEAL_BYTES);
-    !says.is_free()
-        && says.rest() <= room
-        // SAFETY: the bytes beyond those asked for are in the block.
-        && unsafe { is_filled(start, room.wrapping_sub(says.rest()), block_bytes) }
+unsafe fn faults(says: Says, start: *const u8, block_bytes: usize) -> u64 {
+    if !says.is_used() || says.size() > block_bytes.wrapping_sub(SEAL_BYTES) {
+        return u64::MAX;
+    }
+    // SAFETY: the bytes beyond those asked for are in the block.
+    unsafe { spilled(start, says.size(), block_bytes) }
 }
 
 /// What is wrong with the block of `slab` at `start`, if anything is. `layout`: what it is said to be.
@@ -295,12 +345,12 @@ pub(crate) fn fault_of(slab: &Slab, start: *const u8, layout: Option<Layout>) ->
     let block_bytes = slab.block_bytes();
     // SAFETY: a block of the slab begins here.
     let seal = unsafe { seal_at(start, block_bytes) }.load(Ordering::Relaxed);
-    let Some(says) = Says::read(seal, start) else { return Some("write beyond the end of a block") };
-    if says.is_free() {
+    let says = Key::of(start).open(seal);
+    if says.is_whole() && !says.is_used() {
         return Some("double free");
     }
-    // SAFETY: a block of the slab begins here.
-    if !unsafe { is_whole(start, block_bytes) } {
+    // SAFETY: as above.
+    if unsafe { faults(says, start, block_bytes) } != 0 {
         return Some("write beyond the end of a block");
     }
     // SAFETY: as above.
@@ -309,20 +359,16 @@ pub(crate) fn fault_of(slab: &Slab, start: *const u8, layout: Option<Layout>) ->
     }
     let layout = layout?;
     let fits = matches!(route(layout), Route::Small(class) if class == slab.class());
-    if fits && says == Says::layout(layout, block_bytes) {
-        None
-    } else {
-        Some("layout not the one allocated with,")
-    }
+    if fits && says == Says::layout(layout) { None } else { Some("layout not the one allocated with,") }
 }
 
 /// Bytes that the caller of a block of `block_bytes` at `start` asked for.
 pub(crate) fn usable(start: *const u8, block_bytes: usize) -> usize {
-    let room = block_bytes.wrapping_sub(SEAL_BYTES);
     // SAFETY: a block of that length begins here.
     let seal = unsafe { seal_at(start, block_bytes) }.load(Ordering::Relaxed);
+    let says = Key::of(start).open(seal);
     // One whose seal is broken has nothing to use.
-    Says::read(seal, start).map_or(0, |says| room.saturating_sub(says.rest()))
+    if says.is_whole() { says.size().min(block_bytes.wrapping_sub(SEAL_BYTES)) } else { 0 }
 }
 
 /// Gives back a block of no bytes: whether it was in use; none where `start` is no such address.
@@ -341,23 +387,34 @@ pub(crate) fn is_nothing(start: NonNull<u8>) -> bool {
     nothing::is_used(start.addr().get())
 }
 
+/// Whether the blocks are long enough for their retiring to be a call of its own.
+#[inline(always)]
+pub(crate) const fn is_long(block_bytes: usize) -> bool {
+    block_bytes > FIRST_BYTES + SEAL_BYTES
+}
+
 /// Prepares a block for its list: zeroes, and says that it is free.
 #[inline(always)]
-pub(crate) fn retire(start: NonNull<u8>, slab: &Slab) {
-    let block_bytes = slab.block_bytes();
-    let zeroed = zeroed(block_bytes);
-    // Not one byte further: others may be looking at the seal.
-    for place in first_words(zeroed) {
-        // SAFETY: the caller gave the block up, and it is that long.
-        unsafe { start.byte_add(place).cast::<u64>().write(0) };
-    }
-    if zeroed > FIRST_BYTES {
+pub(crate) fn retire(start: NonNull<u8>, key: Key, block_bytes: usize) {
+    // Not one byte further than what is zeroed: others may be looking at the seal.
+    // SAFETY: the caller gave the block up, and it is that long.
+    let at = |place: usize| unsafe { start.byte_add(place) };
+    if block_bytes < LEAST_OF_PAIRS {
         // SAFETY: as above.
-        unsafe { start.byte_add(FIRST_BYTES).write_bytes(0, zeroed.wrapping_sub(FIRST_BYTES)) };
+        unsafe { at(block_bytes.wrapping_sub(SEAL_BYTES + WORD_BYTES)).cast::<u64>().write(0) };
+    } else {
+        for place in first_pairs(block_bytes.wrapping_sub(SEAL_BYTES + PAIR_BYTES)) {
+            // SAFETY: as above.
+            unsafe { at(place).cast::<[u64; 2]>().write([0; 2]) };
+        }
+        if is_long(block_bytes) {
+            // SAFETY: as above.
+            unsafe { at(FIRST_BYTES).write_bytes(0, zeroed(block_bytes).wrapping_sub(FIRST_BYTES)) };
+        }
     }
     // SAFETY: as above.
     let seal = unsafe { seal_at(start.as_ptr(), block_bytes) };
-    seal.store(Says(Says::FREE).seal(start.as_ptr()), Ordering::Relaxed);
+    seal.store(key.seal(Says::FREE), Ordering::Relaxed);
 }
 
 /// Prepares a mapping that was used before for another use: it begins with zeroes, as blocks do.
@@ -371,35 +428,41 @@ pub(crate) unsafe fn renew(start: NonNull<u8>, bytes: usize) {
 
 // ---- lists ----
 
-/// A link of a list of free blocks, encoded with the place where it lies.
+/// A link of a list of free blocks, encoded with the key of the one where it lies.
 #[repr(transparent)]
 #[derive(Clone, Copy)]
 pub(crate) struct Link(u64);
 
+/// The bits in which the addresses of two blocks of a chunk may differ.
+const STEP_BITS: usize = CHUNK_BYTES - WORD_BYTES;
+
 impl Link {
-    /// The link from the block at `from` to the one at `to`.
+    /// The link from the block with this key to the one at `to`.
     #[inline(always)]
-    pub(crate) fn new(from: *const u8, to: *mut u8) -> Self {
-        Self(to.addr() as u64 ^ secret::of(from.addr()))
+    pub(crate) fn new(key: Key, to: *mut u8) -> Self {
+        Self(to.addr() as u64 ^ key.0)
     }
 
-    /// Where the link in the block at `from` leads: into the same chunk, or nowhere.
+    /// Where the link in the block at `from` leads, if that is in the same chunk.
     #[inline(always)]
-    pub(crate) fn follow(self, from: *const u8) -> *mut u8 {
-        let to = (self.0 ^ secret::of(from.addr())) as usize;
-        if to != 0 && ((to ^ from.addr()) >= CHUNK_BYTES || !to.is_multiple_of(size_of::<u64>())) {
-            return broken_link(from);
+    pub(crate) fn follow(self, key: Key, from: *const u8) -> Option<*mut u8> {
+        let to = (self.0 ^ key.0) as usize;
+        if (to ^ from.addr()) & !STEP_BITS != 0 {
+            return None;
         }
-        ptr::with_exposed_provenance_mut(to)
+        Some(ptr::with_exposed_provenance_mut(to))
     }
-}
 
-/// What a broken link leads to, where the process goes on: what was behind it is never used again.
-#[cold]
-#[inline(never)]
-fn broken_link(from: *const u8) -> *mut u8 {
-    fatal::caught("write to a free block", from.addr());
-    ptr::null_mut()
+    /// Where one leads that cannot be followed: nowhere. Unless the list ends there the link is broken, and
+    /// where the process goes on what was behind it is never used again.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn end(self, key: Key, from: *const u8) -> *mut u8 {
+        if self.0 != key.0 {
+            fatal::caught("write to a free block", from.addr());
+        }
+        ptr::null_mut()
+    }
 }
 
 /// What tells a free block from a used one, beside its link: nothing, for its seal does.
@@ -437,6 +500,16 @@ impl Freed {
     #[inline(always)]
     pub(crate) fn or<'list>(&'list self, _free: &'list FreeList) -> &'list FreeList {
         &self.0
+    }
+
+    /// A block where `free` has no other, or has none and those that wait take their turn.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn pop_rest(&self, free: &FreeList) -> Option<Block> {
+        free.pop_last().or_else(|| {
+            free.take(&self.0);
+            free.pop_last()
+        })
     }
 
     /// The other list of the two.

@@ -111,12 +111,24 @@ impl Heap {
     /// A block of `class`, if one is at hand.
     #[inline(always)]
     pub(crate) fn pop(&'static self, class: Class) -> Option<Block> {
-        let block = self.current(class).pop()?;
+        self.unsampled(class, self.current(class).pop()?)
+    }
+
+    /// As [`pop`](Self::pop), where that needs a longer look as well.
+    #[inline(always)]
+    pub(crate) fn pop_any(&'static self, class: Class) -> Option<Block> {
+        self.unsampled(class, self.current(class).pop_any()?)
+    }
+
+    /// The block, unless the profiler wants it to be a sample.
+    #[inline(always)]
+    fn unsampled(&'static self, class: Class, block: Block) -> Option<Block> {
         #[cfg(feature = "profile")]
         if !self.sampler.count(class.shape().block as usize) {
             self.put_back(class, block);
             return None;
         }
+        let _ = class;
         Some(block)
     }
 
@@ -187,7 +199,7 @@ impl Heap {
         let spare = self.spares.take(class)?;
         spare.open_again(&self.inbox);
         self.make_current(class, spare);
-        self.pop(class)
+        self.pop_any(class)
     }
 
     fn make_current(&'static self, class: Class, slab: &'static Slab) {
@@ -209,8 +221,7 @@ impl Heap {
         }
         loop {
             let slab = self.current(class);
-            slab.turn_over();
-            if let Some(block) = slab.pop() {
+            if let Some(block) = slab.pop_any() {
                 return Some(Found { block, zero: false });
             }
             let waiting = partial.first().filter(|waiting| waiting.has_free() || !slab.has_uncarved());

@@ -258,8 +258,7 @@ impl Engine {
     fn find<B: Backing>(&'static self, backing: &B, class: Class) -> Option<Carved> {
         loop {
             let slab = self.current(class);
-            slab.turn_over();
-            if let Some(block) = slab.pop() {
+            if let Some(block) = slab.pop_any() {
                 return Some(Carved { block, zero: false });
             }
             if slab.has_uncarved() {

@@ -95,8 +95,8 @@ pub(crate) struct Slab {
     kept: Seen<AtomicU8>,
     /// Whether uncarved blocks are known to read as zero.
     zero: Cell<bool>,
-    /// What [`rest`](Self::rest) saw last.
-    rested: Cell<u64>,
+    /// Free blocks that wait until `free` has none, in the `secure` build.
+    freed: Freed,
     /// Neighbours on the owner's list that `place` names.
     next: Cell<*const Slab>,
     previous: Cell<*const Slab>,
@@ -121,8 +121,10 @@ pub(crate) struct Slab {
     suspect: AtomicU32,
     /// The next announced slab of the same inbox.
     below: AtomicPtr<Slab>,
-    /// Free blocks that wait until `free` has none, in the `secure` build.
-    freed: Freed,
+    /// 2^64 / `block_bytes`, rounded up: see [`Self::has_block_at`].
+    long_inverse: Seen<AtomicU64>,
+    /// What [`rest`](Self::rest) saw last. The owner's.
+    rested: Cell<u64>,
 }
 
 const_assert!(size_of::<Slab>() == RECORD_BYTES);
@@ -130,7 +132,7 @@ const_assert!(size_of::<Slab>() == RECORD_BYTES);
 /// Where in a record its second cache line begins.
 pub(crate) const HOME_OFFSET: usize = offset_of!(Slab, home);
 
-const_assert!(HOME_OFFSET == LINE_BYTES && offset_of!(Slab, freed) <= 2 * LINE_BYTES);
+const_assert!(HOME_OFFSET == LINE_BYTES);
 
 const COUNT_OFFSET: usize = offset_of!(Slab, count);
 
@@ -162,6 +164,7 @@ impl Slab {
             next: Cell::new(ptr::null()),
             previous: Cell::new(ptr::null()),
             freed: Freed::new(),
+            long_inverse: Seen::<AtomicU64>::new(0),
             remote: RemoteList::from_word(AtomicU64::new(0)),
             remote_last: AtomicU32::new(0),
             suspect: AtomicU32::new(0),
@@ -171,10 +174,21 @@ impl Slab {
 
     // ---- the two fast paths ----
 
-    /// Takes a block, if there is one.
+    /// Takes a block, if one is at hand.
     #[inline(always)]
     pub(crate) fn pop(&self) -> Option<Block> {
-        let block = self.free.pop()?;
+        self.taken(self.free.pop()?)
+    }
+
+    /// Takes a block, if there is one.
+    #[inline(always)]
+    pub(crate) fn pop_any(&self) -> Option<Block> {
+        self.pop().or_else(|| self.taken(self.freed.pop_rest(&self.free)?))
+    }
+
+    /// Counts a block that was taken from the list.
+    #[inline(always)]
+    fn taken(&self, block: Block) -> Option<Block> {
         self.count.store(self.count.load(Ordering::Relaxed).wrapping_sub(1), Ordering::Relaxed);
         Some(block)
     }
@@ -225,7 +239,13 @@ impl Slab {
     }
 
     fn place_of(&self, block: *const u8) -> u32 {
-        block.addr().wrapping_sub(self.base()) as u32
+        self.place_at(block.addr()) as u32
+    }
+
+    /// Bytes from the first block to `address`, which is in the slab.
+    #[inline]
+    pub(crate) fn place_at(&self, address: usize) -> usize {
+        address.wrapping_sub(self.base())
     }
 
     /// Whether `address` lies in the first unit. For the owner.
@@ -243,18 +263,11 @@ impl Slab {
         place < self.carved_bytes.get() && (place as u32).wrapping_mul(self.inverse.get()) < self.bound.get()
     }
 
-    /// Bytes from the first block to `address`, which is in the first unit.
-    #[cfg(feature = "secure")]
-    #[inline(always)]
-    pub(crate) fn place_in_first_unit(&self, address: usize) -> usize {
-        address % UNIT_BYTES
-    }
-
-    /// Whether a carved block begins at `address`.
+    /// Whether a carved block begins at `address`. As above, exact for dividends and divisors of 32 bits.
     pub(crate) fn has_block_at(&self, address: usize) -> bool {
-        let place = address.wrapping_sub(self.base());
-        // A division of 32 bits is several times faster than one of 64.
-        place < self.carved_bytes() && (place as u32).checked_rem(self.block_bytes.get()) == Some(0)
+        let place = self.place_at(address);
+        let inverse = self.long_inverse.get();
+        place < self.carved_bytes() && (place as u64).wrapping_mul(inverse) < inverse
     }
 
     #[inline]
@@ -319,16 +332,6 @@ impl Slab {
         !self.free.is_empty() || self.freed.other().is_some_and(|freed| !freed.is_empty())
     }
 
-    /// Lets blocks that wait be handed out, if there are no others. For the owner, before a
-    /// [`pop`](Self::pop) on a slow path.
-    pub(crate) fn turn_over(&self) {
-        if let Some(freed) = self.freed.other()
-            && self.free.is_empty()
-        {
-            self.free.take(freed);
-        }
-    }
-
     /// Whether there are blocks that were never carved.
     pub(crate) fn has_uncarved(&self) -> bool {
         self.carved.get() < self.capacity.get()
@@ -350,6 +353,7 @@ impl Slab {
         let inverse = u32::MAX.checked_div(block).unwrap_or(0).wrapping_add(1);
         self.inverse.set(inverse);
         self.bound.set(inverse);
+        self.long_inverse.set(u64::MAX.checked_div(block.into()).unwrap_or(0).wrapping_add(1));
         self.capacity.set(capacity);
         self.class.set(class.index() as u8);
         self.units.set(units as u8);
