@@ -6,7 +6,7 @@ use core::ptr;
 use crate::chunk::{Chunk, UnitState};
 use crate::config::{CHUNK_BYTES, UNIT_BYTES};
 use crate::depot;
-use crate::free_list;
+use crate::hardening;
 use crate::heap::tally;
 use crate::large::{self, Life};
 use crate::slab::{Inbox, Slab};
@@ -161,7 +161,7 @@ fn state(slab: &'static Slab, start: usize) -> BlockState {
     }
     // SAFETY: a block that was carved begins here, and its chunk stays mapped under the depot's
     // lock.
-    let marked = unsafe { free_list::looks_free_from_afar(ptr::with_exposed_provenance(start)) };
+    let marked = unsafe { hardening::looks_free_from_afar(slab, ptr::with_exposed_provenance(start)) };
     match (marked, is_own) {
         (true, _) => BlockState::Marked,
         (false, true) => BlockState::Live,

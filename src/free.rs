@@ -19,23 +19,21 @@ use crate::slab::{Left, Slab};
 use crate::sys::KeepErrno;
 use crate::thread;
 
-/// Frees a block of `layout` that is not at the heap's first look.
+/// Frees a block of `layout` that is not at the first look of `heap`, the calling thread's.
 ///
 /// # Safety
 /// As for `GlobalAlloc::dealloc`.
 #[inline(never)]
-pub(crate) unsafe fn dealloc_slow(pointer: *mut u8, layout: Layout) {
-    let address = pointer.addr();
+pub(crate) unsafe fn dealloc_slow(heap: &'static Heap, pointer: *mut u8, layout: Layout) {
     if matches!(route(layout), Route::Small(_))
         // SAFETY: the layout says that the pointer lies in a slab.
-        && let Some(slab) = unsafe { slab_by_layout(address) }
+        && let Some((slab, place)) = unsafe { slab_by_layout(pointer.addr()) }
     {
-        let heap = thread::heap();
         if slab.is_served_by(heap.inbox())
-            && (hardening::ON || slab.units() == 1 || slab.has_block_at(address))
+            && (hardening::ON || slab.units() == 1 || slab.has_block(place))
             // SAFETY: blocks have at least two words.
             && !unsafe { free_list::looks_free(pointer) }
-            && let Some(key) = hardening::accepts(slab, pointer, slab.place_at(address), Some(layout))
+            && let Some(key) = hardening::accepts(slab, pointer, place, Some(layout))
         {
             heap.serve(slab);
             heap.count_freed(layout.size());
@@ -43,8 +41,8 @@ pub(crate) unsafe fn dealloc_slow(pointer: *mut u8, layout: Layout) {
             return unsafe { give(slab, pointer, key) };
         }
         if is_elsewhere(slab, heap)
-            && (hardening::ON || slab.has_block_at(address))
-            && let Some(key) = hardening::accepts(slab, pointer, slab.place_at(address), Some(layout))
+            && (hardening::ON || slab.has_block(place))
+            && let Some(key) = hardening::accepts(slab, pointer, place, Some(layout))
         {
             heap.count_freed(layout.size());
             // SAFETY: the caller gives up the block.
@@ -71,43 +69,42 @@ unsafe fn dealloc_rest(pointer: *mut u8, layout: Layout) {
     }
 }
 
-/// The slab that `address` lies in, where a layout says that it lies in one: taken at its word, or not
-/// where everything is checked.
+/// The slab that `address` lies in, and how far from its first block, where a layout says that it lies in
+/// one: taken at its word, or not where everything is checked.
 ///
 /// # Safety
 /// The address lies in a slab, whose chunk is mapped.
 #[inline(always)]
-unsafe fn slab_by_layout(address: usize) -> Option<&'static Slab> {
+unsafe fn slab_by_layout(address: usize) -> Option<(&'static Slab, usize)> {
     if hardening::ON {
-        return slab_of_block(address);
+        return slab_with_block(address);
     }
     if chunk::is_header(address) {
         return None;
     }
     // SAFETY: forwarded to the caller.
-    Some(unsafe { &*chunk::record_at(address) }.first_unit())
+    Some(unsafe { &*chunk::record_at(address) }.around(address))
 }
 
-/// Frees whatever begins at `pointer`.
+/// Frees whatever begins at `pointer`, if it is not at the first look of `heap`, the calling thread's.
 ///
 /// # Safety
 /// The caller gives up the block, if there is one.
 #[inline(never)]
-pub(crate) unsafe fn free_untyped(pointer: *mut u8) {
+pub(crate) unsafe fn free_untyped(heap: &'static Heap, pointer: *mut u8) {
     let Some(start) = NonNull::new(pointer) else { return };
-    if let Some(slab) = slab_of_block(pointer.addr()) {
-        let heap = thread::heap();
+    if let Some((slab, place)) = slab_with_block(pointer.addr()) {
         if slab.is_served_by(heap.inbox())
             // SAFETY: a block begins here, and blocks have at least two words.
             && !unsafe { free_list::looks_free(pointer) }
-            && let Some(key) = hardening::accepts(slab, pointer, slab.place_at(pointer.addr()), None)
+            && let Some(key) = hardening::accepts(slab, pointer, place, None)
         {
             heap.serve(slab);
             // SAFETY: the caller gives up the block.
             return unsafe { give(slab, pointer, key) };
         }
         if is_elsewhere(slab, heap)
-            && let Some(key) = hardening::accepts(slab, pointer, slab.place_at(pointer.addr()), None)
+            && let Some(key) = hardening::accepts(slab, pointer, place, None)
         {
             // SAFETY: the caller gives up the block.
             return unsafe { send(heap, slab, pointer, key) };
@@ -138,12 +135,17 @@ unsafe fn free_untyped_rest(start: NonNull<u8>) {
 
 /// The slab that has a block at `address`, used or free.
 pub(crate) fn slab_of_block(address: usize) -> Option<&'static Slab> {
+    Some(slab_with_block(address)?.0)
+}
+
+/// The slab that has a block at `address`, used or free, and how far that is from its first block.
+fn slab_with_block(address: usize) -> Option<(&'static Slab, usize)> {
     if !chunk_map::contains(address) || chunk::is_header(address) {
         return None;
     }
     // SAFETY: the chunk is ours, and so mapped, and the address is not in its header.
-    let slab = unsafe { &*chunk::record_at(address) }.first_unit();
-    if slab.home().is_null() || !slab.has_block_at(address) { None } else { Some(slab) }
+    let (slab, place) = unsafe { &*chunk::record_at(address) }.around(address);
+    if slab.home().is_null() || !slab.has_block(place) { None } else { Some((slab, place)) }
 }
 
 /// Takes back a block of a slab of the calling thread's heap that [is served](Slab::is_served_by).

@@ -63,7 +63,7 @@ unsafe impl GlobalAlloc for Freestone {
             return unsafe { give(slab, pointer, key) };
         }
         // SAFETY: forwarded to the caller.
-        unsafe { dealloc_slow(pointer, layout) }
+        unsafe { dealloc_slow(heap, pointer, layout) }
     }
 
     #[inline]

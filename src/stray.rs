@@ -2,12 +2,13 @@
 //!
 //! `munmap` fails with `ENOMEM` where it would split a mapping at the map-count limit. The range
 //! is then as before, so it is linked through its own first words and waits here, its pages given
-//! back. No address space is lost, however many calls fail.
+//! back. No address space is lost, however many calls fail. One that nobody may write to, as guarded
+//! ranges are once they are freed, is noted in a table instead.
 
 use core::ptr::{self, NonNull};
 
 use crate::sync::Lock;
-use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::sys;
 
 /// What lies in a stray range, at its beginning or wherever it may be written to.
@@ -17,15 +18,36 @@ struct Node {
     bytes: usize,
 }
 
+/// Most ranges noted in the table.
+const NOTED: usize = 1024;
+
 /// The ranges, last in, first out.
-struct Strays(*mut Node);
+struct Strays {
+    linked: *mut Node,
+    /// The first `count` are ranges, the others are none.
+    noted: [Option<(NonNull<u8>, usize)>; NOTED],
+    count: usize,
+}
 
 // SAFETY: the ranges belong to nobody else and are touched under the lock only.
 unsafe impl Send for Strays {}
 
-static STRAYS: Lock<Strays> = Lock::new(Strays(ptr::null_mut()));
+static STRAYS: Lock<Strays> = Lock::new(Strays { linked: ptr::null_mut(), noted: [None; NOTED], count: 0 });
 
 static BYTES: AtomicUsize = AtomicUsize::new(0);
+
+/// See [`strand`].
+static STRANDED_BYTES: AtomicU64 = AtomicU64::new(0);
+
+/// Counts address space that is lost, or of which the kernel does not say whether it is still ours.
+pub(crate) fn strand(bytes: usize) {
+    STRANDED_BYTES.fetch_add(bytes as u64, Ordering::Relaxed);
+}
+
+/// What was counted so.
+pub(crate) fn stranded_bytes() -> u64 {
+    STRANDED_BYTES.load(Ordering::Relaxed)
+}
 
 /// The lock that a fork must hold.
 pub(crate) fn hold() {
@@ -69,20 +91,75 @@ pub(crate) unsafe fn keep(start: NonNull<u8>, bytes: usize, page: NonNull<u8>) {
     let node: NonNull<Node> = page.cast();
     let mut strays = STRAYS.lock();
     // SAFETY: the page is this list's now.
-    unsafe { node.write(Node { next: strays.0, start, bytes }) };
-    strays.0 = node.as_ptr();
+    unsafe { node.write(Node { next: strays.linked, start, bytes }) };
+    strays.linked = node.as_ptr();
     BYTES.fetch_add(bytes, Ordering::Relaxed);
 }
 
-/// Takes the last range, with the page where it may be written to.
-fn pop() -> Option<(NonNull<u8>, usize, NonNull<u8>)> {
+/// Notes a range, none of which can be written to, to be unmapped later: as [`keep`]. False where too many
+/// are.
+///
+/// # Safety
+/// The caller gives up the range, whole OS pages of private memory.
+#[must_use]
+pub(crate) unsafe fn note(start: NonNull<u8>, bytes: usize) -> bool {
     let mut strays = STRAYS.lock();
-    let node = NonNull::new(strays.0)?;
-    // SAFETY: what is on the list is a range that was kept, with its node.
-    let Node { next, start, bytes } = unsafe { node.read() };
-    strays.0 = next;
-    BYTES.fetch_sub(bytes, Ordering::Relaxed);
-    Some((start, bytes, node.cast()))
+    let at = strays.count;
+    let Some(place) = strays.noted.get_mut(at) else { return false };
+    *place = Some((start, bytes));
+    strays.count = at.wrapping_add(1);
+    BYTES.fetch_add(bytes, Ordering::Relaxed);
+    true
+}
+
+/// A range that was kept or noted.
+struct Stray {
+    start: NonNull<u8>,
+    bytes: usize,
+    /// Where it may be written to.
+    page: Option<NonNull<u8>>,
+}
+
+impl Stray {
+    /// Takes the last one.
+    fn pop() -> Option<Self> {
+        let mut strays = STRAYS.lock();
+        let stray = strays.pop_noted().or_else(|| strays.pop_linked())?;
+        BYTES.fetch_sub(stray.bytes, Ordering::Relaxed);
+        Some(stray)
+    }
+
+    /// Puts it back.
+    fn put(self) {
+        // SAFETY: a range from the list is nobody else's.
+        let noted = unsafe {
+            match self.page {
+                Some(page) => return keep(self.start, self.bytes, page),
+                None => note(self.start, self.bytes),
+            }
+        };
+        if !noted {
+            // Another took its place meanwhile.
+            strand(self.bytes);
+        }
+    }
+}
+
+impl Strays {
+    fn pop_noted(&mut self) -> Option<Stray> {
+        let last = self.count.checked_sub(1)?;
+        let (start, bytes) = self.noted.get_mut(last)?.take()?;
+        self.count = last;
+        Some(Stray { start, bytes, page: None })
+    }
+
+    fn pop_linked(&mut self) -> Option<Stray> {
+        let node = NonNull::new(self.linked)?;
+        // SAFETY: what is on the list is a range that was kept, with its node.
+        let Node { next, start, bytes } = unsafe { node.read() };
+        self.linked = next;
+        Some(Stray { start, bytes, page: Some(node.cast()) })
+    }
 }
 
 /// Tries to unmap up to `most` ranges, until one is refused again.
@@ -91,11 +168,10 @@ pub(crate) fn retry(most: usize) {
         if bytes() == 0 {
             return;
         }
-        let Some((start, bytes, page)) = pop() else { return };
+        let Some(stray) = Stray::pop() else { return };
         // SAFETY: a range from the list is nobody else's.
-        if unsafe { sys::unmap(start, bytes) }.is_err() {
-            // SAFETY: as above; it is as it was.
-            return unsafe { keep(start, bytes, page) };
+        if unsafe { sys::unmap(stray.start, stray.bytes) }.is_err() {
+            return stray.put();
         }
     }
 }

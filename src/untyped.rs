@@ -132,7 +132,8 @@ pub unsafe fn free(pointer: *mut u8) {
     if let Some(home) = NonNull::new(pointer).and_then(Home::of) {
         poison::close(pointer, home.bytes());
     }
-    let slab = thread::heap().served(pointer.addr());
+    let heap = thread::heap();
+    let slab = heap.served(pointer.addr());
     if slab.begins_around(pointer.addr())
         && slab.has_block_in_first_unit(pointer.addr())
         // SAFETY: a block begins here, and blocks have at least two words.
@@ -143,7 +144,7 @@ pub unsafe fn free(pointer: *mut u8) {
         return unsafe { free::give(slab, pointer, key) };
     }
     // SAFETY: forwarded to the caller.
-    unsafe { free::free_untyped(pointer) };
+    unsafe { free::free_untyped(heap, pointer) };
 }
 
 /// Where a block lies.

@@ -4,16 +4,19 @@
 //! | --- | --- | --- |
 //! | [`route`], [`inline_class`] | eight bytes more, for the block's *seal* | as `size_class` says |
 //! | [`issue`], [`dress`] | what was freed is still zero; the seal says how many bytes were asked for | the block as it is |
-//! | [`accepts`], [`accepts_untyped`], [`fault_of`] | the seals of the block and of the one before it | nothing to see |
+//! | [`Key`] | a secret of the block's address, which seal and link are made with | nothing |
+//! | [`accepts`], [`fault_of`] | the seals of the block and of the one before it | nothing to see |
 //! | [`retire`] | zeroes; the seal says *free* | nothing |
 //! | [`renew`] | a mapping that is used again begins with zeroes | nothing |
-//! | [`Link`] | encoded with a secret and its own address | a pointer |
+//! | [`Link`] | encoded with the key of the block where it lies | a pointer |
 //! | [`Freed`] | blocks wait until the slab has no others | blocks are handed out again at once |
 
 #[cfg(feature = "secure")]
 mod nothing;
 #[cfg(feature = "secure")]
 mod on;
+#[cfg(feature = "secure")]
+mod seal;
 #[cfg(feature = "secure")]
 mod secret;
 #[cfg(feature = "secure")]

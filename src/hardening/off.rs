@@ -89,15 +89,17 @@ pub(crate) struct Tag(u64);
 impl Tag {
     pub(crate) const FREE: Self = Self(FREE_TAG);
     pub(crate) const USED: Self = Self(0);
+}
 
-    /// The tag of a block that others may be writing.
-    ///
-    /// # Safety
-    /// The place is readable and aligned.
-    pub(crate) unsafe fn from_afar(place: *const Self) -> Self {
-        // SAFETY: forwarded to the caller.
-        Self(unsafe { AtomicU64::from_ptr(place.cast_mut().cast()) }.load(Ordering::Relaxed))
-    }
+/// Whether the block at `start`, which others may be writing, looks free.
+///
+/// # Safety
+/// A block that was carved begins there.
+pub(crate) unsafe fn looks_free_from_afar(_slab: &Slab, start: *const u8) -> bool {
+    // It follows the link.
+    let tag: *const u64 = start.wrapping_add(size_of::<Link>()).cast();
+    // SAFETY: the block has a second word, which is aligned.
+    Tag(unsafe { AtomicU64::from_ptr(tag.cast_mut()) }.load(Ordering::Relaxed)) == Tag::FREE
 }
 
 /// Prepares what blocks need, before there are any.

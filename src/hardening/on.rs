@@ -12,8 +12,8 @@ use core::alloc::Layout;
 use core::cell::Cell;
 use core::ptr::{self, NonNull};
 
-use static_assertions::const_assert;
-
+pub(crate) use super::seal::{Key, SEAL_BYTES};
+use super::seal::{Says, faults, is_preceded, seal, seal_at, spilled};
 pub(crate) use super::secret::prepare;
 use super::{nothing, secret};
 use crate::address::align_up;
@@ -22,13 +22,10 @@ use crate::fatal;
 use crate::free_list::{Block, FreeList};
 use crate::size_class::{CLASS_ALIGN, Class, Route};
 use crate::slab::{Carved, Slab};
-use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::atomic::Ordering;
 
 /// Whether anything is done here.
 pub(crate) const ON: bool = true;
-
-/// Bytes of a block that no caller gets.
-pub(crate) const SEAL_BYTES: usize = size_of::<u64>();
 
 /// Most blocks carved at a time: so many have a random order.
 const CARVED_AT_ONCE: u32 = 256;
@@ -72,139 +69,7 @@ pub(crate) const fn route(layout: Layout) -> Route {
     Route::Small(Class::of(align_up(layout.size().wrapping_add(SEAL_BYTES), layout.align())))
 }
 
-// ---- seals ----
-
-/// What goes with a block's address, for those who know the secrets.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Key(u64);
-
-impl Key {
-    #[inline(always)]
-    pub(crate) fn of(start: *const u8) -> Self {
-        Self(secret::of(start.addr()))
-    }
-
-    /// The seal that says so. Its first byte is never zero, which is what ends a string too long by one: no
-    /// key of a block is even, see `secret::of`.
-    #[inline(always)]
-    const fn seal(self, says: Says) -> u64 {
-        self.0 ^ (says.0 << Says::SHIFT)
-    }
-
-    /// What `seal` says; beyond [`Says::LIMIT`] where it is broken.
-    #[inline(always)]
-    const fn open(self, seal: u64) -> Says {
-        Says((seal ^ self.0).rotate_right(Says::SHIFT))
-    }
-}
-
-/// What a seal says: bytes asked for; the alignment's logarithm above; whether the block is free above
-/// that.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Says(u64);
-
-impl Says {
-    const ALIGN_SHIFT: u32 = 20;
-    const FREE: Self = Self(1 << 25);
-    const LIMIT: u64 = 1 << 26;
-    /// The lowest bits of a seal, which a write beyond the end meets first, are the secret's alone.
-    const SHIFT: u32 = 24;
-
-    #[inline(always)]
-    const fn layout(layout: Layout) -> Self {
-        Self(layout.size() as u64 | ((layout.align().trailing_zeros() as u64) << Self::ALIGN_SHIFT))
-    }
-
-    /// Whether the seal is whole.
-    #[inline(always)]
-    const fn is_whole(self) -> bool {
-        self.0 < Self::LIMIT
-    }
-
-    /// Whether it is, and the block is used.
-    #[inline(always)]
-    const fn is_used(self) -> bool {
-        self.0 < Self::FREE.0
-    }
-
-    #[inline(always)]
-    const fn size(self) -> usize {
-        (self.0 & ((1 << Self::ALIGN_SHIFT) - 1)) as usize
-    }
-}
-
-const_assert!(MAX_BLOCK_BYTES <= 1 << Says::ALIGN_SHIFT);
-
-/// The seal of the block at `start`. Others may look at it at any time.
-///
-/// # Safety
-/// So many bytes from `start` are mapped, and aligned as blocks are.
-#[inline(always)]
-unsafe fn seal_at<'block>(start: *const u8, block_bytes: usize) -> &'block AtomicU64 {
-    let place = start.wrapping_add(block_bytes).wrapping_sub(SEAL_BYTES);
-    // SAFETY: forwarded to the caller; block sizes are multiples of eight.
-    unsafe { AtomicU64::from_ptr(place.cast_mut().cast()) }
-}
-
-/// The word in which the filled bytes of a block begin, those between what was asked for and the seal, and
-/// twice how many bits of it are the caller's: no shift is by all 64 of them. It ends before the seal,
-/// which others may be looking at.
-#[inline(always)]
-fn filled(start: *const u8, size: usize, block_bytes: usize) -> (*mut u64, u32) {
-    let place = size.min(block_bytes.wrapping_sub(SEAL_BYTES + WORD_BYTES));
-    let half = (size.wrapping_sub(place) as u32).wrapping_mul(u8::BITS / 2);
-    (start.wrapping_add(place).cast_mut().cast(), half)
-}
-
-/// What is not as it was filled in the bytes from `size` to the seal, as far as one word: zero where all is
-/// well.
-///
-/// # Safety
-/// As for [`seal_at`].
-#[inline(always)]
-unsafe fn spilled(start: *const u8, size: usize, block_bytes: usize) -> u64 {
-    let (word, half) = filled(start, size, block_bytes);
-    // SAFETY: the word is in the block.
-    let found = unsafe { word.read_unaligned() } ^ secret::fill();
-    found.wrapping_shr(half).wrapping_shr(half)
-}
-
-/// Whether the seal of the block before the one at `start` is whole.
-///
-/// # Safety
-/// A carved block of a slab begins at `start`, `place` bytes from the first.
-#[inline(always)]
-unsafe fn is_preceded(start: *const u8, block_bytes: usize, place: usize) -> bool {
-    if place == 0 {
-        return true;
-    }
-    let before = start.wrapping_sub(block_bytes);
-    // SAFETY: not the first block, so another one of the slab, carved earlier, lies before it.
-    let seal = unsafe { seal_at(before, block_bytes) }.load(Ordering::Relaxed);
-    Key::of(before).open(seal).is_whole()
-}
-
-/// Seals the block at `start` for a caller who asks for `layout`, and fills what lies between. The caller's
-/// bytes in the word that is filled become those of `found`.
-///
-/// # Safety
-/// The block is the caller's of this function, and at least as long as layout and seal.
-#[inline(always)]
-unsafe fn seal(
-    start: *mut u8,
-    key: Key,
-    block_bytes: usize,
-    layout: Layout,
-    found: impl FnOnce(*mut u64) -> u64,
-) {
-    let (word, half) = filled(start, layout.size(), block_bytes);
-    let ours = u64::MAX.wrapping_shl(half).wrapping_shl(half);
-    // SAFETY: the word is in the block.
-    unsafe { word.write_unaligned((found(word) & !ours) | (secret::fill() & ours)) };
-    // SAFETY: forwarded to the caller.
-    let seal = unsafe { seal_at(start, block_bytes) };
-    seal.store(key.seal(Says::layout(layout)), Ordering::Relaxed);
-}
+// ---- allocations ----
 
 /// Notes that the caller of the block at `start` now asks for `layout`.
 #[inline(always)]
@@ -326,19 +191,6 @@ pub(crate) fn accepts(slab: &Slab, start: *const u8, place: usize, layout: Optio
     if wrong == 0 { Some(key) } else { None }
 }
 
-/// What is wrong with a block whose seal says so: zero where nothing is.
-///
-/// # Safety
-/// A carved block of that length begins at `start`.
-#[inline(always)]
-unsafe fn faults(says: Says, start: *const u8, block_bytes: usize) -> u64 {
-    if !says.is_used() || says.size() > block_bytes.wrapping_sub(SEAL_BYTES) {
-        return u64::MAX;
-    }
-    // SAFETY: the bytes beyond those asked for are in the block.
-    unsafe { spilled(start, says.size(), block_bytes) }
-}
-
 /// What is wrong with the block of `slab` at `start`, if anything is. `layout`: what it is said to be.
 #[cold]
 pub(crate) fn fault_of(slab: &Slab, start: *const u8, layout: Option<Layout>) -> Option<&'static str> {
@@ -346,7 +198,7 @@ pub(crate) fn fault_of(slab: &Slab, start: *const u8, layout: Option<Layout>) ->
     // SAFETY: a block of the slab begins here.
     let seal = unsafe { seal_at(start, block_bytes) }.load(Ordering::Relaxed);
     let says = Key::of(start).open(seal);
-    if says.is_whole() && !says.is_used() {
+    if says.is_free() {
         return Some("double free");
     }
     // SAFETY: as above.
@@ -360,6 +212,17 @@ pub(crate) fn fault_of(slab: &Slab, start: *const u8, layout: Option<Layout>) ->
     let layout = layout?;
     let fits = matches!(route(layout), Route::Small(class) if class == slab.class());
     if fits && says == Says::layout(layout) { None } else { Some("layout not the one allocated with,") }
+}
+
+/// Whether the block at `start`, which others may be writing, looks free.
+///
+/// # Safety
+/// A block that was carved begins there.
+pub(crate) unsafe fn looks_free_from_afar(slab: &Slab, start: *const u8) -> bool {
+    // SAFETY: forwarded to the caller.
+    let seal = unsafe { seal_at(start, slab.block_bytes()) }.load(Ordering::Relaxed);
+    let says = Key::of(start).open(seal);
+    says.is_free()
 }
 
 /// Bytes that the caller of a block of `block_bytes` at `start` asked for.
@@ -472,11 +335,6 @@ pub(crate) struct Tag;
 impl Tag {
     pub(crate) const FREE: Self = Self;
     pub(crate) const USED: Self = Self;
-
-    /// Nothing to read.
-    pub(crate) unsafe fn from_afar(_place: *const Self) -> Self {
-        Self
-    }
 }
 
 impl PartialEq for Tag {
@@ -506,10 +364,14 @@ impl Freed {
     #[cold]
     #[inline(never)]
     pub(crate) fn pop_rest(&self, free: &FreeList) -> Option<Block> {
-        free.pop_last().or_else(|| {
+        if free.is_empty() {
+            // Nothing is written where there is nothing: heaps without slabs share an empty one.
+            if self.0.is_empty() {
+                return None;
+            }
             free.take(&self.0);
-            free.pop_last()
-        })
+        }
+        free.pop_last()
     }
 
     /// The other list of the two.

@@ -111,24 +111,23 @@ impl Heap {
     /// A block of `class`, if one is at hand.
     #[inline(always)]
     pub(crate) fn pop(&'static self, class: Class) -> Option<Block> {
-        self.unsampled(class, self.current(class).pop()?)
+        self.pop_by(Slab::pop, class)
     }
 
-    /// As [`pop`](Self::pop), where that needs a longer look as well.
+    /// As [`pop`](Self::pop), where that takes a longer look as well.
     #[inline(always)]
     pub(crate) fn pop_any(&'static self, class: Class) -> Option<Block> {
-        self.unsampled(class, self.current(class).pop_any()?)
+        self.pop_by(Slab::pop_any, class)
     }
 
-    /// The block, unless the profiler wants it to be a sample.
     #[inline(always)]
-    fn unsampled(&'static self, class: Class, block: Block) -> Option<Block> {
+    fn pop_by(&'static self, pop: impl FnOnce(&Slab) -> Option<Block>, class: Class) -> Option<Block> {
+        let block = pop(self.current(class))?;
         #[cfg(feature = "profile")]
         if !self.sampler.count(class.shape().block as usize) {
             self.put_back(class, block);
             return None;
         }
-        let _ = class;
         Some(block)
     }
 

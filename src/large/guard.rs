@@ -24,7 +24,7 @@ const SEPARATE: u64 = 1 << 61;
 static SEPARATELY_GUARDED: AtomicUsize = AtomicUsize::new(0);
 
 /// Whether `range` has guards.
-const fn is_guarded(range: Range) -> bool {
+pub(super) const fn is_guarded(range: Range) -> bool {
     range.mapping & (MARKED | SEPARATE) != 0
 }
 
@@ -71,27 +71,6 @@ pub(super) unsafe fn shut(range: Range) -> bool {
     let (start, bytes) = with_guards(range);
     // SAFETY: forwarded to the caller.
     unsafe { sys::forbid(start, bytes) }.is_ok()
-}
-
-/// A page of a range, which may be [shut](shut), that can be written to from now on.
-///
-/// # Safety
-/// As for [`shut`].
-pub(super) unsafe fn writable_page(range: Range) -> Option<NonNull<u8>> {
-    // SAFETY: forwarded to the caller.
-    if !unsafe { permit(range) } {
-        return None;
-    }
-    if range.mapping & CHANGED == 0 {
-        return Some(range.start);
-    }
-    // It may begin where old guards are, two side by side, and perhaps two more behind a single page.
-    let places = (0..6_usize).map(|page| page.wrapping_mul(sys::page_bytes()));
-    // SAFETY: inside the range.
-    let page_at = |place| unsafe { range.start.byte_add(place) };
-    let mut pages = places.filter(|place| *place < range.bytes).map(page_at);
-    // Nobody writes there, so that what can be read stays so.
-    pages.find(|page| sys::mapping::read_memory(*page, &mut [0]) == Ok(1))
 }
 
 /// Undoes [`shut`], without a thought of guards. False where the kernel refuses.

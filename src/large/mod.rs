@@ -29,17 +29,10 @@ static RETAINED: Lock<Retained> = Lock::new(Retained::new());
 
 /// Bytes copied because the kernel would not move them.
 static COPIED_BYTES: AtomicU64 = AtomicU64::new(0);
-/// Bytes of address space of which the kernel does not say whether they are still ours.
-static STRANDED_BYTES: AtomicU64 = AtomicU64::new(0);
 
 /// Bytes that large `realloc`s copied, all told, because the kernel refused to move pages.
 pub(crate) fn copied_bytes() -> u64 {
     COPIED_BYTES.load(Ordering::Relaxed)
-}
-
-/// Bytes of address space perhaps lost, all told: see [`Range::resize`].
-pub(crate) fn stranded_bytes() -> u64 {
-    STRANDED_BYTES.load(Ordering::Relaxed)
 }
 
 /// What there is of large allocations.
@@ -201,7 +194,7 @@ fn grow_into_retained(range: &mut Range, bytes: usize) -> Option<Range> {
         }
         None => {
             COMMITTED.release(lost);
-            STRANDED_BYTES.fetch_add(lost as u64, Ordering::Relaxed);
+            stray::strand(lost);
         }
     }
     // SAFETY: the page behind the range is its own.
@@ -317,15 +310,15 @@ fn unmap(range: Range, now_ms: u64) {
         if guard::is_separate(range) { Some(range) } else { RETAINED.lock().put_back(range, now_ms) };
     if let Some(rejected) = rejected {
         COMMITTED.release(rejected.bytes);
+        guard::forget(rejected);
         let (start, bytes) = guard::with_guards(rejected);
-        // SAFETY: as above.
-        match unsafe { guard::writable_page(rejected) } {
-            Some(page) => {
-                guard::forget(rejected);
-                // SAFETY: as above.
-                unsafe { stray::keep(start, bytes, page) };
+        // SAFETY: as above. What is guarded cannot be written to; anything else begins with a page that can.
+        unsafe {
+            if !guard::is_guarded(rejected) {
+                stray::keep(start, bytes, start);
+            } else if !stray::note(start, bytes) {
+                stray::strand(bytes);
             }
-            None => drop(STRANDED_BYTES.fetch_add(bytes as u64, Ordering::Relaxed)),
         }
     }
 }

@@ -3,7 +3,6 @@
 
 use core::ptr::NonNull;
 
-use super::STRANDED_BYTES;
 use super::guard;
 use crate::address::align_up;
 use crate::config::{HUGE_FROM_BYTES, HUGE_PAGE_BYTES};
@@ -238,7 +237,7 @@ impl Range {
             Ok(true) => Some(replaced),
             Ok(false) => None,
             Err(_) => {
-                STRANDED_BYTES.fetch_add(replaced.bytes as u64, Ordering::Relaxed);
+                stray::strand(replaced.bytes);
                 None
             }
         };

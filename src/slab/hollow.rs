@@ -26,7 +26,9 @@ impl Slab {
     /// What became of the free blocks since this was last asked, as far as their number and the first of them
     /// tell. For the owner.
     pub(crate) fn rest(&self) -> Rest {
-        let now = u64::from(self.place_of(self.free.head())) << u32::BITS | u64::from(self.used()) << 1;
+        // The last block that came back.
+        let first = self.freed.or(&self.free).head();
+        let now = u64::from(self.place_of(first)) << u32::BITS | u64::from(self.used()) << 1;
         match self.rested.get() {
             same if same == now => Rest::Unchanged,
             same if same == now | HOLLOW => Rest::Hollow,
@@ -49,12 +51,14 @@ impl Slab {
                 each(start, bytes);
             }
         };
-        let mut block = self.free.head();
-        while !block.is_null() {
-            let end = block.addr().wrapping_add(self.block_bytes());
-            between(block.addr().wrapping_add(LINK_BYTES), end.wrapping_sub(SEAL_BYTES));
-            // SAFETY: the block is on the list.
-            block = unsafe { free_list::next_of(block) };
+        for list in self.lists_of_free() {
+            let mut block = list.head();
+            while !block.is_null() {
+                let end = block.addr().wrapping_add(self.block_bytes());
+                between(block.addr().wrapping_add(LINK_BYTES), end.wrapping_sub(SEAL_BYTES));
+                // SAFETY: the block is on the list.
+                block = unsafe { free_list::next_of(block) };
+            }
         }
         if !self.zero.get() {
             let bytes = self.units().wrapping_mul(UNIT_BYTES);

@@ -5,6 +5,7 @@
 //! This file is the owner's half; [`remote`] is any thread's, [`list`] links slabs of one heap.
 
 use core::cell::Cell;
+use core::iter;
 use core::mem::offset_of;
 use core::ptr::{self, NonNull};
 
@@ -216,9 +217,17 @@ impl Slab {
 
     /// The slab that the unit at this record belongs to.
     pub(crate) fn first_unit(&'static self) -> &'static Self {
-        let back = usize::from(self.lead.load(Ordering::Relaxed)).wrapping_mul(RECORD_BYTES);
+        self.around(0).0
+    }
+
+    /// The slab that the unit at this record belongs to, and how many bytes from its first block `address`
+    /// is, which is in the unit.
+    #[inline(always)]
+    pub(crate) fn around(&'static self, address: usize) -> (&'static Self, usize) {
+        let lead = usize::from(self.lead.load(Ordering::Relaxed));
         // SAFETY: `lead` counts records back inside the same chunk header.
-        unsafe { &*ptr::from_ref(self).byte_sub(back) }
+        let slab = unsafe { &*ptr::from_ref(self).byte_sub(lead.wrapping_mul(RECORD_BYTES)) };
+        (slab, lead.wrapping_mul(UNIT_BYTES).wrapping_add(address % UNIT_BYTES))
     }
 
     /// Bytes of the blocks that were ever handed out or linked.
@@ -239,13 +248,7 @@ impl Slab {
     }
 
     fn place_of(&self, block: *const u8) -> u32 {
-        self.place_at(block.addr()) as u32
-    }
-
-    /// Bytes from the first block to `address`, which is in the slab.
-    #[inline]
-    pub(crate) fn place_at(&self, address: usize) -> usize {
-        address.wrapping_sub(self.base())
+        block.addr().wrapping_sub(self.base()) as u32
     }
 
     /// Whether `address` lies in the first unit. For the owner.
@@ -263,9 +266,15 @@ impl Slab {
         place < self.carved_bytes.get() && (place as u32).wrapping_mul(self.inverse.get()) < self.bound.get()
     }
 
-    /// Whether a carved block begins at `address`. As above, exact for dividends and divisors of 32 bits.
+    /// Whether a carved block begins at `address`.
     pub(crate) fn has_block_at(&self, address: usize) -> bool {
-        let place = self.place_at(address);
+        self.has_block(address.wrapping_sub(self.base()))
+    }
+
+    /// Whether a carved block begins `place` bytes from the first. As above, exact for dividends and divisors
+    /// of 32 bits.
+    #[inline]
+    pub(crate) fn has_block(&self, place: usize) -> bool {
         let inverse = self.long_inverse.get();
         place < self.carved_bytes() && (place as u64).wrapping_mul(inverse) < inverse
     }
@@ -329,7 +338,12 @@ impl Slab {
 
     /// Whether the list has a block. For the owner.
     pub(crate) fn has_free(&self) -> bool {
-        !self.free.is_empty() || self.freed.other().is_some_and(|freed| !freed.is_empty())
+        self.lists_of_free().any(|list| !list.is_empty())
+    }
+
+    /// Where free blocks are: at hand, and where they wait. For the owner.
+    fn lists_of_free(&self) -> impl Iterator<Item = &FreeList> {
+        iter::once(&self.free).chain(self.freed.other())
     }
 
     /// Whether there are blocks that were never carved.
@@ -435,8 +449,7 @@ impl Slab {
     /// Whether the block at `address` is on the list. Walks it.
     pub(crate) fn lists(&self, address: usize) -> bool {
         // SAFETY: free blocks are on the lists.
-        let among = |list: &FreeList| unsafe { list.contains(address, self.available() as usize) };
-        among(&self.free) || self.freed.other().is_some_and(among)
+        self.lists_of_free().any(|list| unsafe { list.contains(address, self.available() as usize) })
     }
 
     /// Recomputes the invariants. For debug builds and tests.
@@ -446,7 +459,7 @@ impl Slab {
             fatal::broken("used ≤ carved ≤ capacity");
         }
         let mut listed: u32 = 0;
-        for list in [Some(&self.free), self.freed.other()].into_iter().flatten() {
+        for list in self.lists_of_free() {
             let mut block = list.head();
             while !block.is_null() && listed <= self.available() {
                 if !self.has_block_at(block.addr()) {

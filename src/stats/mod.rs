@@ -155,7 +155,7 @@ pub fn stats() -> Stats {
         purges_total: depot::purges(),
         failures_total: global::failures(),
         copied_total: large::copied_bytes(),
-        stranded_total: large::stranded_bytes(),
+        stranded_total: stray::stranded_bytes(),
         dear_huge_pages_total: huge::dear_total(),
         calls: calls(),
         classes: classes(),
