@@ -229,6 +229,10 @@ fn ten_thousand_that_exit_or_are_cancelled() {
 
 /// The least stack that libc gives: 16 KiB here.
 #[test]
+#[cfg_attr(
+    all(debug_assertions, feature = "secure"),
+    ignore = "its frames are too long unless they are optimised"
+)]
 fn with_the_smallest_stack() {
     child::succeeds("with_the_smallest_stack", || {
         in_threads_that(exits, Some(libc::PTHREAD_STACK_MIN), 200, |_| ());
