@@ -154,7 +154,7 @@ fn slab_with_block(address: usize) -> Option<(&'static Slab, usize)> {
 /// The caller gives up the block at `pointer`, which the slab has; `key` is its own.
 #[inline(always)]
 pub(crate) unsafe fn give(slab: &'static Slab, pointer: *mut u8, key: Key) {
-    let block_bytes = slab.block_bytes();
+    let block_bytes = hardening::block_bytes(slab);
     if hardening::is_long(block_bytes) {
         // SAFETY: forwarded to the caller.
         return unsafe { give_long(slab, pointer, key) };
@@ -170,7 +170,7 @@ pub(crate) unsafe fn give(slab: &'static Slab, pointer: *mut u8, key: Key) {
 #[inline(never)]
 unsafe fn give_long(slab: &'static Slab, pointer: *mut u8, key: Key) {
     // SAFETY: forwarded to the caller.
-    put(slab, unsafe { retired(pointer, key, slab.block_bytes()) });
+    put(slab, unsafe { retired(pointer, key, hardening::block_bytes(slab)) });
 }
 
 /// Takes back a block.
@@ -184,7 +184,8 @@ fn put(slab: &'static Slab, block: Block) {
 /// The block at `pointer`, with nothing in it.
 ///
 /// # Safety
-/// The caller gives up the block at `pointer`, which has so many bytes; `key` is its own.
+/// The caller gives up the block at `pointer`, which has so many bytes as `hardening::block_bytes` says; `key`
+/// is its own.
 #[inline(always)]
 unsafe fn retired(pointer: *mut u8, key: Key, block_bytes: usize) -> Block {
     // Its pointer is made from the chunk's own provenance, since the caller's may reach fewer
@@ -228,7 +229,7 @@ fn is_elsewhere(slab: &Slab, heap: &'static Heap) -> bool {
 #[inline(always)]
 unsafe fn send(heap: &'static Heap, slab: &'static Slab, pointer: *mut u8, key: Key) {
     // SAFETY: forwarded to the caller.
-    unsafe { heap.send(slab, retired(pointer, key, slab.block_bytes())) }
+    unsafe { heap.send(slab, retired(pointer, key, hardening::block_bytes(slab))) }
 }
 
 /// Frees a block of a slab after looking at everything that can be wrong with it. `layout`: what it
@@ -245,7 +246,7 @@ unsafe fn free_block(start: NonNull<u8>, layout: Option<Layout>) {
         return fatal::caught(fault, address);
     }
     // SAFETY: a block begins here, and the caller gives it up.
-    let block = unsafe { retired(start.as_ptr(), Key::of(start.as_ptr()), slab.block_bytes()) };
+    let block = unsafe { retired(start.as_ptr(), Key::of(start.as_ptr()), hardening::block_bytes(slab)) };
     #[cfg(feature = "profile")]
     if profile::is_home(slab.home()) {
         return profile::free(slab, block);

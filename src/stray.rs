@@ -2,8 +2,8 @@
 //!
 //! `munmap` fails with `ENOMEM` where it would split a mapping at the map-count limit. The range
 //! is then as before, so it is linked through its own first words and waits here, its pages given
-//! back. No address space is lost, however many calls fail. One that nobody may write to, as guarded
-//! ranges are once they are freed, is noted in a table instead.
+//! back. One that nobody may write to, as guarded ranges are once they are freed, is noted in a table instead,
+//! and lost, which is counted, only where that is full.
 
 use core::ptr::{self, NonNull};
 
@@ -121,10 +121,9 @@ struct Stray {
 }
 
 impl Stray {
-    /// Takes the last one.
-    fn pop() -> Option<Self> {
-        let mut strays = STRAYS.lock();
-        let stray = strays.pop_noted().or_else(|| strays.pop_linked())?;
+    /// Takes the last one of a kind.
+    fn pop(pop: fn(&mut Strays) -> Option<Self>) -> Option<Self> {
+        let stray = pop(&mut STRAYS.lock())?;
         BYTES.fetch_sub(stray.bytes, Ordering::Relaxed);
         Some(stray)
     }
@@ -162,16 +161,19 @@ impl Strays {
     }
 }
 
-/// Tries to unmap up to `most` ranges, until one is refused again.
+/// Tries to unmap up to `most` ranges of each kind, until one is refused again.
 pub(crate) fn retry(most: usize) {
-    for _ in 0..most {
-        if bytes() == 0 {
-            return;
-        }
-        let Some(stray) = Stray::pop() else { return };
-        // SAFETY: a range from the list is nobody else's.
-        if unsafe { sys::unmap(stray.start, stray.bytes) }.is_err() {
-            return stray.put();
+    for pop in [Strays::pop_linked, Strays::pop_noted] {
+        for _ in 0..most {
+            if bytes() == 0 {
+                return;
+            }
+            let Some(stray) = Stray::pop(pop) else { break };
+            // SAFETY: a range from the list is nobody else's.
+            if unsafe { sys::unmap(stray.start, stray.bytes) }.is_err() {
+                stray.put();
+                break;
+            }
         }
     }
 }

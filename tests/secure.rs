@@ -82,6 +82,30 @@ fn a_much_longer_size() {
 }
 
 #[test]
+fn a_size_with_the_same_lower_bits() {
+    each_is_reported("a_size_with_the_same_lower_bits", &SMALL, UNKNOWN, |size| {
+        free(announce(block(size, 8)), size + (1 << 20), 8);
+    });
+}
+
+#[test]
+fn a_size_with_the_same_lower_bits_by_far() {
+    each_is_reported("a_size_with_the_same_lower_bits_by_far", &SMALL, UNKNOWN, |size| {
+        free(announce(block(size, 1)), size + (1 << 40), 1);
+    });
+}
+
+/// What the seal of a free block looks like.
+#[test]
+fn a_double_free_with_the_size_of_a_free_block() {
+    each_is_reported("a_double_free_with_the_size_of_a_free_block", &[16, 24, 40], UNKNOWN, |size| {
+        let start = announce(block(size, 1));
+        free(start, size, 1);
+        free(start, 1 << 25, 1);
+    });
+}
+
+#[test]
 fn another_alignment() {
     each_is_reported("another_alignment", &SMALL, LAYOUT, |size| {
         free(announce(block(size, 1)), size, 8);

@@ -191,6 +191,12 @@ pub(crate) fn is_nothing(_start: NonNull<u8>) -> bool {
     false
 }
 
+/// Bytes of the slab's blocks, where that matters: nothing is read.
+#[inline(always)]
+pub(crate) const fn block_bytes(_slab: &Slab) -> usize {
+    0
+}
+
 /// Whether blocks of so many bytes are long enough for their retiring to be a call of its own.
 #[inline(always)]
 pub(crate) const fn is_long(_block_bytes: usize) -> bool {

@@ -179,11 +179,10 @@ pub(crate) fn accepts(slab: &Slab, start: *const u8, place: usize, layout: Optio
     // SAFETY: as above.
     let seal = unsafe { seal_at(start, block_bytes) }.load(Ordering::Relaxed);
     let wrong = match layout {
-        // A layout that is too long for the block fits no seal.
         Some(layout) => {
             // SAFETY: as above.
             let spilled = unsafe { spilled(start, layout.size(), block_bytes) };
-            (seal ^ key.seal(Says::layout(layout))) | spilled
+            (seal ^ key.seal(Says::layout(layout))) | spilled | Says::excess(layout)
         }
         // SAFETY: as above.
         None => unsafe { faults(key.open(seal), start, block_bytes) },
@@ -211,7 +210,11 @@ pub(crate) fn fault_of(slab: &Slab, start: *const u8, layout: Option<Layout>) ->
     }
     let layout = layout?;
     let fits = matches!(route(layout), Route::Small(class) if class == slab.class());
-    if fits && says == Says::layout(layout) { None } else { Some("layout not the one allocated with,") }
+    if fits && says == Says::layout(layout) && Says::excess(layout) == 0 {
+        None
+    } else {
+        Some("layout not the one allocated with,")
+    }
 }
 
 /// Whether the block at `start`, which others may be writing, looks free.
@@ -248,6 +251,12 @@ pub(crate) fn allocate_nothing() -> Option<NonNull<u8>> {
 /// Whether a block of no bytes, in use, is at `start`.
 pub(crate) fn is_nothing(start: NonNull<u8>) -> bool {
     nothing::is_used(start.addr().get())
+}
+
+/// Bytes of the slab's blocks, where that matters.
+#[inline(always)]
+pub(crate) fn block_bytes(slab: &Slab) -> usize {
+    slab.block_bytes()
 }
 
 /// Whether the blocks are long enough for their retiring to be a call of its own.

@@ -5,11 +5,13 @@ use core::alloc::Layout;
 use static_assertions::const_assert;
 
 use super::secret;
-use crate::config::MAX_BLOCK_BYTES;
+use crate::config::{MAX_BLOCK_ALIGN, MAX_BLOCK_BYTES};
 use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// Bytes of a block that no caller gets.
 pub(crate) const SEAL_BYTES: usize = size_of::<u64>();
+
+const MAX_ALIGN_LOG2: u32 = MAX_BLOCK_ALIGN.ilog2();
 
 /// In which a block is filled.
 const WORD_BYTES: usize = size_of::<u64>();
@@ -53,6 +55,12 @@ impl Says {
     #[inline(always)]
     pub(super) const fn layout(layout: Layout) -> Self {
         Self(layout.size() as u64 | ((layout.align().trailing_zeros() as u64) << Self::ALIGN_SHIFT))
+    }
+
+    /// What a seal has no room for in a layout: zero for those of blocks.
+    #[inline(always)]
+    pub(super) const fn excess(layout: Layout) -> u64 {
+        (layout.size() >> Self::ALIGN_SHIFT | layout.align() >> MAX_ALIGN_LOG2 >> 1) as u64
     }
 
     /// Whether the seal is whole.

@@ -24,7 +24,7 @@ const SEPARATE: u64 = 1 << 61;
 static SEPARATELY_GUARDED: AtomicUsize = AtomicUsize::new(0);
 
 /// Whether `range` has guards.
-pub(super) const fn is_guarded(range: Range) -> bool {
+const fn is_guarded(range: Range) -> bool {
     range.mapping & (MARKED | SEPARATE) != 0
 }
 

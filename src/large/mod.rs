@@ -310,12 +310,12 @@ fn unmap(range: Range, now_ms: u64) {
         if guard::is_separate(range) { Some(range) } else { RETAINED.lock().put_back(range, now_ms) };
     if let Some(rejected) = rejected {
         COMMITTED.release(rejected.bytes);
-        guard::forget(rejected);
         let (start, bytes) = guard::with_guards(rejected);
-        // SAFETY: as above. What is guarded cannot be written to; anything else begins with a page that can.
+        // SAFETY: as above. What is marked cannot be written to now; anything else begins with a page that can.
         unsafe {
-            if !guard::is_guarded(rejected) {
-                stray::keep(start, bytes, start);
+            if !guard::is_marked(rejected) {
+                guard::forget(rejected);
+                stray::keep(start, bytes, rejected.start);
             } else if !stray::note(start, bytes) {
                 stray::strand(bytes);
             }
