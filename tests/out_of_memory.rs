@@ -34,19 +34,29 @@ fn leave_room(bytes: usize) {
     limit((mapped() + bytes) as libc::rlim_t);
 }
 
-/// Takes blocks of `size` until there are no more.
-fn exhaust(blocks: &mut Vec<Block>, size: usize) {
+/// Takes blocks of `size` until there are no more, of them or of notes.
+fn take(blocks: &mut Vec<Block>, size: usize) {
     while blocks.len() < blocks.capacity()
         && let Some(block) = Block::try_new(layout(size, 1), blocks.len())
     {
         blocks.push(block);
     }
+}
+
+/// Takes blocks of `size` until there are no more.
+fn exhaust(blocks: &mut Vec<Block>, size: usize) {
+    take(blocks, size);
     assert!(blocks.len() < blocks.capacity(), "the limit does not limit");
 }
 
-/// Takes all that there is: coarse blocks first, so that the fine ones are few.
+/// Coarse blocks first, so that the fine ones are few.
+const fn steps(last: usize) -> [usize; 5] {
+    [3 * MIB, MIB, 100 * KIB, 9 * KIB, last]
+}
+
+/// Takes all that there is.
 fn exhaust_all(blocks: &mut Vec<Block>, last: usize) {
-    for size in [3 * MIB, MIB, 100 * KIB, 9 * KIB, last] {
+    for size in steps(last) {
         exhaust(blocks, size);
     }
 }
@@ -151,7 +161,10 @@ fn several_threads_at_once() {
                     for size in
                         [8, 100, 5 * KIB, 100 * KIB, MIB, 3 * MIB].into_iter().cycle().skip(thread).take(8)
                     {
-                        exhaust_all(&mut blocks, size);
+                        for step in steps(size) {
+                            // What the other thread gives back meanwhile may be more than there are notes for.
+                            take(&mut blocks, step);
+                        }
                         blocks.iter().for_each(Block::check);
                         blocks.clear();
                     }
