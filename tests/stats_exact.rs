@@ -97,9 +97,7 @@ impl Block {
 /// doubling to 1 MiB, then OS pages. Without a layout, multiples of 16.
 fn rounded(layout: Layout, door: Door) -> usize {
     let least = if door == Door::Rust { 1 } else { untyped::MIN_ALIGN };
-    // A large block has no seal.
-    let seal = if cfg!(feature = "secure") && layout.size() <= LARGEST_SMALL - 8 { 8 } else { 0 };
-    let size = (layout.size() + seal).next_multiple_of(layout.align().max(least));
+    let size = layout.size().next_multiple_of(layout.align().max(least));
     match size {
         0..=16 => 16,
         17..=64 => size.next_multiple_of(8),
