@@ -70,9 +70,10 @@ impl Block {
         let layout = Layout::from_size_align(size, align).expect("a valid layout");
         let (had, mut rounded) = (self.rounded, rounded(layout, self.door));
         // Without a layout a block stays that still fits and is not half empty, large ones apart.
-        let least = size.next_multiple_of(untyped::MIN_ALIGN);
+        let least = if SEAL == 0 { size.next_multiple_of(untyped::MIN_ALIGN) } else { size };
+        let room = if had > LARGEST_SMALL { had } else { had - SEAL };
         let are_large = had > LARGEST_SMALL && rounded > LARGEST_SMALL;
-        if self.door == Door::Untyped && !are_large && least <= had && least > had / 2 {
+        if self.door == Door::Untyped && !are_large && least <= room && least > room / 2 {
             rounded = had;
         }
         Self { address: start.expose_provenance(), layout, door: self.door, rounded }
@@ -93,11 +94,15 @@ impl Block {
     }
 }
 
+/// Bytes of a small block that are the allocator's.
+const SEAL: usize = if cfg!(feature = "secure") { 8 } else { 0 };
+
 /// The bytes that a block gets, by the documented table: steps of 8 to 64, of 16 to 128, then eight a
 /// doubling to 1 MiB, then OS pages. Without a layout, multiples of 16.
 fn rounded(layout: Layout, door: Door) -> usize {
     let least = if door == Door::Rust { 1 } else { untyped::MIN_ALIGN };
-    let size = layout.size().next_multiple_of(layout.align().max(least));
+    let is_small = layout.size() <= LARGEST_SMALL - SEAL;
+    let size = (layout.size() + if is_small { SEAL } else { 0 }).next_multiple_of(layout.align().max(least));
     match size {
         0..=16 => 16,
         17..=64 => size.next_multiple_of(8),
