@@ -22,6 +22,12 @@ impl ByRun {
         Self { first: [const { Cell::new(ptr::null()) }; UNITS], filled: Cell::new(0) }
     }
 
+    /// Empties the lists without a look at their chunks: for lists that are made again.
+    pub(crate) fn forget(&self) {
+        self.first.iter().for_each(|first| first.set(ptr::null()));
+        self.filled.set(0);
+    }
+
     /// Puts a chunk on its list.
     pub(crate) fn list(&self, chunk: &'static Chunk) {
         let longest = chunk.longest();

@@ -159,10 +159,6 @@ pub(crate) fn acquire(class: Class) -> Option<(&'static Slab, bool)> {
             run?
         }
     };
-    let (slab, zero) = run;
-    if zero && options::get().populate {
-        slab.populate(units);
-    }
     purge_due();
     Some(run)
 }

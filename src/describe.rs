@@ -97,6 +97,9 @@ pub enum BlockState {
 /// Says what lies at an address: any address, foreign and unmapped ones included; nothing is
 /// read that might not be mapped. It does not allocate. The answer is a moment's impression where
 /// other threads use what lies there.
+///
+/// A signal handler may call it, whatever its thread was doing: each lock is waited for a moment
+/// only, and then the answer is [`What::Busy`].
 #[must_use]
 pub fn describe<T: ?Sized>(pointer: *const T) -> Description {
     let address = pointer.cast::<u8>().addr();
@@ -112,16 +115,12 @@ pub fn describe<T: ?Sized>(pointer: *const T) -> Description {
 }
 
 fn elsewhere(address: usize) -> What {
-    let mut what = What::Foreign;
-    large::list(|start, bytes, life| {
-        if address.wrapping_sub(start) < bytes {
-            what = match life {
-                Life::Live => What::Large { start, bytes },
-                Life::Retained => What::Retained { start, bytes },
-            };
-        }
-    });
-    what
+    match large::inspect(address) {
+        Ok(Some((start, bytes, Life::Live))) => What::Large { start, bytes },
+        Ok(Some((start, bytes, Life::Retained))) => What::Retained { start, bytes },
+        Ok(None) => What::Foreign,
+        Err(large::Busy) => What::Busy,
+    }
 }
 
 /// Under the depot's lock.

@@ -54,7 +54,8 @@ pub(crate) struct Shape {
 
 /// Where `layout` lives. Pure: `alloc`, `dealloc` and `realloc` ask it and cannot disagree.
 ///
-/// The size is rounded up to the alignment first. Either the alignment divides its class's
+/// The size is rounded up to the alignment first, and no bytes count as one: zero is a multiple of
+/// every alignment, and would lead to a class that is not. Either the alignment divides its class's
 /// step, or the rounded size is itself a class; both ways the block size is a multiple of the
 /// alignment, and slabs start on a unit, so every block is aligned.
 #[inline]
@@ -62,7 +63,8 @@ pub(crate) const fn route(layout: Layout) -> Route {
     if layout.align() > MAX_BLOCK_ALIGN || layout.size() > MAX_BLOCK_BYTES {
         return Route::Large;
     }
-    Route::Small(Class::of(align_up(layout.size(), layout.align())))
+    let size = if layout.size() == 0 { 1 } else { layout.size() };
+    Route::Small(Class::of(align_up(size, layout.align())))
 }
 
 /// The class of a layout whose size is below [`INLINE_LIMIT`] and whose alignment is one that every
@@ -236,7 +238,7 @@ mod tests {
     fn every_block_is_a_multiple_of_every_alignment_that_leads_to_it() {
         for log2 in 0..=MAX_BLOCK_ALIGN.ilog2() {
             let align = 1_usize << log2;
-            let mut size = 1;
+            let mut size = 0;
             while size <= MAX_BLOCK_BYTES {
                 let layout = Layout::from_size_align(size, align).expect("valid layout");
                 let Route::Small(class) = route(layout) else { panic!("{layout:?} must be small") };

@@ -1,7 +1,8 @@
 //! A heap: for each size class the slab that is allocated from and those that wait their turn.
 //!
-//! A heap is used by one thread at a time: the one it belongs to, or for the shared heap the
-//! one that holds its lock. Other threads reach its inbox only.
+//! A heap has one owner at a time: the thread it belongs to; for the shared heap, the one that holds
+//! its lock; for a heap that waits for a thread, the one that holds the lock of those; for the
+//! profiler's, the one that holds the lock of its records. Other threads reach what is atomic: the inbox, the slabs put aside, and what statistics read.
 
 use core::cell::Cell;
 use core::ptr;
@@ -11,6 +12,7 @@ use crate::depot;
 use crate::fatal;
 use crate::free_list::{self, Block};
 use crate::hardening;
+use crate::options;
 use crate::size_class::{CLASSES, Class};
 use crate::slab::{Carved, Inbox, Left, Place, Slab, SlabList};
 use crate::sync::Seen;
@@ -67,7 +69,11 @@ pub(crate) struct Heap {
     pub(crate) next_idle: Cell<*const Heap>,
 }
 
-// SAFETY: see the module's head; the inbox is atomic.
+// SAFETY: others than the owner reach atomics only. `inbox`: they announce slabs. `spares`: they
+// take slabs out of their atomic places; its `bytes` are the owner's. `asked`: they read it. `tally`: they
+// read its counts, and follow `older`, which is written once, before the heap is published.
+// `next_idle` is touched under the lock of the heaps that wait. Everything else, and `sampler`, the
+// owner alone touches.
 unsafe impl Sync for Heap {}
 
 /// Memory that slow paths found.
@@ -260,6 +266,9 @@ impl Heap {
         }
         let (slab, zero) = found?;
         slab.open(class, zero, &self.inbox);
+        if options::get().populate {
+            slab.populate();
+        }
         Some(slab)
     }
 

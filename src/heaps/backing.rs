@@ -69,7 +69,7 @@ impl Backing for Private {
         // Beyond the writable part nothing was ever touched.
         let bytes = bytes.min(self.writable.get().saturating_sub(at));
         // SAFETY: private anonymous memory that the heap says holds nothing.
-        bytes == 0 || pointer(at).is_some_and(|start| unsafe { sys::discard(start, bytes) }.is_ok())
+        bytes == 0 || pointer(at).is_some_and(|start| unsafe { sys::mapping::discard(start, bytes) }.is_ok())
     }
 
     #[inline]

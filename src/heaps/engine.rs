@@ -39,7 +39,7 @@ pub struct Engine {
     /// Its name in the others: those that are full, whose place a free changes, and those of several units,
     /// of which only the first has a record.
     unserved: Inbox,
-    /// What bins without a slab point to.
+    /// What bins without a slab point to. Never written again once it is made.
     empty: Slab,
     /// The slab each class allocates from; never null.
     current: [Cell<*const Slab>; CLASSES],
@@ -83,8 +83,12 @@ impl Engine {
         hardening::prepare();
         // SAFETY: the front has this much room for it, aligned.
         let engine = unsafe { start.byte_add(geometry::STATE).cast::<Self>() };
+        // Nothing refers to the state yet, so plain fields may be written.
         // SAFETY: zeroes are valid for every field; pointers are set before they are used.
-        unsafe { engine.write_bytes(0, 1) };
+        unsafe {
+            engine.write_bytes(0, 1);
+            (&raw mut (*engine.as_ptr()).empty).write(Slab::empty());
+        }
         // SAFETY: as above, and it stays for as long as the heap.
         let engine = unsafe { engine.as_ref() };
         engine.start.set(start.as_ptr().expose_provenance());
@@ -93,19 +97,14 @@ impl Engine {
         engine
     }
 
-    /// Empties the bins and lists.
+    /// Empties the bins and lists, whatever they held. All of it is cells: others have the same reference.
     pub(super) fn forget(&self) {
-        // SAFETY: the memory is this heap's own, and nobody refers into it now.
-        unsafe { (&raw const self.empty).cast_mut().write(Slab::empty()) };
         for current in &self.current {
             current.set(&raw const self.empty);
         }
-        // SAFETY: as above.
-        unsafe {
-            (&raw const self.partial).cast_mut().write([const { SlabList::new() }; CLASSES]);
-            (&raw const self.full).cast_mut().write(SlabList::new());
-            (&raw const self.chunks).cast_mut().write(ByRun::new());
-        }
+        self.partial.iter().for_each(SlabList::forget);
+        self.full.forget();
+        self.chunks.forget();
     }
 
     // ---- where things are ----

@@ -82,6 +82,24 @@ pub(crate) fn list(mut each: impl FnMut(usize, usize, Life)) {
     ranges.iter().take(count).for_each(|(address, bytes)| each(*address, *bytes, Life::Retained));
 }
 
+/// The range that `address` lies in: where it begins, its length, and whose it is. `Err` where a
+/// lock could not be had within a while: the caller may be the one that holds it. Nothing is called
+/// while a lock is held.
+pub(crate) fn inspect(address: usize) -> Result<Option<(usize, usize, Life)>, Busy> {
+    let holds = |start: usize, bytes: usize| address.wrapping_sub(start) < bytes;
+    let mut registry = REGISTRY.lock_within_a_while().ok_or(Busy)?;
+    if let Some((start, bytes)) = registry.ranges().find(|(start, bytes)| holds(*start, *bytes)) {
+        return Ok(Some((start, bytes, Life::Live)));
+    }
+    drop(registry);
+    let retained = RETAINED.lock_within_a_while().ok_or(Busy)?;
+    let found = retained.ranges().find(|range| holds(range.start.addr().get(), range.bytes));
+    Ok(found.map(|range| (range.start.addr().get(), range.bytes, Life::Retained)))
+}
+
+/// The books are in use.
+pub(crate) struct Busy;
+
 /// Whether a range is somebody's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Life {

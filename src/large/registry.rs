@@ -166,6 +166,12 @@ impl Registry {
         Some(Range { start, bytes: found.bytes, mapping: found.mapping })
     }
 
+    /// Address and length of every allocation.
+    pub(super) fn ranges(&mut self) -> impl Iterator<Item = (usize, usize)> {
+        let slots = self.table().iter().filter(|slot| slot.address != 0);
+        slots.map(|slot| (slot.address, slot.bytes))
+    }
+
     /// Writes allocations into `into`, from position `at` of the table on. Says how many, and where
     /// to go on; None there at the table's end.
     pub(super) fn list(&mut self, at: usize, into: &mut [(usize, usize)]) -> (usize, Option<usize>) {

@@ -4,17 +4,26 @@ use core::ptr::{self, NonNull};
 
 use crate::sys;
 
-/// Items one after another in a mapping that grows. `T` is plain data, of which zeroes are a value.
-pub(super) struct Rows<T: Copy> {
+/// Data of which zeroes are a value.
+///
+/// # Safety
+/// A value whose bytes are all zero is a valid one.
+pub(super) unsafe trait Plain: Copy {}
+
+// SAFETY: zero is a number.
+unsafe impl Plain for usize {}
+
+/// Items one after another in a mapping that grows.
+pub(super) struct Rows<T: Plain> {
     start: *mut T,
     len: usize,
     capacity: usize,
 }
 
 // SAFETY: the mapping is owned like a value.
-unsafe impl<T: Copy + Send> Send for Rows<T> {}
+unsafe impl<T: Plain + Send> Send for Rows<T> {}
 
-impl<T: Copy> Rows<T> {
+impl<T: Plain> Rows<T> {
     pub(super) const fn new() -> Self {
         Self { start: ptr::null_mut(), len: 0, capacity: 0 }
     }
@@ -23,7 +32,7 @@ impl<T: Copy> Rows<T> {
         if self.start.is_null() {
             return &[];
         }
-        // SAFETY: the first `len` items of the mapping were written, or are zero.
+        // SAFETY: the first `len` items of the mapping were written, or are zero, which is a value.
         unsafe { core::slice::from_raw_parts(self.start, self.len) }
     }
 
@@ -74,7 +83,7 @@ impl<T: Copy> Rows<T> {
     }
 }
 
-impl<T: Copy> Drop for Rows<T> {
+impl<T: Plain> Drop for Rows<T> {
     fn drop(&mut self) {
         if let Some(start) = NonNull::new(self.start) {
             // SAFETY: the mapping is this one's, and nothing refers to it any more. If the kernel

@@ -1,7 +1,7 @@
 //! The samples: each stack once, with what is alive and what was allocated from it, and the live
 //! blocks.
 
-use super::memory::Rows;
+use super::memory::{Plain, Rows};
 use super::samples;
 
 /// What a stack stands for: blocks in thousandths, and bytes.
@@ -31,6 +31,11 @@ pub(crate) struct Sample {
     blocks: u64,
     bytes: u64,
 }
+
+// SAFETY: numbers throughout.
+unsafe impl Plain for Stack {}
+// SAFETY: numbers throughout.
+unsafe impl Plain for Sample {}
 
 const NONE: usize = 0;
 const GONE: usize = 1;

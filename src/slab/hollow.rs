@@ -2,7 +2,7 @@
 
 use core::ptr::{self, NonNull};
 
-use super::Slab;
+use super::{Beyond, Slab};
 use crate::address::{align_down, align_up};
 use crate::config::UNIT_BYTES;
 use crate::free_list::{self, LINK_BYTES};
@@ -60,7 +60,7 @@ impl Slab {
                 block = unsafe { free_list::next_of(block) };
             }
         }
-        if !self.zero.get() {
+        if self.beyond.get() != Beyond::Untouched {
             let bytes = self.units().wrapping_mul(UNIT_BYTES);
             between(self.base().wrapping_add(self.carved_bytes()), self.base().wrapping_add(bytes));
         }

@@ -16,6 +16,12 @@ impl SlabList {
         Self { first: Cell::new(ptr::null()), last: Cell::new(ptr::null()) }
     }
 
+    /// Empties the list without a look at its slabs: for lists that are made again.
+    pub(crate) fn forget(&self) {
+        self.first.set(ptr::null());
+        self.last.set(ptr::null());
+    }
+
     pub(crate) fn first(&self) -> Option<&'static Slab> {
         // SAFETY: listed slabs have used blocks or are being kept, so their chunk is mapped.
         unsafe { self.first.get().as_ref() }

@@ -62,6 +62,18 @@ impl Place {
     }
 }
 
+/// What is known of a slab's pages beyond its carved blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+enum Beyond {
+    /// They may hold anything.
+    Anything = 0,
+    /// They read as zero, and none is resident.
+    Untouched,
+    /// They read as zero, and may be resident: they were faulted in at once.
+    Populated,
+}
+
 /// Whether a free left used blocks behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Left {
@@ -69,8 +81,8 @@ pub(crate) enum Left {
     Nothing,
 }
 
-/// A slab's record. `used + free + remote = carved ≤ capacity`, where *used* counts the
-/// blocks callers hold and those on their way back (`remote` ones are used until adopted).
+/// A slab's record. `used + free = carved ≤ capacity`, where *used* counts the blocks that callers
+/// hold and those on their way back: in an outbox, on the remote list, or suspect.
 #[repr(C, align(128))]
 pub(crate) struct Slab {
     // -- A cache line that the owner alone touches, at each allocation and free. The atomics among them
@@ -94,8 +106,7 @@ pub(crate) struct Slab {
     place: Seen<AtomicU8>,
     /// One where the heap keeps the slab current whether or not it is empty, else zero.
     kept: Seen<AtomicU8>,
-    /// Whether uncarved blocks are known to read as zero.
-    zero: Cell<bool>,
+    beyond: Cell<Beyond>,
     /// Free blocks that wait until `free` has none, in the `secure` build.
     freed: Freed,
     /// Neighbours on the owner's list that `place` names.
@@ -159,7 +170,7 @@ impl Slab {
             units: Seen::<AtomicU8>::new(0),
             place: Seen::<AtomicU8>::new(Place::Current as u8),
             kept: Seen::<AtomicU8>::new(0),
-            zero: Cell::new(false),
+            beyond: Cell::new(Beyond::Anything),
             lead: AtomicU8::new(0),
             rested: Cell::new(0),
             next: Cell::new(ptr::null()),
@@ -292,9 +303,12 @@ impl Slab {
         usize::from(self.units.get())
     }
 
-    /// Units, from the first, that may hold anything but zeroes.
+    /// Units, from the first, that may be resident, or hold anything but zeroes.
     pub(crate) fn used_units(&self) -> usize {
-        if self.zero.get() { self.carved_bytes().div_ceil(UNIT_BYTES) } else { self.units() }
+        match self.beyond.get() {
+            Beyond::Untouched => self.carved_bytes().div_ceil(UNIT_BYTES),
+            Beyond::Populated | Beyond::Anything => self.units(),
+        }
     }
 
     #[inline]
@@ -316,11 +330,18 @@ impl Slab {
         self.capacity.get() as usize
     }
 
-    /// Faults in the pages of `units`, the slab's, that nobody has touched.
-    pub(crate) fn populate(&self, units: usize) {
-        if let Some(start) = NonNull::new(self.pointer(0)) {
-            // SAFETY: the units are the slab's. Where the kernel refuses, they are faulted in singly.
-            let _ = unsafe { sys::populate(start, units.wrapping_mul(UNIT_BYTES)) };
+    /// Faults in the pages of a slab that was just opened over untouched units. They are resident from
+    /// now on, and so are to be given back with the carved ones.
+    pub(crate) fn populate(&self) {
+        let Some(start) = NonNull::new(self.pointer(0)).filter(|_| self.beyond.get() == Beyond::Untouched)
+        else {
+            return;
+        };
+        // SAFETY: the units are the slab's. Where the kernel refuses, they are faulted in singly.
+        let answer = unsafe { sys::populate(start, self.units().wrapping_mul(UNIT_BYTES)) };
+        // A kernel that does not know the advice has done nothing; any other refusal may come half-way.
+        if answer != Err(sys::Errno(libc::EINVAL)) {
+            self.beyond.set(Beyond::Populated);
         }
     }
 
@@ -371,7 +392,7 @@ impl Slab {
         self.capacity.set(capacity);
         self.class.set(class.index() as u8);
         self.units.set(units as u8);
-        self.zero.set(zero);
+        self.beyond.set(if zero { Beyond::Untouched } else { Beyond::Anything });
         self.rested.set(0);
         self.open_again(home);
         for unit in 0..units as u8 {
@@ -417,7 +438,7 @@ impl Slab {
     /// few steps. The first block is returned, the others join the list.
     /// For a current slab with [`has_uncarved`](Self::has_uncarved).
     pub(crate) fn carve(&self) -> Carved {
-        let zero = self.zero.get();
+        let zero = self.beyond.get() != Beyond::Anything;
         let block = self.block_bytes();
         let from = self.carved_bytes.get();
         let edge = if zero {

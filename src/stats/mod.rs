@@ -80,7 +80,7 @@ pub struct Stats {
     /// Huge pages that took longer to fault in than the small pages they stand for; after each, none are
     /// asked for during a while ([`HugePages::Adaptive`](crate::HugePages::Adaptive)).
     pub dear_huge_pages_total: u64,
-    /// Calls to the kernel, those of [`map`](crate::map) left out.
+    /// Calls to the kernel, those of [`map`](crate::map) and of first-class heaps left out.
     pub calls: [CallStats; 4],
     #[cfg_attr(feature = "serde", serde(serialize_with = "only_used"))]
     classes: [ClassStats; CLASSES],

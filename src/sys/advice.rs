@@ -6,7 +6,7 @@ use super::{Result, count, mapping};
 
 /// From <linux/mman.h>; the `libc` crate does not have these for every C library.
 const MADV_POPULATE_WRITE: libc::c_int = 23;
-const MADV_DONTNEED_LOCKED: libc::c_int = 24;
+pub(super) const MADV_DONTNEED_LOCKED: libc::c_int = 24;
 const MADV_COLD: libc::c_int = 20;
 const MADV_GUARD_INSTALL: libc::c_int = 102;
 const MADV_GUARD_REMOVE: libc::c_int = 103;

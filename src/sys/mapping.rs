@@ -1,5 +1,6 @@
-//! The mapping calls as the kernel has them: what `freestone::map` and the allocator's own chunks and
-//! large mappings both go through. Each call's errors are explained in `map::explain`.
+//! The mapping calls as the kernel has them: what `freestone::map`, first-class heaps and the allocator's
+//! own chunks and large mappings go through. None is counted here: `Stats::calls` are the global
+//! allocator's, which `sys` counts. Each call's errors are explained in `map::explain`.
 
 use core::ffi::c_int;
 use core::mem::MaybeUninit;
@@ -47,6 +48,38 @@ pub(crate) unsafe fn unmap(start: NonNull<u8>, bytes: usize) -> Result<()> {
     answered(unsafe { libc::munmap(start.as_ptr().cast(), bytes) })
 }
 
+/// `mremap` without moving.
+///
+/// # Safety
+/// As [`remap_in_place`](super::remap_in_place).
+pub(crate) unsafe fn remap_in_place(start: NonNull<u8>, old: usize, new: usize) -> Result<()> {
+    fault::step(Call::Remap)?;
+    // SAFETY: forwarded to the caller; without MREMAP_MAYMOVE the start stays.
+    checked(unsafe { libc::mremap(start.as_ptr().cast(), old, new, 0) }).map(drop)
+}
+
+/// `mremap(MREMAP_MAYMOVE)`.
+///
+/// # Safety
+/// As [`remap`](super::remap).
+pub(crate) unsafe fn remap(start: NonNull<u8>, old: usize, new: usize) -> Result<NonNull<u8>> {
+    fault::step(Call::Remap)?;
+    // SAFETY: forwarded to the caller.
+    checked(unsafe { libc::mremap(start.as_ptr().cast(), old, new, libc::MREMAP_MAYMOVE) })
+}
+
+/// `mremap(MREMAP_FIXED)` at equal length.
+///
+/// # Safety
+/// As [`remap_to`](super::remap_to).
+pub(super) unsafe fn remap_to(start: NonNull<u8>, bytes: usize, target: NonNull<u8>) -> Result<()> {
+    fault::step(Call::Remap)?;
+    let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
+    let target = target.as_ptr().cast::<libc::c_void>();
+    // SAFETY: forwarded to the caller.
+    checked(unsafe { libc::mremap(start.as_ptr().cast(), bytes, bytes, flags, target) }).map(drop)
+}
+
 /// `mprotect`.
 ///
 /// # Safety
@@ -71,6 +104,19 @@ pub(crate) unsafe fn advise(start: NonNull<u8>, bytes: usize, advice: c_int) -> 
     fault::step(Call::Advise)?;
     // SAFETY: forwarded to the caller.
     answered(unsafe { libc::madvise(start.as_ptr().cast(), bytes, advice) })
+}
+
+/// `madvise(MADV_DONTNEED)`: gives the pages back, as [`discard`](super::discard).
+///
+/// # Safety
+/// As there.
+pub(crate) unsafe fn discard(start: NonNull<u8>, bytes: usize) -> Result<()> {
+    // SAFETY: forwarded to the caller.
+    match unsafe { advise(start, bytes, libc::MADV_DONTNEED) } {
+        // SAFETY: forwarded to the caller.
+        Err(Errno(libc::EINVAL)) => unsafe { advise(start, bytes, super::advice::MADV_DONTNEED_LOCKED) },
+        answer => answer,
+    }
 }
 
 /// `mlock`: the pages are brought in and stay.

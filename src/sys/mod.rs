@@ -24,7 +24,6 @@ mod status;
 use advice::discard_locked;
 pub(crate) use advice::{advise_not_huge, forbid, install_guard, permit, populate, remove_guard, split_huge};
 pub(crate) use errno::{Errno, KeepErrno};
-use fault::Call;
 #[cfg(feature = "profile")]
 pub(crate) use process::variable;
 pub(crate) use process::{environment, is_privileged, most_mappings, read_file};
@@ -98,9 +97,8 @@ pub(crate) unsafe fn unmap(start: NonNull<u8>, bytes: usize) -> Result<()> {
 /// # Safety
 /// The mapping belongs to the caller; what a shrink cuts off is referred to by nothing.
 pub(crate) unsafe fn remap_in_place(start: NonNull<u8>, old: usize, new: usize) -> Result<()> {
-    fault::step(Call::Remap)?;
-    // SAFETY: forwarded to the caller; without MREMAP_MAYMOVE the start stays.
-    count::MREMAP.note(checked(unsafe { libc::mremap(start.as_ptr().cast(), old, new, 0) }).map(drop))
+    // SAFETY: forwarded to the caller.
+    count::MREMAP.note(unsafe { mapping::remap_in_place(start, old, new) })
 }
 
 /// `mremap(MREMAP_MAYMOVE)`: resizes the mapping, moving its pages' places, not their bytes.
@@ -108,10 +106,8 @@ pub(crate) unsafe fn remap_in_place(start: NonNull<u8>, old: usize, new: usize) 
 /// # Safety
 /// The mapping belongs to the caller, who forgets `start` when the call succeeds.
 pub(crate) unsafe fn remap(start: NonNull<u8>, old: usize, new: usize) -> Result<NonNull<u8>> {
-    fault::step(Call::Remap)?;
     // SAFETY: forwarded to the caller.
-    count::MREMAP
-        .note(checked(unsafe { libc::mremap(start.as_ptr().cast(), old, new, libc::MREMAP_MAYMOVE) }))
+    count::MREMAP.note(unsafe { mapping::remap(start, old, new) })
 }
 
 /// `mremap(MREMAP_FIXED)` at equal length: moves the mapping to `target`, replacing what is there.
@@ -119,12 +115,8 @@ pub(crate) unsafe fn remap(start: NonNull<u8>, old: usize, new: usize) -> Result
 /// # Safety
 /// Both ranges belong to the caller, they do not overlap, and nothing refers to the target.
 pub(crate) unsafe fn remap_to(start: NonNull<u8>, bytes: usize, target: NonNull<u8>) -> Result<()> {
-    fault::step(Call::Remap)?;
-    let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
-    let target = target.as_ptr().cast::<libc::c_void>();
     // SAFETY: forwarded to the caller.
-    let moved = checked(unsafe { libc::mremap(start.as_ptr().cast(), bytes, bytes, flags, target) });
-    count::MREMAP.note(moved.map(drop))
+    count::MREMAP.note(unsafe { mapping::remap_to(start, bytes, target) })
 }
 
 /// `madvise(MADV_DONTNEED)`: gives the pages back; after success the range reads as zero.
