@@ -232,6 +232,11 @@ pub(crate) fn purges() -> u64 {
 
 static PURGES: AtomicU64 = AtomicU64::new(0);
 
+/// Bytes of address space that chunks take, at most.
+pub(crate) fn mapped_bytes() -> usize {
+    chunk::count().saturating_mul(CHUNK_BYTES)
+}
+
 /// Calls `each` with every unit of every chunk, under the depot's lock.
 pub(crate) fn survey(mut each: impl FnMut(UnitState)) {
     let _depot = DEPOT.lock();

@@ -162,7 +162,8 @@ pub(crate) fn alloc_zeroed_slow(layout: Layout) -> *mut u8 {
 }
 
 fn allocate_large(layout: Layout, contents: Contents) -> Option<NonNull<u8>> {
-    let start = or_after_release(|| large::allocate(layout.size(), layout.align(), contents))?;
+    let allocate = || large::allocate(layout.size(), layout.align(), contents);
+    let start = or_after_release(layout.size(), allocate)?;
     #[cfg(feature = "profile")]
     profile::large_made(start, layout.size());
     Some(start)
@@ -172,7 +173,8 @@ fn allocate_large(layout: Layout, contents: Contents) -> Option<NonNull<u8>> {
 pub(crate) fn reallocate_large(start: NonNull<u8>, size: usize, align: usize) -> Option<NonNull<u8>> {
     #[cfg(feature = "profile")]
     let sample = profile::take(start);
-    let resized = or_after_release(|| large::reallocate(start, size, align));
+    let more = size.saturating_sub(large::length(start).unwrap_or(0));
+    let resized = or_after_release(more, || large::reallocate(start, size, align));
     #[cfg(feature = "profile")]
     match resized {
         // As a free and an allocation.
@@ -182,24 +184,44 @@ pub(crate) fn reallocate_large(start: NonNull<u8>, size: usize, align: usize) ->
     resized
 }
 
-/// What `get` finds; where it is out of memory, it seems, what it finds after everything that is
-/// only kept was given back.
-fn or_after_release<T>(get: impl Fn() -> Option<T>) -> Option<T> {
+/// What `get` finds, which takes `bytes` at least; where it is out of memory, it seems, what it finds after
+/// everything that is only kept was given back, if that may be enough.
+fn or_after_release<T>(bytes: usize, get: impl Fn() -> Option<T>) -> Option<T> {
     let found = match get() {
         Some(found) => Some(found),
         None => {
             core::hint::cold_path();
-            release_kept();
-            get().or_else(|| {
-                FAILURES.fetch_add(1, Ordering::Relaxed);
+            let found = if may_be_released(bytes) {
+                release_kept();
+                get()
+            } else {
                 None
-            })
+            };
+            if found.is_none() {
+                FAILURES.fetch_add(1, Ordering::Relaxed);
+            }
+            found
         }
     };
     if COMMITTED.take_due() {
         above_soft_limit();
     }
     found
+}
+
+/// Whether a request of `bytes` that was refused may be served once everything that is only kept was given
+/// back. Otherwise a program that asks in vain, over and over, would lose what it keeps for nothing.
+#[cold]
+fn may_be_released(bytes: usize) -> bool {
+    // All but what callers hold in large allocations: how much of it is only kept is not known.
+    let live = large::survey().live_bytes;
+    if !COMMITTED.could_hold(live.saturating_add(bytes)) {
+        return false;
+    }
+    // What the kernel refuses although it is shorter by all of that, it refuses afterwards as well; unless it
+    // refuses everything, as it does to a process with as many mappings as it may have.
+    let kept = large::kept_bytes().saturating_add(depot::mapped_bytes());
+    bytes <= kept || large::could_map(bytes.wrapping_sub(kept)) || !large::could_map(1)
 }
 
 /// Deals with a passing of the soft limit, once, in the thread that notices it first.
@@ -232,7 +254,7 @@ pub(crate) fn find_slow(class: Class) -> Option<Block> {
 /// A block of `class`, from wherever there is one.
 fn find(class: Class) -> Option<Found> {
     large::purge_due();
-    or_after_release(|| try_find(class))
+    or_after_release(0, || try_find(class))
 }
 
 fn try_find(class: Class) -> Option<Found> {

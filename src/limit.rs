@@ -57,6 +57,11 @@ impl Limit {
         before.is_ok()
     }
 
+    /// Whether `bytes` in all are within the hard limit.
+    pub(crate) fn could_hold(&self, bytes: usize) -> bool {
+        bytes <= self.hard.load(Ordering::Relaxed)
+    }
+
     /// Counts `bytes` that are there already, whatever the limit.
     pub(crate) fn add(&self, bytes: usize) {
         self.look(self.used.fetch_add(bytes, Ordering::Relaxed).wrapping_add(bytes));

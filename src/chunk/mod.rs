@@ -92,6 +92,11 @@ pub(crate) fn is_header(address: usize) -> bool {
 /// How many chunks there are.
 static CHUNKS: AtomicUsize = AtomicUsize::new(0);
 
+/// See [`CHUNKS`].
+pub(crate) fn count() -> usize {
+    CHUNKS.load(Ordering::Relaxed)
+}
+
 fn bytes_of(units: u32) -> usize {
     (units as usize).wrapping_mul(UNIT_BYTES)
 }

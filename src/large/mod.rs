@@ -57,6 +57,19 @@ pub(crate) fn survey() -> Survey {
     }
 }
 
+/// Bytes of address space that are only kept: retained, or refused by the kernel.
+pub(crate) fn kept_bytes() -> usize {
+    RETAINED.lock().bytes().saturating_add(stray::bytes())
+}
+
+/// Whether the kernel would map `bytes` now: asked by a mapping that is given back untouched.
+pub(crate) fn could_map(bytes: usize) -> bool {
+    let Ok(start) = sys::map_unlocked(bytes) else { return false };
+    // SAFETY: just mapped, and nobody knows of it.
+    unsafe { stray::give_back(start, align_up(bytes, sys::page_bytes())) };
+    true
+}
+
 /// Ranges listed under one lock.
 const LISTED: usize = 32;
 

@@ -81,6 +81,14 @@ pub(crate) fn map(hint: Option<NonZeroUsize>, bytes: usize) -> Result<NonNull<u8
     count::MMAP.note(mapping::map_at(hint.map_or(0, NonZeroUsize::get), bytes, protection, flags, None))
 }
 
+/// As [`map`] without a hint, but never locked: nothing is faulted in.
+pub(crate) fn map_unlocked(bytes: usize) -> Result<NonNull<u8>> {
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    let more = MAP_FLAGS.load(Ordering::Relaxed) & !libc::MAP_LOCKED;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | more;
+    count::MMAP.note(mapping::map_at(0, bytes, protection, flags, None))
+}
+
 /// `munmap`. May fail with `ENOMEM` when it would split a mapping at the map-count limit;
 /// the range is then as before.
 ///

@@ -38,6 +38,17 @@ pub(super) const fn explain(backing: Backing, errno: i32) -> Explanation {
              or its driver can't map this part",
             "give a length, and extend the file to it before touching the bytes",
         ),
+        (libc::EIO, Backing::PrivateFile | Backing::SharedFile) => says(
+            "the file can't be mapped, as most files in /proc, whose contents the kernel makes when they are read",
+            "read it into memory instead",
+        ),
+        (
+            libc::ENXIO | libc::EOPNOTSUPP | libc::ENOSYS | libc::EBUSY | libc::EFAULT,
+            Backing::PrivateFile | Backing::SharedFile,
+        ) => says(
+            "the file's driver or file system refused: it can't map this file, or not this part of it",
+            "read it into memory instead, or look into its driver's documentation",
+        ),
         (libc::ENFILE, _) => says(
             "the system has as many open files as it may have, and shared memory counts as one",
             "close files, or raise fs.file-max",

@@ -19,10 +19,11 @@ const fn says(meaning: &'static str, remedy: &'static str) -> Explanation {
     Explanation { meaning, remedy }
 }
 
-/// For what no man page lists: the name alone has to do.
+/// For what no man page lists: the name alone has to do. Each source is as likely: none is named alone.
 const UNLISTED: Explanation = says(
-    "this call's man page does not list the error: perhaps a security module or a seccomp filter answered",
-    "look at the process's sandbox, and at the kernel's log",
+    "this call's man page does not list the error: a driver, a file system, a security module or a seccomp \
+     filter may have answered",
+    "look up the number in errno(3), what the mapping is of, and the process's sandbox",
 );
 
 /// The map-count limit or the kernel's own memory: the same for every call that cuts mappings.
