@@ -54,10 +54,8 @@ fn timer_of_this_thread() -> libc::timer_t {
 /// the time between signals of an interval timer, and its thread would do nothing else.
 fn signal_in(timer: libc::timer_t, nanoseconds: libc::c_long) {
     let none = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    let when = libc::itimerspec {
-        it_interval: none,
-        it_value: libc::timespec { tv_nsec: nanoseconds, ..none },
-    };
+    let when =
+        libc::itimerspec { it_interval: none, it_value: libc::timespec { tv_nsec: nanoseconds, ..none } };
     // SAFETY: the timer was made, and the time is readable.
     assert_eq!(unsafe { libc::timer_settime(timer, 0, &raw const when, ptr::null_mut()) }, 0);
 }

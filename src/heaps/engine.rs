@@ -61,6 +61,9 @@ pub struct Engine {
     pub(super) intent: AtomicUsize,
     /// Whether anything was allocated, freed or made the root since the last sync.
     pub(super) changed: Cell<bool>,
+    /// Whether the disk may have the superblock of a sync that failed, beside the last one's. Until that is
+    /// settled both must find their blocks: nothing is allocated, linked or purged.
+    pub(super) doubt: Cell<bool>,
     /// Count of the last sync.
     pub(super) generation: Cell<u64>,
     /// Place of the root in the range, or zero.
@@ -215,6 +218,9 @@ impl Engine {
 
     /// A block for `layout`, from wherever there is one.
     pub(super) fn allocate<B: Backing>(&'static self, backing: &B, layout: Layout) -> Option<Fresh> {
+        if self.doubt.get() {
+            return None;
+        }
         match self.try_allocate(backing, layout) {
             Some(fresh) => Some(fresh),
             None => {
@@ -388,8 +394,8 @@ impl Engine {
         books.beside().changed.set(true);
         self.changed.set(true);
         books.now().clear(unit, index);
-        // What was used at the last sync is neither written nor used again before the next.
-        if !self.page_then_of(slab).is_some_and(|then| then.has(unit, index)) {
+        // What was used at the last sync, or may have been, is neither written nor used again before the next.
+        if !self.doubt.get() && !self.page_then_of(slab).is_some_and(|then| then.has(unit, index)) {
             self.settle::<true>(slab, slab.take_back(index));
         }
         self.intend(0);

@@ -21,10 +21,16 @@ use crate::slab::Place;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sys;
 
-/// Addresses that the kernel's randomisation of stacks, mappings and programs stays away from, on
-/// x86-64 and on aarch64 with 48-bit addresses: those begin from the top and from two thirds of
-/// the way there, and reach down by a terabyte or so. Sanitizers' shadows lie below.
-const ADDRESSES: (usize, usize) = (0x2000_0000_0000, 0x5000_0000_0000);
+/// Addresses that the kernel's randomisation of stacks, mappings and programs stays away from: those
+/// begin from the top and from two thirds of the way there. The first are for kernels that offer 47
+/// bits and more (x86-64, most aarch64, Sv48 of RISC-V); sanitizers' shadows lie below. Where the kernel
+/// offers fewer, the next are tried: those for 42 bits (aarch64 with pages of 64 KiB), and those for 39 and
+/// 38 (aarch64, and Sv39 of RISC-V, whose programs have half of its addresses).
+const ADDRESSES: [(usize, usize); 3] = [
+    (0x2000_0000_0000, 0x5000_0000_0000),
+    (0x80_0000_0000, 0x140_0000_0000),
+    (0x4_0000_0000, 0x20_0000_0000),
+];
 /// Heaps begin on multiples of this.
 const ADDRESS_STEP: usize = 1 << 30;
 /// How many addresses are tried for a new heap.
@@ -70,9 +76,23 @@ fn is_taken(error: &map::Error) -> bool {
     }
 }
 
-/// Maps a new heap at some address that is free here and will be elsewhere.
+/// Whether the kernel had no room: also what it answers to an address beyond those it offers.
+fn has_no_room(error: &map::Error) -> bool {
+    error.errno().is_some_and(|errno| errno.number() == libc::ENOMEM)
+}
+
+/// Maps a new heap at some address that is free here and will be elsewhere. The error is the last one's.
 fn map_anew(file: &OsFile, geometry: Geometry) -> Result<Mapping, map::Error> {
-    let (low, high) = ADDRESSES;
+    let [high, middle, low] = ADDRESSES;
+    let or_in = |answer: Result<Mapping, map::Error>, range| match answer {
+        Err(error) if has_no_room(&error) => map_in(range, file, geometry),
+        answer => answer,
+    };
+    or_in(or_in(map_in(high, file, geometry), middle), low)
+}
+
+/// Maps a new heap somewhere between two addresses.
+fn map_in((low, high): (usize, usize), file: &OsFile, geometry: Geometry) -> Result<Mapping, map::Error> {
     let steps = high.wrapping_sub(low).saturating_sub(geometry.whole()) / ADDRESS_STEP;
     let random = RandomState::new();
     let mut attempt = 0_usize;
@@ -87,6 +107,10 @@ fn map_anew(file: &OsFile, geometry: Geometry) -> Result<Mapping, map::Error> {
             answer => return answer,
         }
     }
+}
+
+fn not_synced(errno: sys::Errno) -> Error {
+    std::io::Error::from_raw_os_error(errno.0).into()
 }
 
 fn start_of(mapping: &Mapping) -> NonNull<u8> {
@@ -159,6 +183,11 @@ fn open_heap(file: OsFile, superblock: &Superblock) -> Result<Heap<File>, Error>
     Ok(heap)
 }
 
+/// Writes the superblock at `start` back, and nothing that lies apart from it.
+fn sync_superblock(start: NonNull<u8>) -> sys::Result<()> {
+    sys::mapping::sync(start, Superblock::BYTES, libc::MS_SYNC)
+}
+
 /// Which table a sync writes.
 const fn table_of(generation: u64) -> usize {
     if generation & 1 == 0 { 1 } else { 2 }
@@ -225,10 +254,31 @@ impl Engine {
         // SAFETY: the front has the words at this place.
         let place = unsafe { core::slice::from_raw_parts(start.as_ptr().cast(), Superblock::WORDS) };
         if Superblock::load(place).is_some_and(|found| found.generation == generation) {
-            let _ = sys::mapping::sync(start, UNIT_BYTES, libc::MS_SYNC);
-            self.generation.set(generation);
-            self.synced.set(table_of(generation));
+            match sync_superblock(start) {
+                Ok(()) => self.count_sync(generation),
+                Err(_) => drop(self.withdraw(generation)),
+            }
         }
+    }
+
+    fn count_sync(&self, generation: u64) {
+        self.generation.set(generation);
+        self.synced.set(table_of(generation));
+        self.doubt.set(false);
+    }
+
+    /// Takes back the superblock of a sync that failed: whether the disk has it is not known, and memory goes on
+    /// with the last one. Its table and pages may be written again only when the disk has it no more.
+    fn withdraw(&self, generation: u64) -> sys::Result<()> {
+        // Before the word: whoever dies between leaves it to the next.
+        self.doubt.set(true);
+        let at = self.start.get().wrapping_add(Superblock::place_of(generation));
+        let Some(start) = NonNull::new(ptr::with_exposed_provenance_mut::<u8>(at)) else { return Ok(()) };
+        // SAFETY: the front has an aligned word at this place.
+        unsafe { start.cast::<AtomicU64>().as_ref() }.store(0, Ordering::Release);
+        sync_superblock(start)?;
+        self.doubt.set(false);
+        Ok(())
     }
 
     /// Writes what is in force to the other table, and changed chunks' books to their other page.
@@ -344,7 +394,10 @@ impl Heap<File> {
     /// Waits for the disk (msync(2)). Blocks freed before are used again from now on.
     ///
     /// # Errors
-    /// [`Error::Map`] with `EIO` or `ENOSPC` if writing failed: the last sync still counts.
+    /// [`Error::Map`] or [`Error::File`] with `EIO` or `ENOSPC` if writing failed: the last sync still counts.
+    /// Where it is not known whether the disk has the new state or the last one, both are kept whole: until a
+    /// later sync succeeds nothing is allocated. Blocks' bytes that the device has once refused may be lost,
+    /// whatever a later sync answers (fsync(2)).
     pub fn sync(&self) -> Result<(), Error> {
         self.kind.alone(self.engine, || self.write_down()).unwrap_or(Err(Error::Locked))
     }
@@ -361,6 +414,9 @@ impl Heap<File> {
     /// Under the lock, or before anyone else has the heap.
     fn write_down(&self) -> Result<(), Error> {
         let generation = self.engine.generation.get().wrapping_add(1);
+        if self.engine.doubt.get() {
+            self.engine.withdraw(generation).map_err(not_synced)?;
+        }
         let superblock = self.engine.write_synced(generation);
         let superblock = Superblock { file_bytes: self.kind.file.metadata()?.len(), ..superblock };
         // First everything that the superblock speaks of, then the superblock.
@@ -371,12 +427,10 @@ impl Heap<File> {
             unsafe { core::slice::from_raw_parts(ptr::from_ref(self.word(at)), Superblock::WORDS) };
         superblock.store(place);
         if let Err(error) = self.mapping.sync(at..at.wrapping_add(Superblock::BYTES), Msync::Sync) {
-            // Whether the disk has it is not known; memory goes on with the last one.
-            self.word(at).store(0, Ordering::Release);
+            let _ = self.engine.withdraw(generation);
             return Err(error.into());
         }
-        self.engine.generation.set(generation);
-        self.engine.synced.set(table_of(generation));
+        self.engine.count_sync(generation);
         self.engine.free_what_waited();
         Ok(())
     }

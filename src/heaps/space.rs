@@ -170,7 +170,7 @@ impl Engine {
         let index = self.chunk_index(address);
         let (chunks, more) = (units.div_ceil(UNITS), wanted.div_ceil(UNITS));
         let Some(bytes) = wanted.checked_mul(UNIT_BYTES) else { return false };
-        if bytes > self.geometry.get().bytes_from(index) {
+        if bytes > self.geometry.get().bytes_from(index) || wanted > units && self.doubt.get() {
             return false;
         }
         if wanted > units {
@@ -243,6 +243,9 @@ impl Engine {
 
     /// Gives back every page that holds nothing. The bytes.
     pub(super) fn purge<B: Backing>(&'static self, backing: &B) -> usize {
+        if self.doubt.get() {
+            return 0;
+        }
         self.gather_up(backing);
         let mut purged = 0_usize;
         for (index, what) in self.now().walk(self.top()) {

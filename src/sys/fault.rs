@@ -17,6 +17,8 @@ pub enum Call {
     Advise,
     /// mprotect(2).
     Protect,
+    /// msync(2).
+    Sync,
 }
 
 /// Asked before each call to the kernel: an error is the call's answer.
@@ -41,7 +43,7 @@ pub mod control {
     use super::Result;
     use crate::sys::Errno;
 
-    const CALLS: usize = 5;
+    const CALLS: usize = 6;
 
     /// What is to become of one kind of call.
     struct Plan {
@@ -71,13 +73,14 @@ pub mod control {
     static RANDOM: AtomicU64 = AtomicU64::new(1);
 
     fn plan(call: Call) -> &'static Plan {
-        let [map, unmap, remap, advise, protect] = &PLANS;
+        let [map, unmap, remap, advise, protect, sync] = &PLANS;
         match call {
             Call::Map => map,
             Call::Unmap => unmap,
             Call::Remap => remap,
             Call::Advise => advise,
             Call::Protect => protect,
+            Call::Sync => sync,
         }
     }
 

@@ -92,6 +92,7 @@ pub(crate) unsafe fn protect(start: NonNull<u8>, bytes: usize, protection: c_int
 
 /// `msync`.
 pub(crate) fn sync(start: NonNull<u8>, bytes: usize, flags: c_int) -> Result<()> {
+    fault::step(Call::Sync)?;
     // SAFETY: msync changes no byte of memory; a range that is not mapped is an error.
     answered(unsafe { libc::msync(start.as_ptr().cast(), bytes, flags) })
 }
