@@ -21,7 +21,6 @@ use crate::options::{HugePages, OnMisuse, Options};
 /// Off Linux the crate forwards to [`System`](std::alloc::System), and options have no effect.
 #[derive(Debug)]
 pub struct Freestone {
-    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "options have no effect there"))]
     pub(crate) options: Options,
 }
 

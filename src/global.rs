@@ -1,4 +1,4 @@
-//! The Rust door: `GlobalAlloc`. A null pointer exists only here.
+//! The Rust door: `GlobalAlloc`, where no memory is a null pointer; below, it is none.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{self, NonNull};

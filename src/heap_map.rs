@@ -1,10 +1,12 @@
 //! A picture of all that the allocator has mapped, piece by piece.
 
-use crate::chunk::UnitState;
-use crate::chunk_map;
 use crate::config::{UNIT_BYTES, UNITS};
-use crate::depot;
-use crate::large::{self, Life};
+
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+mod draw;
+
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+pub use draw::heap_map;
 
 /// A piece of the picture. Bytes and addresses throughout.
 #[derive(Clone, Copy, Debug)]
@@ -81,55 +83,4 @@ pub struct SlabPicture {
     pub capacity: usize,
     /// Units of the slab.
     pub units: usize,
-}
-
-/// Calls `each` with every chunk, from the lowest, then with every large allocation and retained
-/// range, in no order. Each chunk is looked at under the lock that keeps its units what they are,
-/// and copied; no lock is held while `each` runs, which may allocate. Nothing else here does.
-/// First-class heaps ([`heaps`](crate::heaps)) are not in the picture.
-pub fn heap_map(mut each: impl FnMut(Piece<'_>)) {
-    chunk_map::for_each(|base| {
-        if let Some(picture) = chunk(base) {
-            each(Piece::Chunk(&picture));
-        }
-    });
-    large::list(|address, bytes, life| {
-        each(match life {
-            Life::Live => Piece::Large { address, bytes },
-            Life::Retained => Piece::Retained { address, bytes },
-        });
-    });
-}
-
-/// The chunk at `base`, if it is still there.
-fn chunk(base: usize) -> Option<ChunkPicture> {
-    let mut picture = ChunkPicture { address: base, units: [UnitPicture::More; UNITS], mapped: 0 };
-    depot::with_chunk(base, |chunk| {
-        chunk.survey(|unit| {
-            if let Some(place) = picture.units.get_mut(picture.mapped) {
-                *place = unit_picture(unit);
-                picture.mapped = picture.mapped.wrapping_add(1);
-            }
-        });
-    });
-    (picture.mapped != 0).then_some(picture)
-}
-
-fn unit_picture(unit: UnitState) -> UnitPicture {
-    match unit {
-        UnitState::Header => UnitPicture::Records,
-        UnitState::Dirty => UnitPicture::Dirty,
-        UnitState::Clean => UnitPicture::Clean,
-        UnitState::Taken => UnitPicture::More,
-        UnitState::Slab(slab) => {
-            let block = slab.block_bytes();
-            UnitPicture::Slab(SlabPicture {
-                block,
-                used: slab.used() as usize,
-                carved: slab.carved_bytes().checked_div(block).unwrap_or(0),
-                capacity: slab.capacity(),
-                units: slab.units(),
-            })
-        }
-    }
 }

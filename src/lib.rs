@@ -6,7 +6,7 @@
 //! # fn main() { assert_eq!(vec![1; 3].len(), 3); }
 //! ```
 //!
-//! The floors, each using only those below it:
+//! The floors, from the top. Most use only those below; the sentences beside them name the others:
 //!
 //! | floor | what it is |
 //! | --- | --- |
@@ -17,8 +17,8 @@
 //! | [`heaps`](mod@heaps) | first-class heaps: private, shared with children, in a file; on `slab`, `chunk` and `map` |
 //! | `freestone`, `options` | the type, its builder methods; the options in force, from there and the environment |
 //! | `profile` | whose memory it is: a sampling heap profiler (feature `profile`) |
-//! | `global` | the Rust door: `GlobalAlloc`; a null pointer exists only here |
-//! | `untyped` | the door for callers without a layout: C's |
+//! | `global` | the Rust door: `GlobalAlloc`, where no memory is a null pointer |
+//! | `untyped` | the door for callers without a layout: C's; null at its edge, too |
 //! | `free` | frees by either door: to the own slab, to another thread, to the kernel |
 //! | `thread`, `slot` | a thread's heap: its slot, its making, its end; fork |
 //! | `heap` | one thread's bins and slabs, its remote frees, and the shared heap |
@@ -48,96 +48,94 @@
         clippy::panic
     )
 )]
+// Where every call is forwarded, numbers, size classes and options are there for the types that name them.
+#![cfg_attr(not(all(target_os = "linux", target_pointer_width = "64")), allow(dead_code))]
 
-#[cfg(target_os = "linux")]
 mod address;
-#[cfg(all(target_os = "linux", feature = "background-purge"))]
+#[cfg(all(target_os = "linux", target_pointer_width = "64", feature = "background-purge"))]
 mod background;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod by_run;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod cgroup;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod chunk;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod chunk_map;
-#[cfg(target_os = "linux")]
 mod config;
 mod counted;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod depot;
-#[cfg(target_os = "linux")]
 mod describe;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod fatal;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod free;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod free_list;
 mod freestone;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod global;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod hardening;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod heap;
-#[cfg(target_os = "linux")]
 mod heap_map;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 pub mod heaps;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod huge;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod large;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod limit;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 pub mod map;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod meta;
 mod options;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod poison;
-#[cfg(all(target_os = "linux", feature = "profile"))]
+#[cfg(all(target_os = "linux", target_pointer_width = "64", feature = "profile"))]
 pub mod profile;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod remote_list;
-#[cfg(target_os = "linux")]
 mod size_class;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod slab;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod slot;
-#[cfg(target_os = "linux")]
 mod stats;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod stderr;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod stray;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod sync;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod sys;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod thread;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 pub mod untyped;
 
 pub use counted::{Counted, Counts, Region};
-#[cfg(target_os = "linux")]
-pub use describe::{BlockState, Description, What, describe};
+pub use describe::{BlockState, Description, What};
 pub use freestone::Freestone;
-#[cfg(target_os = "linux")]
-pub use global::{purge, thread_idle};
-#[cfg(target_os = "linux")]
-pub use heap_map::{ChunkPicture, Piece, SlabPicture, UnitPicture, heap_map};
+pub use heap_map::{ChunkPicture, Piece, SlabPicture, UnitPicture};
 pub use options::{HugePages, OnMisuse};
-#[cfg(target_os = "linux")]
-pub use stats::{CallStats, Change, ClassStats, HeapStats, HeapUser, Stats, heap_stats, stats};
-#[cfg(all(target_os = "linux", feature = "fault-injection"))]
+pub use stats::{CallStats, Change, ClassStats, HeapStats, HeapUser, Stats};
+#[cfg(all(target_os = "linux", target_pointer_width = "64", feature = "fault-injection"))]
 pub use sys::fault::control as fault_injection;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+pub use {
+    describe::describe,
+    global::{purge, thread_idle},
+    heap_map::heap_map,
+    stats::{heap_stats, stats},
+};
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 mod elsewhere;
-#[cfg(not(target_os = "linux"))]
-pub use elsewhere::{purge, thread_idle};
+#[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
+pub use elsewhere::{describe, heap_map, heap_stats, purge, stats, thread_idle, untyped};

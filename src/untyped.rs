@@ -2,7 +2,8 @@
 //!
 //! Where a block lies is found from its address alone, and every free is checked before
 //! anything is read through the pointer: it must begin a block that is in use. Blocks are
-//! aligned to 16 bytes at least. Nothing here sets `errno`; frees preserve it.
+//! aligned to 16 bytes at least. Frees preserve `errno`; an allocation leaves what the kernel's last
+//! answer made of it.
 
 use core::alloc::Layout;
 use core::ffi::c_char;
@@ -212,8 +213,11 @@ impl Home {
 
 /// Bytes that the block at `pointer` has room for; zero for null. A pointer that begins no
 /// block is reported and ends the process.
+///
+/// # Safety
+/// If a block begins at `pointer`, nobody frees it meanwhile: what is read could go back to the kernel.
 #[must_use]
-pub fn usable_size(pointer: *const u8) -> usize {
+pub unsafe fn usable_size(pointer: *const u8) -> usize {
     let Some(start) = NonNull::new(pointer.cast_mut()) else { return 0 };
     match Home::of(start) {
         Some(home) => {

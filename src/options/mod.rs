@@ -3,12 +3,12 @@
 //! The values that a program writes down live in its `Freestone`; [`frozen`] joins them with the
 //! environment ([`variables`] has the one table) when the first block is asked for.
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod frozen;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod variables;
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 pub(crate) use frozen::{get, propose, propose_defaults, propose_with};
 
 /// What is backed by huge pages, where the kernel has them on request (`madvise`) at least.
@@ -38,7 +38,6 @@ pub(crate) const UNLIMITED: usize = usize::MAX;
 
 /// One choice of everything. See the builder methods of [`Freestone`](crate::Freestone).
 #[derive(Clone, Copy, Debug)]
-#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "options have no effect there"))]
 pub(crate) struct Options {
     pub(crate) purge_delay_ms: u64,
     pub(crate) retained_bytes: usize,

@@ -1,10 +1,15 @@
 //! The same by heap: whose memory it is.
 
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 use core::ptr;
 
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 use crate::chunk::UnitState;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 use crate::config::UNIT_BYTES;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 use crate::depot;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 use crate::heap::tally;
 
 /// Who uses a heap.
@@ -46,6 +51,7 @@ pub struct HeapStats {
 /// Writes the books of every heap into `into`, the shared heap first, and says how many there are:
 /// more than were written, if `into` is too short. Large allocations are in no heap. Walks the
 /// records of every slab, and does not allocate.
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 pub fn heap_stats(into: &mut [HeapStats]) -> usize {
     let mut count = 0_usize;
     let mut places = into.iter_mut();

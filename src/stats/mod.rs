@@ -4,21 +4,37 @@
 //! slabs' own counts, and what is counted one by one is counted on slow paths. For exact counts of
 //! calls there is [`Counted`](crate::Counted).
 
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 use core::array;
 
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 use crate::address::align_up;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 use crate::chunk::UnitState;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 use crate::config::UNIT_BYTES;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 use crate::depot;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 use crate::global;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 use crate::heap::tally;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 use crate::huge;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 use crate::large;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 use crate::limit::COMMITTED;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 use crate::meta;
-use crate::size_class::{CLASSES, Class};
+use crate::size_class::CLASSES;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+use crate::size_class::Class;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 use crate::stray;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 use crate::sys;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 use crate::thread;
 
 mod change;
@@ -26,7 +42,9 @@ mod display;
 mod heaps;
 
 pub use change::Change;
-pub use heaps::{HeapStats, HeapUser, heap_stats};
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+pub use heaps::heap_stats;
+pub use heaps::{HeapStats, HeapUser};
 
 /// A snapshot of the allocator's books. Taken while other threads allocate, it is a moment's
 /// impression, each figure for itself; taken while none does, it is exact. Bytes throughout,
@@ -134,6 +152,7 @@ impl Stats {
 /// count the resident pages: a few dozen microseconds for a small program, some milliseconds a
 /// gigabyte. Does not allocate. First-class heaps ([`heaps`](crate::heaps)) count for `resident` only: each has
 /// statistics of its own.
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 #[must_use]
 pub fn stats() -> Stats {
     let large = large::survey();
@@ -167,6 +186,7 @@ pub fn stats() -> Stats {
     stats
 }
 
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 fn calls() -> [CallStats; 4] {
     use sys::count::{Calls, MADVISE, MMAP, MREMAP, MUNMAP};
     let of = |name, calls: &Calls| CallStats { name, made: calls.made(), refused: calls.refused() };
@@ -174,6 +194,7 @@ fn calls() -> [CallStats; 4] {
 }
 
 /// Every class with what heaps count of it.
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 fn classes() -> [ClassStats; CLASSES] {
     let mut classes = array::from_fn(|index| ClassStats {
         block: Class::at(index).map_or(0, |class| class.shape().block as usize),
@@ -188,6 +209,7 @@ fn classes() -> [ClassStats; CLASSES] {
     classes
 }
 
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 impl Stats {
     fn count(&mut self, unit: UnitState) {
         match unit {
@@ -207,6 +229,37 @@ impl Stats {
                     books.slabs = books.slabs.wrapping_add(1);
                 }
             }
+        }
+    }
+}
+
+#[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
+impl Stats {
+    /// A snapshot in which nothing is.
+    pub(crate) fn nothing() -> Self {
+        let call = |name| CallStats { name, made: 0, refused: 0 };
+        Self {
+            allocated: 0,
+            asked: 0,
+            large: 0,
+            large_count: 0,
+            active: 0,
+            slabs: 0,
+            dirty: 0,
+            clean: 0,
+            retained: 0,
+            metadata: 0,
+            mapped: 0,
+            committed: 0,
+            resident: None,
+            purged_total: 0,
+            purges_total: 0,
+            failures_total: 0,
+            copied_total: 0,
+            stranded_total: 0,
+            dear_huge_pages_total: 0,
+            calls: ["mmap", "munmap", "mremap", "madvise"].map(call),
+            classes: [ClassStats::default(); CLASSES],
         }
     }
 }

@@ -96,5 +96,6 @@ pub(crate) unsafe extern "C-unwind" fn reallocarray(pointer: *mut u8, count: usi
 /// None: a pointer that is no allocation is reported.
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C-unwind" fn malloc_usable_size(pointer: *mut u8) -> usize {
-    untyped::usable_size(pointer)
+    // SAFETY: the caller holds the block.
+    unsafe { untyped::usable_size(pointer) }
 }

@@ -122,7 +122,8 @@ impl Door {
     pub(crate) fn usable_size(self, start: NonNull<u8>) -> Option<usize> {
         match self {
             Self::Rust => None,
-            Self::C => Some(untyped::usable_size(start.as_ptr())),
+            // SAFETY: the caller holds the block.
+            Self::C => Some(unsafe { untyped::usable_size(start.as_ptr()) }),
         }
     }
 
