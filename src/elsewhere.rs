@@ -27,8 +27,10 @@ unsafe impl GlobalAlloc for Freestone {
     }
 }
 
-/// Does nothing off Linux.
-pub fn purge() {}
+/// Does nothing off Linux, and says so.
+pub fn purge() -> bool {
+    false
+}
 
 /// Does nothing off Linux.
 pub fn thread_idle() {}

@@ -30,8 +30,8 @@ pub struct HeapStats {
     pub address: usize,
     /// Who uses it.
     pub user: HeapUser,
-    /// Bytes of blocks in its slabs that callers hold or that are on their way back, whichever
-    /// thread has allocated or will free them.
+    /// Bytes of blocks in its slabs that callers hold, whichever thread has allocated or will free them, and of
+    /// those that other threads have freed and hold back: each of them at most 64 blocks or 8 KiB of a slab.
     pub allocated: usize,
     /// How many blocks those are.
     pub blocks: usize,
@@ -71,7 +71,7 @@ pub fn heap_stats(into: &mut [HeapStats]) -> usize {
     let written = into.get_mut(..count.min(into.len())).unwrap_or_default();
     // A heap's slabs are often neighbours: the search begins where the last one ended.
     let mut last = 0;
-    depot::survey(|unit| {
+    let mut count_slab = |unit| {
         let UnitState::Slab(slab) = unit else { return };
         // The inbox comes first in a heap.
         let home = slab.home().addr();
@@ -80,10 +80,11 @@ pub fn heap_stats(into: &mut [HeapStats]) -> usize {
             last = found;
         }
         let Some(heap) = written.get_mut(last) else { return };
-        let used = slab.used() as usize;
-        heap.blocks = heap.blocks.wrapping_add(used);
-        heap.allocated = heap.allocated.wrapping_add(used.wrapping_mul(slab.block_bytes()));
+        let held = slab.held() as usize;
+        heap.blocks = heap.blocks.wrapping_add(held);
+        heap.allocated = heap.allocated.wrapping_add(held.wrapping_mul(slab.block_bytes()));
         heap.slabs = heap.slabs.wrapping_add(slab.units().wrapping_mul(UNIT_BYTES));
-    });
+    };
+    depot::each_chunk(|chunk| chunk.survey(&mut count_slab));
     count
 }

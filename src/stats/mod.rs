@@ -1,13 +1,13 @@
 //! Where memory is: what the allocator knows of itself, counted from its records.
 //!
 //! One figure costs a fast path an instruction, the bytes asked for: what is live is found in the
-//! slabs' own counts, and what is counted one by one is counted on slow paths. For exact counts of
-//! calls there is [`Counted`](crate::Counted).
+//! slabs' own counts, and what is counted one by one is counted on slow paths. Heaps count their full slabs, so
+//! only slabs with room are looked at. For exact counts of calls there is [`Counted`](crate::Counted).
 
 use core::array;
 
 use crate::address::align_up;
-use crate::chunk::UnitState;
+use crate::chunk::Chunk;
 use crate::config::UNIT_BYTES;
 use crate::depot;
 use crate::global;
@@ -17,6 +17,7 @@ use crate::large;
 use crate::limit::COMMITTED;
 use crate::meta;
 use crate::size_class::{CLASSES, Class};
+use crate::slab::Slab;
 use crate::stray;
 use crate::sys;
 use crate::thread;
@@ -35,9 +36,12 @@ pub use heaps::{HeapStats, HeapUser, heap_stats};
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Stats {
-    /// Blocks that callers hold or that are on their way back, rounded as they are allocated:
-    /// to their size class, or to the OS page for large allocations.
+    /// Blocks that callers hold, rounded as they are allocated: to their size class, or to the OS page
+    /// for large allocations.
     pub allocated: usize,
+    /// Blocks freed by other threads than their slab's, which it has not taken back yet: its thread does at its next
+    /// slow path. Of each slab, a thread that frees holds back at most 64 blocks or 8 KiB.
+    pub in_flight: usize,
     /// Blocks that callers hold, as they asked for them through `GlobalAlloc`. A block that goes
     /// through both doors, in by one and out by the other, makes it inexact.
     pub asked: usize,
@@ -63,8 +67,8 @@ pub struct Stats {
     /// Of that, what counts for the memory limit: all but the allocator's own tables, purged units,
     /// and the part of a fresh chunk from which no slab has been cut.
     pub committed: usize,
-    /// What the whole process has resident, as the kernel says it (`/proc/self/smaps_rollup`,
-    /// `Rss`): stacks, code and files too. None where that cannot be read.
+    /// What the whole process has resident: stacks, code and files too. None unless
+    /// [`with_resident`](Self::with_resident) has asked the kernel, and could.
     pub resident: Option<usize>,
     /// Given back by purges.
     pub purged_total: u64,
@@ -106,8 +110,10 @@ pub struct CallStats {
 pub struct ClassStats {
     /// Bytes of a block.
     pub block: usize,
-    /// Blocks that callers hold or that are on their way back.
+    /// Blocks that callers hold.
     pub used: usize,
+    /// Blocks freed by other threads than their slab's, which it has not taken back yet.
+    pub in_flight: usize,
     /// Blocks that its slabs have room for.
     pub capacity: usize,
     /// Slabs.
@@ -128,21 +134,31 @@ impl Stats {
     pub fn classes(&self) -> impl Iterator<Item = &ClassStats> {
         self.classes.iter().filter(|class| class.is_used())
     }
+
+    /// The same with [`resident`](Self::resident), which is the kernel's answer (`Rss` in
+    /// `/proc/self/smaps_rollup`) at this moment: it walks the process's page tables, which takes
+    /// some milliseconds a gigabyte.
+    #[must_use]
+    pub fn with_resident(self) -> Self {
+        Self { resident: sys::resident_bytes(), ..self }
+    }
 }
 
-/// Counts what is allocated, kept and mapped. Walks the records of every slab, and has the kernel
-/// count the resident pages: a few dozen microseconds for a small program, some milliseconds a
-/// gigabyte. Does not allocate. First-class heaps ([`heaps`](crate::heaps)) count for `resident` only: each has
+/// Counts what is allocated, kept and mapped: microseconds for a small program. Makes no system call and does
+/// not allocate. Looks at each chunk of 4 MiB, at each slab that has room, and at each heap's counts; full slabs
+/// cost nothing. First-class heaps ([`heaps`](crate::heaps)) count for `resident` only: each has
 /// statistics of its own.
 #[must_use]
 pub fn stats() -> Stats {
     let large = large::survey();
+    let (classes, full_bytes) = classes();
     let mut stats = Stats {
         allocated: large.live_bytes,
+        in_flight: 0,
         asked: thread::asked_bytes(),
         large: large.live_bytes,
         large_count: large.live,
-        active: large.live_bytes,
+        active: large.live_bytes.wrapping_add(full_bytes),
         slabs: 0,
         dirty: 0,
         clean: 0,
@@ -150,7 +166,7 @@ pub fn stats() -> Stats {
         metadata: meta::mapped_bytes().wrapping_add(large.table_bytes),
         mapped: 0,
         committed: COMMITTED.used(),
-        resident: sys::resident_bytes(),
+        resident: None,
         purged_total: depot::purged_bytes(),
         purges_total: depot::purges(),
         failures_total: global::failures(),
@@ -158,9 +174,10 @@ pub fn stats() -> Stats {
         stranded_total: stray::stranded_bytes(),
         dear_huge_pages_total: huge::dear_total(),
         calls: calls(),
-        classes: classes(),
+        classes,
     };
-    depot::survey(|unit| stats.count(unit));
+    depot::each_chunk(|chunk| stats.count_chunk(chunk));
+    stats.sum_classes();
     stats.mapped = [stats.slabs, stats.dirty, stats.clean, stats.large, stats.retained, stats.metadata]
         .into_iter()
         .fold(0, usize::wrapping_add);
@@ -173,40 +190,59 @@ fn calls() -> [CallStats; 4] {
     [of("mmap", &MMAP), of("munmap", &MUNMAP), of("mremap", &MREMAP), of("madvise", &MADVISE)]
 }
 
-/// Every class with what heaps count of it.
-fn classes() -> [ClassStats; CLASSES] {
-    let mut classes = array::from_fn(|index| ClassStats {
+/// Every class with what heaps count of it, full slabs included, and the OS pages of those.
+fn classes() -> ([ClassStats; CLASSES], usize) {
+    let in_flight = tally::in_flight();
+    let mut classes: [ClassStats; CLASSES] = array::from_fn(|index| ClassStats {
         block: Class::at(index).map_or(0, |class| class.shape().block as usize),
+        in_flight: in_flight.get(index).map_or(0, |blocks| *blocks as usize),
         ..ClassStats::default()
     });
     for heap in tally::heaps() {
         for (class, counted) in classes.iter_mut().zip(heap.tally.classes()) {
             class.refills = class.refills.wrapping_add(counted.refills());
             class.remote_frees = class.remote_frees.wrapping_add(counted.remote());
+            class.slabs = class.slabs.wrapping_add(counted.full() as usize);
         }
     }
-    classes
+    let mut full_bytes = 0_usize;
+    for (index, class) in classes.iter_mut().enumerate() {
+        let capacity = Class::at(index).map_or(0, |class| class.shape().capacity as usize);
+        class.capacity = class.slabs.wrapping_mul(capacity);
+        class.used = class.capacity;
+        let pages = align_up(capacity.wrapping_mul(class.block), sys::page_bytes());
+        full_bytes = full_bytes.wrapping_add(class.slabs.wrapping_mul(pages));
+    }
+    (classes, full_bytes)
 }
 
 impl Stats {
-    fn count(&mut self, unit: UnitState) {
-        match unit {
-            UnitState::Header => self.metadata = self.metadata.wrapping_add(UNIT_BYTES),
-            UnitState::Dirty => self.dirty = self.dirty.wrapping_add(UNIT_BYTES),
-            UnitState::Clean => self.clean = self.clean.wrapping_add(UNIT_BYTES),
-            // Inside a slab whose first unit was counted, or between owners.
-            UnitState::Taken => self.slabs = self.slabs.wrapping_add(UNIT_BYTES),
-            UnitState::Slab(slab) => {
-                let used = slab.used() as usize;
-                self.slabs = self.slabs.wrapping_add(UNIT_BYTES);
-                self.active = self.active.wrapping_add(align_up(slab.carved_bytes(), sys::page_bytes()));
-                self.allocated = self.allocated.wrapping_add(used.wrapping_mul(slab.block_bytes()));
-                if let Some(books) = self.classes.get_mut(slab.class().index()) {
-                    books.used = books.used.wrapping_add(used);
-                    books.capacity = books.capacity.wrapping_add(slab.class().shape().capacity as usize);
-                    books.slabs = books.slabs.wrapping_add(1);
-                }
-            }
+    /// Adds a chunk: its units, and its slabs that have room.
+    fn count_chunk(&mut self, chunk: &'static Chunk) {
+        let parts = chunk.parts(|slab| self.count_slab(slab));
+        let bytes = |units: u32| (units as usize).wrapping_mul(UNIT_BYTES);
+        let free = parts.clean.wrapping_add(parts.dirty);
+        self.metadata = self.metadata.wrapping_add(UNIT_BYTES);
+        self.clean = self.clean.wrapping_add(bytes(parts.clean));
+        self.dirty = self.dirty.wrapping_add(bytes(parts.dirty));
+        self.slabs = self.slabs.wrapping_add(bytes(parts.mapped.wrapping_sub(1).wrapping_sub(free)));
+    }
+
+    fn count_slab(&mut self, slab: &Slab) {
+        self.active = self.active.wrapping_add(align_up(slab.carved_bytes(), sys::page_bytes()));
+        if let Some(books) = self.classes.get_mut(slab.class().index()) {
+            books.used = books.used.wrapping_add(slab.used() as usize);
+            books.capacity = books.capacity.wrapping_add(slab.capacity());
+            books.slabs = books.slabs.wrapping_add(1);
+        }
+    }
+
+    /// Takes blocks in flight from those used, and adds up what callers hold.
+    fn sum_classes(&mut self) {
+        for class in &mut self.classes {
+            class.used = class.used.saturating_sub(class.in_flight);
+            self.allocated = self.allocated.wrapping_add(class.used.wrapping_mul(class.block));
+            self.in_flight = self.in_flight.wrapping_add(class.in_flight.wrapping_mul(class.block));
         }
     }
 }
