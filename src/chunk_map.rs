@@ -5,9 +5,10 @@
 
 use core::ptr::{self, NonNull};
 
+use crate::address::align_down;
 use crate::config::{CHUNK_BYTES, UNIT_BYTES};
 use crate::meta;
-use crate::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
+use crate::sync::atomic::{AtomicPtr, AtomicU8, AtomicUsize, Ordering};
 
 /// Bits of a user address: the kernel maps nothing above without being asked to.
 const ADDRESS_BITS: u32 = 48;
@@ -16,6 +17,10 @@ const LEAF_LOG2: u32 = 14;
 const ROOT: usize = 1 << (ADDRESS_BITS - CHUNK_BYTES.ilog2() - LEAF_LOG2);
 
 type Leaf = [AtomicU8; 1 << LEAF_LOG2];
+
+/// The lowest and the highest address at which there ever was a chunk: a walk looks no further.
+static LOWEST: AtomicUsize = AtomicUsize::new(usize::MAX);
+static HIGHEST: AtomicUsize = AtomicUsize::new(0);
 
 static LEAVES: [AtomicPtr<Leaf>; ROOT] = [const { AtomicPtr::new(ptr::null_mut()) }; ROOT];
 
@@ -31,10 +36,10 @@ fn mark_of(address: usize) -> Option<&'static AtomicU8> {
     leaf.get((address >> CHUNK_BYTES.ilog2()) & ((1 << LEAF_LOG2) - 1))
 }
 
-/// Whether `address` lies in a chunk.
+/// Whether `address` lies in a chunk. Whoever finds it sees the header that was written before it was noted.
 pub(crate) fn contains(address: usize) -> bool {
     let unit = address % CHUNK_BYTES / UNIT_BYTES;
-    mark_of(address).is_some_and(|mark| unit < usize::from(mark.load(Ordering::Relaxed)))
+    mark_of(address).is_some_and(|mark| unit < usize::from(mark.load(Ordering::Acquire)))
 }
 
 /// Notes the chunk at `base`, of `units`. False where there is no memory for the note.
@@ -49,6 +54,8 @@ pub(crate) fn insert(base: usize, units: u8) -> bool {
     }
     match mark_of(base) {
         Some(mark) => {
+            LOWEST.fetch_min(base, Ordering::Relaxed);
+            HIGHEST.fetch_max(base, Ordering::Relaxed);
             mark.store(units, Ordering::Release);
             true
         }
@@ -63,13 +70,23 @@ pub(crate) fn remove(base: usize) {
     }
 }
 
-/// Calls `each` with the base of every chunk noted. Slow: for statistics.
-pub(crate) fn for_each(mut each: impl FnMut(usize)) {
-    for (high, leaf) in LEAVES.iter().enumerate() {
-        // SAFETY: as in `mark_of`.
-        let Some(leaf) = (unsafe { leaf.load(Ordering::Acquire).as_ref() }) else { continue };
-        for (low, _) in leaf.iter().enumerate().filter(|(_, mark)| mark.load(Ordering::Relaxed) != 0) {
-            each(((high << LEAF_LOG2) | low).wrapping_mul(CHUNK_BYTES));
+/// The bases of the chunks noted, from the lowest. A walk for statistics: a byte a chunk's length between the
+/// lowest and the highest there ever was.
+pub(crate) fn bases() -> impl Iterator<Item = usize> {
+    let (mut next, last) = (LOWEST.load(Ordering::Relaxed), HIGHEST.load(Ordering::Relaxed));
+    core::iter::from_fn(move || {
+        while next <= last {
+            let base = next;
+            let mark = mark_of(base);
+            // Where there is no leaf, nothing is noted up to the next one.
+            next = match mark {
+                Some(_) => base.wrapping_add(CHUNK_BYTES),
+                None => align_down(base, CHUNK_BYTES << LEAF_LOG2).wrapping_add(CHUNK_BYTES << LEAF_LOG2),
+            };
+            if mark.is_some_and(|mark| mark.load(Ordering::Acquire) != 0) {
+                return Some(base);
+            }
         }
-    }
+        None
+    })
 }

@@ -4,7 +4,7 @@ use core::ptr;
 
 use crate::address::align_down;
 use crate::by_run::ByRun;
-use crate::chunk::{self, Chunk, UnitState};
+use crate::chunk::{self, Chunk};
 use crate::chunk_map;
 use crate::config::{CHUNK_BYTES, DIRTY_BYTES, PURGE_STEP_BYTES, UNIT_BYTES, UNITS};
 use crate::limit::COMMITTED;
@@ -237,11 +237,10 @@ pub(crate) fn mapped_bytes() -> usize {
     chunk::count().saturating_mul(CHUNK_BYTES)
 }
 
-/// Calls `each` with every unit of every chunk, under the depot's lock.
-pub(crate) fn survey(mut each: impl FnMut(UnitState)) {
-    let _depot = DEPOT.lock();
-    // SAFETY: a chunk is forgotten under this lock before it is unmapped.
-    chunk_map::for_each(|base| unsafe { Chunk::at(base) }.survey(&mut each));
+/// Calls `look` with every chunk, from the lowest, each under the depot's lock, which nobody waits for longer than
+/// one takes.
+pub(crate) fn each_chunk(mut look: impl FnMut(&'static Chunk)) {
+    chunk_map::bases().for_each(|base| with_chunk(base, &mut look));
 }
 
 /// Calls `look` with the chunk that `address` lies in, under the depot's lock, if it lies in one.

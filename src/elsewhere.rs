@@ -35,8 +35,10 @@ unsafe impl GlobalAlloc for Freestone {
     }
 }
 
-/// Does nothing: what the system's allocator keeps is its own affair.
-pub fn purge() {}
+/// Does nothing, and says so: what the system's allocator keeps is its own affair.
+pub fn purge() -> bool {
+    false
+}
 
 /// Does nothing, as [`purge`].
 pub fn thread_idle() {}

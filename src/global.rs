@@ -20,6 +20,7 @@ use crate::profile;
 use crate::size_class::{Class, Route};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sys::KeepErrno;
+use crate::sys::count::MUNMAP;
 use crate::thread;
 
 // SAFETY: blocks are disjoint, of at least the layout's size and alignment, and stay so until
@@ -327,12 +328,19 @@ unsafe fn realloc_slow(pointer: *mut u8, layout: Layout, new_size: usize) -> *mu
 /// Gives back to the kernel, at once, everything that is only kept for reuse: what ended
 /// threads and the calling thread left, freed slabs' pages, and retained mappings. What other
 /// live threads hold for themselves stays theirs. Also the pages inside long free blocks of slabs that other
-/// blocks keep.
-pub fn purge() {
+/// blocks keep. Says whether the kernel took anything back meanwhile.
+pub fn purge() -> bool {
     let _keep = KeepErrno::new();
+    let before = given_back();
     thread::trim();
     thread::hollow();
     release_shared();
+    given_back() != before
+}
+
+/// How often the kernel has taken memory back, since the start.
+fn given_back() -> u64 {
+    depot::purges().wrapping_add(MUNMAP.made()).wrapping_sub(MUNMAP.refused())
 }
 
 /// What a purge gives back that counts as committed.

@@ -71,7 +71,7 @@ fn inside() {
     }
     let charge =
         || env::var("TEST_GROUP").map_or(0, |group| read_number(&Path::new(&group).join(usage_file())));
-    let resident = || freestone::stats().resident.expect("the kernel says so");
+    let resident = || freestone::stats().with_resident().resident.expect("the kernel says so");
     let (first, charged) = (resident(), charge());
     thread::sleep(Duration::from_secs(patience));
     eprintln!("figures {first} {charged} {} {}", resident(), charge());
@@ -89,7 +89,7 @@ fn rest() {
 /// longer, as long as there is less resident every second.
 #[cfg(feature = "background-purge")]
 fn rest() {
-    let resident = || freestone::stats().resident.expect("the kernel says so");
+    let resident = || freestone::stats().with_resident().resident.expect("the kernel says so");
     let mut before = usize::MAX;
     while resident() < before {
         before = resident();

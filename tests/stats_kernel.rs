@@ -39,14 +39,14 @@ fn main() {
     let mut kept: Vec<Vec<u8>> = Vec::with_capacity(100_000);
     // Everything that a first call maps is mapped.
     let _ = (kernel(&mut buffer), freestone::stats());
-    let before = (freestone::stats(), kernel(&mut buffer));
+    let before = (freestone::stats().with_resident(), kernel(&mut buffer));
     for index in 0..60_000_usize {
         kept.push(vec![1; 1 + index * 7 % 2000]);
     }
     for _ in 0..8 {
         kept.push(black_box(vec![1; 4 << 20]));
     }
-    let full = (freestone::stats(), kernel(&mut buffer));
+    let full = (freestone::stats().with_resident(), kernel(&mut buffer));
     let grown = full.1.0 - before.1.0;
     assert!(grown > 64 << 20, "{grown}");
     // Guards are the kernel's, before and behind each large block.
@@ -60,7 +60,7 @@ fn main() {
 
     kept.clear();
     freestone::purge();
-    let empty = (freestone::stats(), kernel(&mut buffer));
+    let empty = (freestone::stats().with_resident(), kernel(&mut buffer));
     assert_eq!(
         empty.0.since(&full.0).mapped,
         i64::try_from(empty.1.0).expect("fits") - i64::try_from(full.1.0 - guards).expect("fits")

@@ -14,7 +14,7 @@ use crate::limit::COMMITTED;
 use crate::options::{self, HugePages, UNLIMITED};
 use crate::slab::{HOME_OFFSET, Slab};
 use crate::stray;
-use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::sys;
 
 mod runs;
@@ -49,7 +49,7 @@ enum Backing {
 /// free into the header is told from a good one by the same look.
 #[repr(C, align(128))]
 pub(crate) struct Chunk {
-    /// Units in no slab. All of this is touched under the depot's lock only.
+    /// Units in no slab. All of this is touched under the depot's lock only, `full` apart.
     free: Cell<Units>,
     /// Free units whose pages may be resident; the others read as zero.
     dirty: Cell<Units>,
@@ -69,8 +69,12 @@ pub(crate) struct Chunk {
     /// Length of the longest run of free units.
     longest: Cell<u8>,
     backing: Cell<Backing>,
-    /// Lies over a slab's `home`; always null, as everything behind it is zero.
+    /// Lies over a slab's `home`; always null, as what lies behind it is zero.
     no_home: *const (),
+    nothing: [usize; 6],
+    /// Units of slabs that are full, as far as their heaps say so. Not under the lock: each bit is written by the
+    /// owner of its slab.
+    full: AtomicU64,
 }
 
 const_assert!(size_of::<Chunk>() == RECORD_BYTES && offset_of!(Chunk, no_home) == HOME_OFFSET);
@@ -212,6 +216,16 @@ impl Chunk {
         self.free.set(self.free.get() & !run_mask(first, units));
         self.measure();
         self.record(first)
+    }
+
+    /// Notes that `slab`, one of the caller's, is full, so that statistics need not look at it.
+    pub(crate) fn note_full(&self, slab: &Slab) {
+        self.full.fetch_or(units_of(slab), Ordering::Relaxed);
+    }
+
+    /// Ends [`note_full`](Self::note_full).
+    pub(crate) fn note_room(&self, slab: &Slab) {
+        self.full.fetch_and(!units_of(slab), Ordering::Relaxed);
     }
 
     /// Units in no slab.
@@ -364,7 +378,7 @@ impl Chunk {
     /// Takes the run of `slab` back: dirty as far as it was carved, or was before. Says how many
     /// bytes are clean.
     pub(crate) fn put(&self, slab: &Slab) -> usize {
-        let first = (ptr::from_ref(slab).addr() % CHUNK_BYTES / RECORD_BYTES) as u32;
+        let first = first_unit_of(slab);
         let used = slab.used_units();
         if used != 0 {
             self.put_units(run_mask(first, used), State::Dirty);
@@ -445,6 +459,16 @@ impl Run {
             Err(_) => State::Dirty,
         }
     }
+}
+
+/// Number of a slab's first unit in its chunk.
+fn first_unit_of(slab: &Slab) -> u32 {
+    (ptr::from_ref(slab).addr() % CHUNK_BYTES / RECORD_BYTES) as u32
+}
+
+/// The units of a slab, in its chunk.
+fn units_of(slab: &Slab) -> Units {
+    run_mask(first_unit_of(slab), slab.units())
 }
 
 /// The chunk of a record.

@@ -7,6 +7,7 @@
 use core::cell::Cell;
 use core::ptr;
 
+use crate::chunk;
 use crate::config::{KEPT_BYTES, SERVED_UNITS, UNIT_BYTES};
 use crate::depot;
 use crate::fatal;
@@ -286,7 +287,16 @@ impl Heap {
             self.forget(slab);
             slab.move_to(Place::Full);
             self.full.push_first(slab);
+            self.tally.filled(slab.class());
+            chunk::chunk_of(slab).note_full(slab);
         }
+    }
+
+    /// Takes a slab that is not full any more off the list of those.
+    fn leave_full(&'static self, slab: &'static Slab) {
+        chunk::chunk_of(slab).note_room(slab);
+        self.tally.unfilled(slab.class());
+        self.full.remove(slab);
     }
 
     fn park_partial(&'static self, slab: &'static Slab) {
@@ -323,11 +333,11 @@ impl Heap {
     pub(crate) fn settle(&'static self, slab: &'static Slab, left: Left) {
         match (slab.place(), left) {
             (Place::Full, Left::Some) => {
-                self.full.remove(slab);
+                self.leave_full(slab);
                 self.park_partial(slab);
             }
             (Place::Full, Left::Nothing) => {
-                self.full.remove(slab);
+                self.leave_full(slab);
                 self.put_aside(slab);
             }
             (Place::Partial, Left::Nothing) => {
@@ -424,8 +434,12 @@ impl Heap {
     /// # Safety
     /// The caller gives up the block, a used one of `slab`.
     pub(crate) unsafe fn send(&'static self, slab: &'static Slab, block: Block) {
+        // Before: a slab whose last block this is may be gone afterwards.
+        let class = slab.class();
         // SAFETY: forwarded to the caller.
-        unsafe { self.outbox.put(slab, block) };
+        if unsafe { self.outbox.put(slab, block) } {
+            self.tally.sent(class);
+        }
     }
 
     /// Adopts what other threads have freed into this heap's slabs.

@@ -27,13 +27,13 @@ impl Outbox {
         Self([const { Slot::empty() }; REMOTE_SLOTS])
     }
 
-    /// Collects a block.
+    /// Collects a block. False where it was freed before.
     ///
     /// # Safety
     /// The caller gives up the block, a used one of `slab`.
-    pub(super) unsafe fn put(&self, slab: &'static Slab, mut block: Block) {
+    pub(super) unsafe fn put(&self, slab: &'static Slab, mut block: Block) -> bool {
         let at = (ptr::from_ref(slab).addr() / RECORD_BYTES) % REMOTE_SLOTS;
-        let Some(slot) = self.0.get(at) else { return };
+        let Some(slot) = self.0.get(at) else { return false };
         if !ptr::eq(slot.slab.get(), slab) {
             slot.publish();
             slot.slab.set(slab);
@@ -41,10 +41,14 @@ impl Outbox {
         // SAFETY: the token says that the block is readable.
         if unsafe { free_list::looks_free(block.address() as *const u8) } {
             if slot.holds(block.address()) {
-                return fatal::caught("double free", block.address());
+                fatal::caught("double free", block.address());
+                return false;
             }
             block = match slab.accuse(block) {
-                Ok(told) => return shared::serve(told),
+                Ok(told) => {
+                    shared::serve(told);
+                    return true;
+                }
                 Err(block) => block,
             };
         }
@@ -61,6 +65,7 @@ impl Outbox {
         {
             slot.publish();
         }
+        true
     }
 
     /// Publishes everything.

@@ -52,10 +52,10 @@ impl Heap {
             let slab = self.current(class);
             current.set(&raw const EMPTY);
             self.park(slab);
-            shared::take_in(partial);
+            shared::take_in(self, partial);
         }
         self.classes.set(0);
-        shared::take_in(&self.full);
+        shared::take_in(self, &self.full);
         // Announcements that came before the slabs changed hands; later ones are passed on by
         // whoever uses this heap next.
         self.collect();

@@ -3,7 +3,7 @@
 
 use core::ptr;
 
-use super::{Found, Heap};
+use super::{Found, Heap, tally};
 use crate::free_list::{self, Block};
 use crate::size_class::{CLASSES, Class};
 use crate::slab::{Inbox, Place, Slab, SlabList};
@@ -58,6 +58,7 @@ pub(crate) fn find(class: Class) -> Option<Found> {
 /// # Safety
 /// The caller gives up the block, a used one of `slab`.
 pub(crate) unsafe fn free(slab: &'static Slab, mut block: Block) {
+    tally::sent_by_nobody(slab.class());
     // SAFETY: the token says that the block is readable.
     if unsafe { free_list::looks_free(block.address() as *const u8) } {
         block = match slab.accuse(block) {
@@ -126,13 +127,15 @@ pub(super) fn note_waiting(heap: &Heap, class: Class) {
     }
 }
 
-/// Takes in every slab of `list`, from a heap whose thread ends.
-pub(super) fn take_in(list: &SlabList) {
+/// Takes in every slab of `list`, which is one of `from`, a heap whose thread ends.
+pub(super) fn take_in(from: &Heap, list: &SlabList) {
     while list.first().is_some() {
         let _guard = LOCK.lock();
         for slab in core::iter::from_fn(|| list.pop()).take(STEP) {
             slab.set_home(SHARED.inbox());
             if slab.place() == Place::Full {
+                from.tally.unfilled(slab.class());
+                SHARED.tally.filled(slab.class());
                 SHARED.full.push_first(slab);
             } else {
                 let (_, partial) = SHARED.bin(slab.class());

@@ -10,11 +10,13 @@ use crate::config::SPARE_BYTES;
 use crate::depot;
 use crate::size_class::{CLASSES, Class};
 use crate::slab::Slab;
-use crate::sync::atomic::{AtomicPtr, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 /// A place for a slab of each class. Its heap's thread puts, any thread takes.
 pub(super) struct Spares {
     places: [Place; CLASSES],
+    /// Whether there may be a slab in any, so that a purge need not look at each.
+    filled: AtomicBool,
     /// Bytes carved of what was put here, taken by others or not. The heap's own.
     bytes: Cell<usize>,
 }
@@ -23,7 +25,11 @@ struct Place(AtomicPtr<Slab>);
 
 impl Spares {
     pub(super) const fn new() -> Self {
-        Self { places: [const { Place(AtomicPtr::new(ptr::null_mut())) }; CLASSES], bytes: Cell::new(0) }
+        Self {
+            places: [const { Place(AtomicPtr::new(ptr::null_mut())) }; CLASSES],
+            filled: AtomicBool::new(false),
+            bytes: Cell::new(0),
+        }
     }
 
     /// Puts a closed slab aside; what there is no room for goes to the depot.
@@ -34,7 +40,10 @@ impl Spares {
         }
         self.bytes.set(bytes);
         let Some(place) = self.places.get(slab.class().index()) else { return };
-        if let Some(other) = place.exchange(slab) {
+        let other = place.exchange(slab);
+        // After: whoever finds this set finds the slab, and whoever looked too early leaves it set.
+        self.filled.store(true, Ordering::Release);
+        if let Some(other) = other {
             self.count_gone(other);
             depot::release(other);
         }
@@ -61,6 +70,10 @@ impl Spares {
 
     /// Gives all back to the depot. Any thread may.
     pub(super) fn give_up(&self) {
+        // A thread that has none is the usual case: without a write, its line stays where it is.
+        if !self.filled.load(Ordering::Relaxed) || !self.filled.swap(false, Ordering::Acquire) {
+            return;
+        }
         for place in self.places.iter().filter(|place| !place.is_empty()) {
             if let Some(slab) = place.exchange(ptr::null()) {
                 depot::release(slab);

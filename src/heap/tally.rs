@@ -7,6 +7,9 @@ use crate::size_class::{CLASSES, Class};
 use crate::sync::Seen;
 use crate::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
+/// Blocks that threads without a heap have freed into others', by class.
+static SENT_BY_NOBODY: [AtomicU32; CLASSES] = [const { AtomicU32::new(0) }; CLASSES];
+
 /// Counted by the heap's owner, read by anybody.
 pub(crate) struct Tally {
     /// The heap that was made before this one. Heaps are never unmapped, so the list only grows.
@@ -22,11 +25,20 @@ pub(crate) struct ClassTally {
     refills: Seen<AtomicU64>,
     /// Blocks freed by other threads and adopted.
     remote: Seen<AtomicU64>,
+    /// Blocks that the heap's thread has freed into other heaps' slabs; wraps.
+    sent: Seen<AtomicU32>,
+    /// Slabs of the heap that are full.
+    full: Seen<AtomicU32>,
 }
 
 impl ClassTally {
     const fn new() -> Self {
-        Self { refills: Seen::<AtomicU64>::new(0), remote: Seen::<AtomicU64>::new(0) }
+        Self {
+            refills: Seen::<AtomicU64>::new(0),
+            remote: Seen::<AtomicU64>::new(0),
+            sent: Seen::<AtomicU32>::new(0),
+            full: Seen::<AtomicU32>::new(0),
+        }
     }
 
     pub(crate) fn refills(&self) -> u64 {
@@ -35,6 +47,15 @@ impl ClassTally {
 
     pub(crate) fn remote(&self) -> u64 {
         self.remote.get()
+    }
+
+    pub(crate) fn full(&self) -> u32 {
+        self.full.get()
+    }
+
+    /// What the heap adds to the blocks [in flight](in_flight); wraps.
+    fn outstanding(&self) -> u32 {
+        self.sent.get().wrapping_sub(self.remote.get() as u32)
     }
 }
 
@@ -61,6 +82,28 @@ impl Tally {
         }
     }
 
+    /// Counts a block that was freed into another heap's slab.
+    #[inline]
+    pub(super) fn sent(&self, class: Class) {
+        if let Some(tally) = self.classes.get(class.index()) {
+            tally.sent.set(tally.sent.get().wrapping_add(1));
+        }
+    }
+
+    /// Counts a slab that is full now.
+    pub(super) fn filled(&self, class: Class) {
+        if let Some(tally) = self.classes.get(class.index()) {
+            tally.full.set(tally.full.get().wrapping_add(1));
+        }
+    }
+
+    /// Counts a full slab that has room now, or is another heap's.
+    pub(super) fn unfilled(&self, class: Class) {
+        if let Some(tally) = self.classes.get(class.index()) {
+            tally.full.set(tally.full.get().wrapping_sub(1));
+        }
+    }
+
     /// Notes which thread uses the heap; zero for none.
     pub(crate) fn set_thread(&self, thread: u32) {
         self.thread.set(thread);
@@ -75,6 +118,28 @@ impl Tally {
     pub(crate) fn classes(&self) -> &[ClassTally; CLASSES] {
         &self.classes
     }
+}
+
+/// Counts a block that a thread without a heap has freed into somebody's slab.
+pub(super) fn sent_by_nobody(class: Class) {
+    if let Some(sent) = SENT_BY_NOBODY.get(class.index()) {
+        sent.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Blocks of each class that were freed by other threads than their slab's heap's and are not adopted yet: in
+/// outboxes, and on slabs' remote lists.
+pub(crate) fn in_flight() -> [u32; CLASSES] {
+    let mut classes: [u32; CLASSES] = core::array::from_fn(|index| {
+        SENT_BY_NOBODY.get(index).map_or(0, |sent| sent.load(Ordering::Relaxed))
+    });
+    for heap in heaps() {
+        for (blocks, tally) in classes.iter_mut().zip(heap.tally.classes()) {
+            *blocks = blocks.wrapping_add(tally.outstanding());
+        }
+    }
+    // Read one after another, so that a block may be adopted before it was sent.
+    classes.map(|blocks| blocks.cast_signed().max(0).cast_unsigned())
 }
 
 /// The heap made last.

@@ -12,11 +12,9 @@ use crate::large::{self, Life};
 /// and copied; no lock is held while `each` runs, which may allocate. Nothing else here does.
 /// First-class heaps ([`heaps`](crate::heaps)) are not in the picture.
 pub fn heap_map(mut each: impl FnMut(Piece<'_>)) {
-    chunk_map::for_each(|base| {
-        if let Some(picture) = chunk(base) {
-            each(Piece::Chunk(&picture));
-        }
-    });
+    for picture in chunk_map::bases().filter_map(chunk) {
+        each(Piece::Chunk(&picture));
+    }
     large::list(|address, bytes, life| {
         each(match life {
             Life::Live => Piece::Large { address, bytes },
@@ -49,7 +47,7 @@ fn unit_picture(unit: UnitState) -> UnitPicture {
             let block = slab.block_bytes();
             UnitPicture::Slab(SlabPicture {
                 block,
-                used: slab.used() as usize,
+                used: slab.held() as usize,
                 carved: slab.carved_bytes().checked_div(block).unwrap_or(0),
                 capacity: slab.capacity(),
                 units: slab.units(),

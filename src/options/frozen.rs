@@ -173,5 +173,5 @@ fn show(options: &Options) {
 }
 
 extern "C-unwind" fn print_stats() {
-    let _ = write!(Stderr::new(), "{}", stats::stats());
+    let _ = write!(Stderr::new(), "{}", stats::stats().with_resident());
 }

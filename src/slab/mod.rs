@@ -103,7 +103,7 @@ pub(crate) struct Slab {
     /// Atomic so that other threads may read it; one thread writes.
     count: AtomicI32,
     /// A [`Place`].
-    place: Seen<AtomicU8>,
+    place: AtomicU8,
     /// One where the heap keeps the slab current whether or not it is empty, else zero.
     kept: Seen<AtomicU8>,
     beyond: Cell<Beyond>,
@@ -168,7 +168,7 @@ impl Slab {
             capacity: Seen::<AtomicU32>::new(0),
             class: Seen::<AtomicU8>::new(0),
             units: Seen::<AtomicU8>::new(0),
-            place: Seen::<AtomicU8>::new(Place::Current as u8),
+            place: AtomicU8::new(Place::Current as u8),
             kept: Seen::<AtomicU8>::new(0),
             beyond: Cell::new(Beyond::Anything),
             lead: AtomicU8::new(0),
@@ -317,12 +317,14 @@ impl Slab {
     }
 
     pub(crate) fn place(&self) -> Place {
-        Place::from_byte(self.place.get())
+        Place::from_byte(self.place.load(Ordering::Relaxed))
     }
 
-    /// Whether this is the record of a slab's first unit.
+    /// Whether this is the record of a slab's first unit. Any thread may ask, and sees then what
+    /// [`open`](Self::open) wrote.
     pub(crate) fn is_open(&self) -> bool {
-        self.place() != Place::Nowhere && self.lead.load(Ordering::Relaxed) == 0
+        let place = Place::from_byte(self.place.load(Ordering::Acquire));
+        place != Place::Nowhere && self.lead.load(Ordering::Relaxed) == 0
     }
 
     /// Blocks that there is room for.
@@ -350,6 +352,12 @@ impl Slab {
     /// Blocks not on the list.
     pub(crate) fn used(&self) -> u32 {
         self.count.load(Ordering::Relaxed).unsigned_abs().saturating_sub(self.kept.get().into())
+    }
+
+    /// Blocks that are neither on the list nor freed by other threads and published: those that callers hold, and
+    /// those that wait in outboxes. Any thread may ask.
+    pub(crate) fn held(&self) -> u32 {
+        self.used().saturating_sub(self.remote.peek().map_or(0, |chain| chain.blocks))
     }
 
     /// Free blocks on the list. For the owner.
@@ -394,13 +402,14 @@ impl Slab {
         self.units.set(units as u8);
         self.beyond.set(if zero { Beyond::Untouched } else { Beyond::Anything });
         self.rested.set(0);
-        self.open_again(home);
         for unit in 0..units as u8 {
             // SAFETY: the run's records lie one after another in the chunk header.
             let record =
                 unsafe { &*ptr::from_ref(self).byte_add(usize::from(unit).wrapping_mul(RECORD_BYTES)) };
             record.lead.store(unit, Ordering::Relaxed);
         }
+        // Last: whoever finds the slab open from outside sees all of the above.
+        self.open_again(home);
     }
 
     /// Ends the slab: no block is used. Its units may be given away afterwards.
@@ -422,7 +431,8 @@ impl Slab {
     }
 
     pub(crate) fn move_to(&self, place: Place) {
-        self.place.set(place as u8);
+        // Release: the counterpart of the load in `is_open`.
+        self.place.store(place as u8, Ordering::Release);
     }
 
     /// Keeps the slab, or not, see [`Self::count`].

@@ -23,6 +23,7 @@ impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "allocated {}", Kib::of(self.allocated))?;
         writeln!(f, "  asked   {}", Kib::of(self.asked))?;
+        writeln!(f, "in flight {}", Kib::of(self.in_flight))?;
         writeln!(f, "  large   {} in {}", Kib::of(self.large), self.large_count)?;
         writeln!(f, "active    {}", Kib::of(self.active))?;
         writeln!(f, "mapped    {}", Kib::of(self.mapped))?;

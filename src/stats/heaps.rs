@@ -1,17 +1,5 @@
 //! The same by heap: whose memory it is.
 
-#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-use core::ptr;
-
-#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-use crate::chunk::UnitState;
-#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-use crate::config::UNIT_BYTES;
-#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-use crate::depot;
-#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-use crate::heap::tally;
-
 /// Who uses a heap.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
@@ -35,8 +23,8 @@ pub struct HeapStats {
     pub address: usize,
     /// Who uses it.
     pub user: HeapUser,
-    /// Bytes of blocks in its slabs that callers hold or that are on their way back, whichever
-    /// thread has allocated or will free them.
+    /// Bytes of blocks in its slabs that callers hold, whichever thread has allocated or will free them, and of
+    /// those that other threads have freed and hold back: each of them at most 64 blocks or 8 KiB of a slab.
     pub allocated: usize,
     /// How many blocks those are.
     pub blocks: usize,
@@ -46,50 +34,4 @@ pub struct HeapStats {
     pub refills: u64,
     /// Blocks that other threads have freed, since the heap was made, as far as adopted.
     pub remote_frees: u64,
-}
-
-/// Writes the books of every heap into `into`, the shared heap first, and says how many there are:
-/// more than were written, if `into` is too short. Large allocations are in no heap. Walks the
-/// records of every slab, and does not allocate.
-#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-pub fn heap_stats(into: &mut [HeapStats]) -> usize {
-    let mut count = 0_usize;
-    let mut places = into.iter_mut();
-    for heap in tally::heaps() {
-        if let Some(place) = places.next() {
-            let sum = |what: fn(&tally::ClassTally) -> u64| {
-                heap.tally.classes().iter().map(what).fold(0, u64::wrapping_add)
-            };
-            *place = HeapStats {
-                address: ptr::from_ref(heap).addr(),
-                user: match heap.tally.thread() {
-                    _ if count == 0 => HeapUser::Shared,
-                    0 => HeapUser::Nobody,
-                    thread => HeapUser::Thread(thread),
-                },
-                refills: sum(tally::ClassTally::refills),
-                remote_frees: sum(tally::ClassTally::remote),
-                ..HeapStats::default()
-            };
-        }
-        count = count.wrapping_add(1);
-    }
-    let written = into.get_mut(..count.min(into.len())).unwrap_or_default();
-    // A heap's slabs are often neighbours: the search begins where the last one ended.
-    let mut last = 0;
-    depot::survey(|unit| {
-        let UnitState::Slab(slab) = unit else { return };
-        // The inbox comes first in a heap.
-        let home = slab.home().addr();
-        if written.get(last).is_none_or(|heap| heap.address != home) {
-            let Some(found) = written.iter().position(|heap| heap.address == home) else { return };
-            last = found;
-        }
-        let Some(heap) = written.get_mut(last) else { return };
-        let used = slab.used() as usize;
-        heap.blocks = heap.blocks.wrapping_add(used);
-        heap.allocated = heap.allocated.wrapping_add(used.wrapping_mul(slab.block_bytes()));
-        heap.slabs = heap.slabs.wrapping_add(slab.units().wrapping_mul(UNIT_BYTES));
-    });
-    count
 }

@@ -1,49 +1,20 @@
 //! Where memory is: what the allocator knows of itself, counted from its records.
 //!
 //! One figure costs a fast path an instruction, the bytes asked for: what is live is found in the
-//! slabs' own counts, and what is counted one by one is counted on slow paths. For exact counts of
-//! calls there is [`Counted`](crate::Counted).
+//! slabs' own counts, and what is counted one by one is counted on slow paths. Heaps count their full slabs, so
+//! only slabs with room are looked at. For exact counts of calls there is [`Counted`](crate::Counted).
 
-#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-use core::array;
-
-#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-use crate::address::align_up;
-#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-use crate::chunk::UnitState;
-#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-use crate::config::UNIT_BYTES;
-#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-use crate::depot;
-#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-use crate::global;
-#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-use crate::heap::tally;
-#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-use crate::huge;
-#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-use crate::large;
-#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-use crate::limit::COMMITTED;
-#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-use crate::meta;
 use crate::size_class::CLASSES;
-#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-use crate::size_class::Class;
-#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-use crate::stray;
-#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-use crate::sys;
-#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-use crate::thread;
 
 mod change;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+mod count;
 mod display;
 mod heaps;
 
 pub use change::Change;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-pub use heaps::heap_stats;
+pub use count::{heap_stats, stats};
 pub use heaps::{HeapStats, HeapUser};
 
 /// A snapshot of the allocator's books. Taken while other threads allocate, it is a moment's
@@ -53,9 +24,12 @@ pub use heaps::{HeapStats, HeapUser};
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Stats {
-    /// Blocks that callers hold or that are on their way back, rounded as they are allocated:
-    /// to their size class, or to the OS page for large allocations.
+    /// Blocks that callers hold, rounded as they are allocated: to their size class, or to the OS page
+    /// for large allocations.
     pub allocated: usize,
+    /// Blocks freed by other threads than their slab's, which it has not taken back yet: its thread does at its next
+    /// slow path. Of each slab, a thread that frees holds back at most 64 blocks or 8 KiB.
+    pub in_flight: usize,
     /// Blocks that callers hold, as they asked for them through `GlobalAlloc`. A block that goes
     /// through both doors, in by one and out by the other, makes it inexact.
     pub asked: usize,
@@ -81,8 +55,8 @@ pub struct Stats {
     /// Of that, what counts for the memory limit: all but the allocator's own tables, purged units,
     /// and the part of a fresh chunk from which no slab has been cut.
     pub committed: usize,
-    /// What the whole process has resident, as the kernel says it (`/proc/self/smaps_rollup`,
-    /// `Rss`): stacks, code and files too. None where that cannot be read.
+    /// What the whole process has resident: stacks, code and files too. None unless
+    /// [`with_resident`](Self::with_resident) has asked the kernel, and could.
     pub resident: Option<usize>,
     /// Given back by purges.
     pub purged_total: u64,
@@ -124,8 +98,10 @@ pub struct CallStats {
 pub struct ClassStats {
     /// Bytes of a block.
     pub block: usize,
-    /// Blocks that callers hold or that are on their way back.
+    /// Blocks that callers hold.
     pub used: usize,
+    /// Blocks freed by other threads than their slab's, which it has not taken back yet.
+    pub in_flight: usize,
     /// Blocks that its slabs have room for.
     pub capacity: usize,
     /// Slabs.
@@ -146,90 +122,17 @@ impl Stats {
     pub fn classes(&self) -> impl Iterator<Item = &ClassStats> {
         self.classes.iter().filter(|class| class.is_used())
     }
-}
 
-/// Counts what is allocated, kept and mapped. Walks the records of every slab, and has the kernel
-/// count the resident pages: a few dozen microseconds for a small program, some milliseconds a
-/// gigabyte. Does not allocate. First-class heaps ([`heaps`](crate::heaps)) count for `resident` only: each has
-/// statistics of its own.
-#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-#[must_use]
-pub fn stats() -> Stats {
-    let large = large::survey();
-    let mut stats = Stats {
-        allocated: large.live_bytes,
-        asked: thread::asked_bytes(),
-        large: large.live_bytes,
-        large_count: large.live,
-        active: large.live_bytes,
-        slabs: 0,
-        dirty: 0,
-        clean: 0,
-        retained: large.retained_bytes.wrapping_add(stray::bytes()),
-        metadata: meta::mapped_bytes().wrapping_add(large.table_bytes),
-        mapped: 0,
-        committed: COMMITTED.used(),
-        resident: sys::resident_bytes(),
-        purged_total: depot::purged_bytes(),
-        purges_total: depot::purges(),
-        failures_total: global::failures(),
-        copied_total: large::copied_bytes(),
-        stranded_total: stray::stranded_bytes(),
-        dear_huge_pages_total: huge::dear_total(),
-        calls: calls(),
-        classes: classes(),
-    };
-    depot::survey(|unit| stats.count(unit));
-    stats.mapped = [stats.slabs, stats.dirty, stats.clean, stats.large, stats.retained, stats.metadata]
-        .into_iter()
-        .fold(0, usize::wrapping_add);
-    stats
-}
-
-#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-fn calls() -> [CallStats; 4] {
-    use sys::count::{Calls, MADVISE, MMAP, MREMAP, MUNMAP};
-    let of = |name, calls: &Calls| CallStats { name, made: calls.made(), refused: calls.refused() };
-    [of("mmap", &MMAP), of("munmap", &MUNMAP), of("mremap", &MREMAP), of("madvise", &MADVISE)]
-}
-
-/// Every class with what heaps count of it.
-#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-fn classes() -> [ClassStats; CLASSES] {
-    let mut classes = array::from_fn(|index| ClassStats {
-        block: Class::at(index).map_or(0, |class| class.shape().block as usize),
-        ..ClassStats::default()
-    });
-    for heap in tally::heaps() {
-        for (class, counted) in classes.iter_mut().zip(heap.tally.classes()) {
-            class.refills = class.refills.wrapping_add(counted.refills());
-            class.remote_frees = class.remote_frees.wrapping_add(counted.remote());
-        }
-    }
-    classes
-}
-
-#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-impl Stats {
-    fn count(&mut self, unit: UnitState) {
-        match unit {
-            UnitState::Header => self.metadata = self.metadata.wrapping_add(UNIT_BYTES),
-            UnitState::Dirty => self.dirty = self.dirty.wrapping_add(UNIT_BYTES),
-            UnitState::Clean => self.clean = self.clean.wrapping_add(UNIT_BYTES),
-            // Inside a slab whose first unit was counted, or between owners.
-            UnitState::Taken => self.slabs = self.slabs.wrapping_add(UNIT_BYTES),
-            UnitState::Slab(slab) => {
-                let used = slab.used() as usize;
-                self.slabs = self.slabs.wrapping_add(UNIT_BYTES);
-                self.active = self.active.wrapping_add(align_up(slab.carved_bytes(), sys::page_bytes()));
-                self.allocated = self.allocated.wrapping_add(used.wrapping_mul(slab.block_bytes()));
-                if let Some(books) = self.classes.get_mut(slab.class().index()) {
-                    books.used = books.used.wrapping_add(used);
-                    books.capacity = books.capacity.wrapping_add(slab.class().shape().capacity as usize);
-                    books.slabs = books.slabs.wrapping_add(1);
-                }
-            }
-        }
+    /// The same with [`resident`](Self::resident), which is the kernel's answer (`Rss` in
+    /// `/proc/self/smaps_rollup`) at this moment: it walks the process's page tables, which takes
+    /// some milliseconds a gigabyte.
+    #[must_use]
+    pub fn with_resident(self) -> Self {
+        #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+        let resident = crate::sys::resident_bytes();
+        #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
+        let resident = None;
+        Self { resident, ..self }
     }
 }
 
@@ -240,6 +143,7 @@ impl Stats {
         let call = |name| CallStats { name, made: 0, refused: 0 };
         Self {
             allocated: 0,
+            in_flight: 0,
             asked: 0,
             large: 0,
             large_count: 0,

@@ -14,7 +14,7 @@ pub(crate) struct Books;
 
 impl Collector for Books {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let stats = freestone::stats();
+        let stats = freestone::stats().with_resident();
         for (name, help, bytes) in gauges(&stats) {
             let gauge = ConstGauge::new(bytes as i64);
             let metric = encoder.encode_descriptor(name, help, Some(&Unit::Bytes), gauge.metric_type())?;
@@ -39,9 +39,10 @@ impl Collector for Books {
     }
 }
 
-fn gauges(stats: &Stats) -> [(&'static str, &'static str, usize); 9] {
+fn gauges(stats: &Stats) -> [(&'static str, &'static str, usize); 10] {
     [
         ("freestone_allocated", "Live blocks, rounded as allocated", stats.allocated),
+        ("freestone_in_flight", "Freed by other threads, not taken back yet", stats.in_flight),
         ("freestone_large", "Live large allocations", stats.large),
         ("freestone_active", "Pages that hold blocks, or did", stats.active),
         ("freestone_dirty", "Free pages not given back yet", stats.dirty),

@@ -16,11 +16,9 @@ use crate::text::Text;
 #[unsafe(no_mangle)]
 pub(crate) extern "C-unwind" fn malloc_trim(_padding: usize) -> c_int {
     let errno = errno::get();
-    let before = freestone::stats();
-    freestone::purge();
-    let after = freestone::stats();
+    let given_back = freestone::purge();
     errno::set(errno);
-    c_int::from(after.purged_total != before.purged_total || after.mapped < before.mapped)
+    c_int::from(given_back)
 }
 
 /// What mallinfo2(3) answers.
@@ -83,9 +81,10 @@ pub(crate) extern "C-unwind" fn mallinfo() -> Mallinfo {
 }
 
 /// What both reports tell, by name.
-fn figures(stats: &Stats) -> [(&'static str, usize); 8] {
+fn figures(stats: &Stats) -> [(&'static str, usize); 9] {
     [
         ("allocated", stats.allocated),
+        ("in_flight", stats.in_flight),
         ("large", stats.large),
         ("slabs", stats.slabs),
         ("dirty", stats.dirty),

@@ -1,0 +1,73 @@
+//! Statistics, and a purge where there is nothing to give back, make no system call: a program may ask by the
+//! clock.
+
+mod common;
+
+use std::hint::black_box;
+use std::thread;
+
+use common::MIB;
+use common::child;
+use freestone::HeapStats;
+
+#[global_allocator]
+static ALLOC: freestone::Freestone = freestone::Freestone::new();
+
+/// From here on the calling thread may only end the process: any other call is the process's end (seccomp(2)).
+fn forbid_calls() {
+    const fn statement(code: u32, on_equal: u8, otherwise: u8, value: u32) -> libc::sock_filter {
+        libc::sock_filter { code: code as u16, jt: on_equal, jf: otherwise, k: value }
+    }
+    let mut program = [
+        // The call's number comes first in `struct seccomp_data`.
+        statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
+        statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, libc::SYS_exit_group as u32),
+        statement(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
+        statement(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_KILL_PROCESS),
+    ];
+    let program = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
+    // SAFETY: the program is readable for the calls, which concern the calling thread.
+    unsafe {
+        assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+        assert_eq!(libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program), 0);
+    }
+}
+
+/// Small and large blocks, some of them freed by another thread.
+fn live() -> Vec<Vec<u8>> {
+    let blocks: Vec<_> = (0..20_000).map(|index| vec![1; index * 7 % 2_000 + 1]).collect();
+    let (kept, freed) = blocks.into_iter().enumerate().partition::<Vec<_>, _>(|(index, _)| index % 5 != 0);
+    thread::spawn(move || drop(freed)).join().expect("it frees");
+    kept.into_iter().map(|(_, block)| block).chain([vec![1; 2 * MIB]]).collect()
+}
+
+#[test]
+fn statistics() {
+    child::succeeds("statistics", || {
+        let (live, mut heaps) = (live(), [HeapStats::default(); 16]);
+        forbid_calls();
+        for _ in 0..100 {
+            assert!(black_box(freestone::stats()).allocated > 10 * MIB);
+            assert!(freestone::heap_stats(&mut heaps) > 1);
+        }
+        black_box(live);
+        // SAFETY: no preconditions. Without the blocks' end, which makes calls.
+        unsafe { libc::_exit(child::DONE) };
+    });
+}
+
+#[test]
+fn a_purge_with_nothing_to_give_back() {
+    child::succeeds("a_purge_with_nothing_to_give_back", || {
+        let live = live();
+        assert!(freestone::purge(), "the ended thread has left something, and the vector of all");
+        freestone::purge();
+        forbid_calls();
+        for _ in 0..100 {
+            assert!(!freestone::purge());
+        }
+        black_box(live);
+        // SAFETY: as above.
+        unsafe { libc::_exit(child::DONE) };
+    });
+}

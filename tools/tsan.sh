@@ -1,0 +1,67 @@
+#!/bin/sh
+# Runs every test program under ThreadSanitizer, one after another, and fails where it finds a race or where
+# a program fails that is not named below with the reason why it cannot run so.
+#
+#   tools/tsan.sh [TEST…]
+#
+# The standard library is rebuilt, so that what it does with memory is seen. RUSTC names a compiler with:
+#   its library's sources,            SYSROOT/lib/rustlib/src/rust (rustup component add rust-src);
+#   the sanitizer's runtime,          SYSROOT/lib/rustlib/HOST/lib/librustc-*_rt.tsan.a (rustup's toolchains have it).
+# Default: the rustc that cargo would use. CARGO_TARGET_DIR counts. TSAN_SECONDS is the time limit of one program,
+# default 300; TSAN_LOGS a folder for what each program says, default TARGET/tsan/logs.
+set -eu
+cd "$(dirname "$0")/.."
+
+# NAME REASON: a program that is not run, or a test of one that is left out ("NAME::TEST").
+excluded() {
+    cat <<'LIST'
+LIST
+}
+
+rustc=${RUSTC:-rustc}
+host=$($rustc -vV | sed -n 's/^host: //p')
+sysroot=$($rustc --print sysroot)
+[ -d "$sysroot/lib/rustlib/src/rust/library" ] || { echo "no library sources in $sysroot" >&2; exit 2; }
+ls "$sysroot/lib/rustlib/$host/lib/"librustc*_rt.tsan.a >/dev/null 2>&1 ||
+    { echo "no runtime of the sanitizer in $sysroot" >&2; exit 2; }
+
+target=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/tsan
+logs=${TSAN_LOGS:-$target/logs}
+mkdir -p "$logs"
+# The sanitizer's flag and the rebuilding are not stable ones; the compiler is.
+export RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=thread" CARGO_TARGET_DIR="$target"
+# Without a choice everything that cargo tests, so that the examples are there that tests run.
+which=
+if [ $# != 0 ]; then
+    for name in "$@"; do [ "$name" = freestone ] && which="$which --lib" || which="$which --test $name"; done
+fi
+# shellcheck disable=SC2086
+cargo test --quiet --no-run --message-format=json $which \
+    -Zbuild-std=std,panic_unwind,test --target "$host" >"$logs/build.json"
+programs=$(sed -n 's/.*"test":true.*"executable":"\([^"]*\)".*/\1/p' "$logs/build.json" | grep -v /examples/)
+
+failed=0
+for program in $programs; do
+    name=$(basename "$program")
+    name=${name%-*}
+    reason=$(excluded | sed -n "s/^$name //p")
+    if [ -n "$reason" ]; then
+        echo "$name: not run: $reason"
+        continue
+    fi
+    left_out=$(excluded | sed -n "s/^$name::\([^ ]*\) .*/--skip \1/p")
+    excluded | sed -n "s/^\($name::[^ ]*\) /\1: not run: /p"
+    status=0
+    # shellcheck disable=SC2086
+    TSAN_OPTIONS="exitcode=66 ${TSAN_OPTIONS:-}" RUST_BACKTRACE=0 \
+        timeout -k 5 "${TSAN_SECONDS:-300}" "$program" $left_out >"$logs/$name.log" 2>&1 </dev/null || status=$?
+    races=$(grep -ac '^SUMMARY: ThreadSanitizer' "$logs/$name.log" || true)
+    case $status in
+        0) [ "$races" = 0 ] && verdict=clean || verdict="FAILED: $races findings" ;;
+        124 | 137) verdict="FAILED: not done within its time" ;;
+        *) verdict="FAILED: exit status $status, $races findings" ;;
+    esac
+    echo "$name: $verdict"
+    case $verdict in FAILED*) failed=1 ;; esac
+done
+exit "$failed"
