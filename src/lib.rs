@@ -31,6 +31,7 @@
 //! | `hardening` | what the `secure` feature adds to a block's life; nothing without it; beside `free_list` |
 //! | `size_class` | sizes, and the one function that says where a layout lives |
 //! | `huge` | whether huge pages are worth asking for, by what the last one took |
+//! | `demand` | how much of what lies free is soon needed again |
 //! | `meta` | memory for the allocator's own records |
 //! | `stray` | ranges that the kernel would not take back |
 //! | `sys` | the only floor that calls the kernel |
@@ -64,6 +65,8 @@ mod chunk_map;
 #[cfg(target_os = "linux")]
 mod config;
 mod counted;
+#[cfg(target_os = "linux")]
+mod demand;
 #[cfg(target_os = "linux")]
 mod depot;
 #[cfg(target_os = "linux")]
