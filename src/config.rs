@@ -54,12 +54,21 @@ pub(crate) const CARVE_BLOCKS: usize = 4;
 /// Most bytes given back to the kernel by one slow path, so that no call is slow for long.
 pub(crate) const PURGE_STEP_BYTES: usize = 1 << 20;
 
-/// Free units that may be resident whatever the delay, in bytes: more only while more than that is
-/// in use. So a process that has freed everything and never calls again holds this much.
+/// Free units that may be resident whatever the delay, in bytes: more only while more than that is in use, or
+/// where that much was needed again a little before. So a process that has freed everything and never calls
+/// again holds this much, or what its requests were seen to need.
 pub(crate) const DIRTY_BYTES: usize = 48 << 20;
 
-/// Freed ranges kept for reuse: a count that one look through stays cheap for.
-pub(crate) const RETAINED_RANGES: usize = 32;
+/// Purge delays in a window of time over which a need is looked for: requests that follow one another within
+/// as many find what they left.
+pub(crate) const DEMAND_DELAYS: u64 = 8;
+
+/// Freed ranges kept for reuse at most. One look through so many takes a microsecond or two, which is little
+/// beside the pages of a block above a mebibyte.
+pub(crate) const RETAINED_RANGES: usize = 1024;
+
+/// Bytes of freed ranges kept for reuse, where no more is seen to be needed again.
+pub(crate) const RETAINED_BYTES: usize = 128 << 20;
 
 /// A block that grows to this length is advised to be backed by huge pages: it is filled from
 /// its beginning, and the one that is begun too early is at most a quarter of it.

@@ -4,9 +4,10 @@ use core::ptr;
 
 use crate::address::align_down;
 use crate::by_run::ByRun;
-use crate::chunk::{self, Chunk};
+use crate::chunk::{self, Chunk, State};
 use crate::chunk_map;
 use crate::config::{CHUNK_BYTES, DIRTY_BYTES, PURGE_STEP_BYTES, UNIT_BYTES, UNITS};
+use crate::demand::Demand;
 use crate::limit::COMMITTED;
 use crate::options;
 use crate::size_class::Class;
@@ -27,6 +28,10 @@ struct Depot {
     planned: usize,
     /// Bytes of all free units that may be resident.
     dirty_bytes: usize,
+    /// How much of that is soon needed again.
+    demand: Demand,
+    /// When heaps were last told to give back what they only keep.
+    told_ms: u64,
 }
 
 // SAFETY: the chunks that the pointers lead to are touched under the same lock.
@@ -38,6 +43,8 @@ static DEPOT: Lock<Depot> = Lock::new(Depot {
     due_last: ptr::null(),
     planned: 0,
     dirty_bytes: 0,
+    demand: Demand::new(),
+    told_ms: 0,
 });
 
 /// When the first chunk in the queue is due; a hint that is read without the lock.
@@ -78,11 +85,38 @@ impl Depot {
         changed
     }
 
-    /// Whether more may be resident for nothing than is to wait for its time.
-    fn is_too_dirty(&self) -> bool {
-        self.dirty_bytes > DIRTY_BYTES
-            && self.dirty_bytes > COMMITTED.used() / 2
-            && options::get().purge_delay_ms != u64::MAX
+    /// Bytes that may be resident for nothing beyond those that are to wait for their time.
+    fn excess(&self) -> usize {
+        if options::get().purge_delay_ms == u64::MAX || self.dirty_bytes <= COMMITTED.used() / 2 {
+            return 0;
+        }
+        self.dirty_bytes.saturating_sub(DIRTY_BYTES.max(self.demand.keep()))
+    }
+
+    /// Bytes that are resident for nothing beyond those that are likely to be needed again.
+    fn idle_bytes(&self) -> usize {
+        let keep = if options::get().purge_delay_ms == 0 { 0 } else { self.demand.keep() };
+        self.dirty_bytes.saturating_sub(keep)
+    }
+
+    /// Notes that units were taken, of which so many bytes were clean.
+    fn note_need(&mut self, clean_bytes: usize) {
+        self.demand.needed(self.dirty_bytes, clean_bytes);
+    }
+
+    /// Notes that units were freed.
+    fn note_free(&mut self) {
+        self.demand.freed(self.dirty_bytes);
+    }
+
+    /// Notes what the clock says, and tells heaps, once a delay.
+    fn note_time(&mut self, now_ms: u64) {
+        let delay_ms = options::get().purge_delay_ms;
+        self.demand.look(self.dirty_bytes, now_ms, delay_ms);
+        if now_ms >= self.told_ms.saturating_add(delay_ms) {
+            self.told_ms = now_ms;
+            LOOKS.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Plans a look at `chunk`, after one delay, if there is something to purge or to unmap.
@@ -103,6 +137,18 @@ impl Depot {
             }
         }
         self.due_last = chunk;
+    }
+
+    /// Puts a chunk that was [popped](Self::pop_due) back: there is more to do than was done.
+    fn plan_first(&mut self, chunk: &'static Chunk) {
+        chunk.planned.set(true);
+        self.planned = self.planned.wrapping_add(1);
+        chunk.next_due.set(self.due_first);
+        if self.due_first.is_null() {
+            self.due_last = chunk;
+        }
+        self.due_first = chunk;
+        NEXT_DUE_MS.store(chunk.due_ms.get(), Ordering::Relaxed);
     }
 
     /// The chunk to look at, if one is due.
@@ -134,7 +180,16 @@ pub(crate) fn acquire_resident(class: Class) -> Option<(&'static Slab, bool)> {
 fn take(units: usize, may: impl FnOnce(usize) -> bool) -> Option<Option<(&'static Slab, bool)>> {
     let mut depot = DEPOT.lock();
     let chunk = depot.chunks.best(units)?;
-    Some(depot.change(chunk, |chunk| chunk.take_if(units, may)))
+    let mut clean = 0;
+    let noting = |clean_bytes| {
+        clean = clean_bytes;
+        may(clean_bytes)
+    };
+    let run = depot.change(chunk, |chunk| chunk.take_if(units, noting));
+    if run.is_some() {
+        depot.note_need(clean);
+    }
+    Some(run)
 }
 
 /// Units for a slab of `class`, and whether they read as zero. The slab is not open yet.
@@ -156,6 +211,7 @@ pub(crate) fn acquire(class: Class) -> Option<(&'static Slab, bool)> {
             let mut depot = DEPOT.lock();
             let run = chunk.take(units);
             depot.list(chunk);
+            depot.note_need(units.wrapping_mul(UNIT_BYTES));
             run?
         }
     };
@@ -167,23 +223,24 @@ pub(crate) fn acquire(class: Class) -> Option<(&'static Slab, bool)> {
 pub(crate) fn release(slab: &'static Slab) {
     let chunk = chunk::chunk_of(slab);
     let now_ms = sys::now_ms();
-    let is_too_dirty = {
+    let excess = {
         let mut depot = DEPOT.lock();
         let clean_bytes = depot.change(chunk, |chunk| chunk.put(slab));
         COMMITTED.release(clean_bytes);
+        depot.note_free();
         if options::get().purge_delay_ms == 0 {
             // What is to go back at once does not wait for a second look.
             chunk.age();
         }
         depot.plan(chunk, now_ms);
-        depot.is_too_dirty()
+        depot.excess()
     };
     #[cfg(feature = "background-purge")]
     crate::background::need();
-    if is_too_dirty {
-        look_at_chunks(u64::MAX, PURGE_STEP_BYTES);
-    } else {
+    if excess == 0 {
         purge_due();
+    } else {
+        give_back(excess.min(PURGE_STEP_BYTES));
     }
 }
 
@@ -297,9 +354,10 @@ pub(crate) fn purge(now_ms: u64, most_bytes: usize) {
 
 /// Purges every free unit now, and unmaps chunks that hold nothing.
 pub(crate) fn purge_all() {
-    // Two looks: the first makes dirty units stale, the second purges them.
-    look_at_chunks(u64::MAX, usize::MAX);
-    look_at_chunks(u64::MAX, usize::MAX);
+    LOOKS.fetch_add(1, Ordering::Relaxed);
+    stray::retry(STRAYS_A_LOOK);
+    give_back(usize::MAX);
+    DEPOT.lock().demand.forget();
 }
 
 /// How many looks there have been. Heaps that find it changed give back what they only keep.
@@ -313,34 +371,67 @@ static LOOKS: AtomicU64 = AtomicU64::new(0);
 /// Stray ranges that one look tries to unmap: more would make one slow path slow.
 const STRAYS_A_LOOK: usize = 16;
 
-/// Looks once at each chunk that is due by `until_ms`, until `most_bytes` were purged.
+/// Looks once at each chunk that is due, until `most_bytes` were purged.
 #[cold]
-fn look_at_chunks(until_ms: u64, most_bytes: usize) {
-    LOOKS.fetch_add(1, Ordering::Relaxed);
+fn look_at_chunks(now_ms: u64, most_bytes: usize) {
     stray::retry(STRAYS_A_LOOK);
+    let mut depot = DEPOT.lock();
+    depot.note_time(now_ms);
+    let planned = depot.planned;
+    drop(depot);
     let mut left = most_bytes;
-    let planned = DEPOT.lock().planned;
     for _ in 0..planned {
-        if left == 0 {
-            return;
-        }
         let mut depot = DEPOT.lock();
-        let Some(chunk) = depot.pop_due(until_ms) else { return };
-        if chunk.is_idle() {
-            depot.unlist(chunk);
-            chunk_map::remove(chunk.base());
-            drop(depot);
-            unmap(chunk);
-        } else {
-            left = left.saturating_sub(purge_stale(depot, chunk, left));
+        let Some(chunk) = depot.pop_due(now_ms) else { return };
+        left = left.saturating_sub(look_at(depot, chunk, left));
+        if left < UNIT_BYTES {
+            return;
         }
     }
 }
 
-/// Purges stale units of a chunk taken from the queue, at most `most_bytes`, and plans the
-/// next look. Returns the bytes purged. The lock is held from the queue on: without a unit
-/// out and without a plan, the chunk could be unmapped by another thread.
+/// Purges `bytes` of what has waited longest, whether it is due or not.
+#[cold]
+fn give_back(bytes: usize) {
+    let planned = DEPOT.lock().planned;
+    let mut left = bytes;
+    for _ in 0..planned {
+        let mut depot = DEPOT.lock();
+        let Some(chunk) = depot.pop_due(u64::MAX) else { return };
+        chunk.age();
+        left = left.saturating_sub(purge_stale(depot, chunk, left));
+        if left < UNIT_BYTES {
+            return;
+        }
+    }
+}
+
+/// Gives back what a chunk taken from the queue has had for nothing since the last look, at most `most_bytes`
+/// and not what is likely to be needed again. Returns the bytes given back.
+fn look_at(mut depot: Guard<'static, Depot>, chunk: &'static Chunk, most_bytes: usize) -> usize {
+    let most_bytes = most_bytes.min(depot.idle_bytes());
+    if most_bytes == 0 && chunk.is_dirty() {
+        chunk.age();
+        depot.plan(chunk, sys::now_ms());
+        return 0;
+    }
+    purge_stale(depot, chunk, most_bytes)
+}
+
+/// Purges stale units of a chunk taken from the queue, at most `most_bytes`, and unmaps it where that is all
+/// that it has; else plans the next look. Returns the bytes given back. The lock is held from the queue on:
+/// without a unit out and without a plan, the chunk could be unmapped by another thread.
 fn purge_stale(mut depot: Guard<'static, Depot>, chunk: &'static Chunk, most_bytes: usize) -> usize {
+    if chunk.is_idle() && chunk.dirty_bytes() <= most_bytes {
+        let bytes = chunk.dirty_bytes();
+        depot.unlist(chunk);
+        depot.demand.gave_back(bytes);
+        chunk_map::remove(chunk.base());
+        drop(depot);
+        unmap(chunk);
+        // A call to the kernel, and the header's page.
+        return bytes.saturating_add(UNIT_BYTES);
+    }
     let mut purged = 0_usize;
     let mut is_to_be_told = chunk.is_stale() && depot.change(chunk, Chunk::stop_huge);
     loop {
@@ -357,9 +448,16 @@ fn purge_stale(mut depot: Guard<'static, Depot>, chunk: &'static Chunk, most_byt
         PURGES.fetch_add(1, Ordering::Relaxed);
         depot = DEPOT.lock();
         depot.change(chunk, |chunk| chunk.put_units(run.units, state));
+        if state == State::Clean {
+            depot.demand.gave_back(run.bytes);
+        }
     }
-    chunk.age();
-    depot.plan(chunk, sys::now_ms());
+    if chunk.is_stale() && depot.idle_bytes() != 0 && !chunk.planned.get() {
+        depot.plan_first(chunk);
+    } else {
+        chunk.age();
+        depot.plan(chunk, sys::now_ms());
+    }
     purged
 }
 

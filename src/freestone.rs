@@ -49,7 +49,8 @@ impl Freestone {
         self
     }
 
-    /// At most this many bytes of freed large mappings wait for reuse. Default 128 MiB.
+    /// At most this many bytes of freed large mappings wait for reuse. Default no limit but what is seen to be
+    /// needed again: 128 MiB, and more where a program has asked for more of what it had freed a little before.
     /// `FREESTONE_RETAINED_BYTES`.
     #[must_use]
     pub const fn retained_bytes(mut self, bytes: usize) -> Self {

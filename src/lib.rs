@@ -31,6 +31,7 @@
 //! | `hardening` | what the `secure` feature adds to a block's life; nothing without it; beside `free_list` |
 //! | `size_class` | sizes, and the one function that says where a layout lives |
 //! | `huge` | whether huge pages are worth asking for, by what the last one took |
+//! | `demand` | how much of what lies free is soon needed again |
 //! | `meta` | memory for the allocator's own records |
 //! | `stray` | ranges that the kernel would not take back |
 //! | `sys` | the only floor that calls the kernel |
@@ -64,6 +65,8 @@ mod chunk;
 mod chunk_map;
 mod config;
 mod counted;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+mod demand;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod depot;
 mod describe;

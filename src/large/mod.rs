@@ -83,16 +83,21 @@ pub(crate) fn list(mut each: impl FnMut(usize, usize, Life)) {
         ranges.iter().take(written).for_each(|(address, bytes)| each(*address, *bytes, Life::Live));
         next = rest;
     }
-    let mut count = 0_usize;
-    let mut ranges = [(0, 0); crate::config::RETAINED_RANGES];
-    {
+    let mut told = 0_usize;
+    loop {
+        let mut count = 0_usize;
         let retained = RETAINED.lock();
-        for (place, range) in ranges.iter_mut().zip(retained.ranges()) {
+        for (place, range) in ranges.iter_mut().zip(retained.ranges().skip(told)) {
             *place = (range.start.addr().get(), range.bytes);
             count = count.wrapping_add(1);
         }
+        drop(retained);
+        if count == 0 {
+            return;
+        }
+        told = told.wrapping_add(count);
+        ranges.iter().take(count).for_each(|(address, bytes)| each(*address, *bytes, Life::Retained));
     }
-    ranges.iter().take(count).for_each(|(address, bytes)| each(*address, *bytes, Life::Retained));
 }
 
 /// The range that `address` lies in: where it begins, its length, and whose it is. `Err` where a

@@ -1,11 +1,12 @@
-//! Freed ranges that wait for reuse: few, bounded in bytes, and only for a while.
+//! Freed ranges that wait for reuse: bounded in bytes, and only for a while.
 //!
 //! A range is given out in part and the rest stays; ranges that are neighbours in one mapping
 //! become one again. So blocks of changing sizes are cut from memory that is resident, without
 //! a call to the kernel, and a growing block takes in the free range behind it.
 
 use super::{Range, guard};
-use crate::config::RETAINED_RANGES;
+use crate::config::{RETAINED_BYTES, RETAINED_RANGES};
+use crate::demand::Demand;
 use crate::limit::COMMITTED;
 use crate::options;
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -23,6 +24,8 @@ pub(super) struct Retained {
     entries: [Option<Entry>; RETAINED_RANGES],
     count: usize,
     bytes: usize,
+    /// How much of that is soon needed again.
+    demand: Demand,
 }
 
 /// When the oldest entry is due; a hint that is read without the lock.
@@ -43,7 +46,7 @@ pub(super) fn next_due_ms() -> u64 {
 
 impl Retained {
     pub(super) const fn new() -> Self {
-        Self { entries: [None; RETAINED_RANGES], count: 0, bytes: 0 }
+        Self { entries: [None; RETAINED_RANGES], count: 0, bytes: 0, demand: Demand::new() }
     }
 
     /// Bytes of all ranges.
@@ -60,9 +63,17 @@ impl Retained {
         self.entries().map(|(_, entry)| entry.range)
     }
 
+    /// As [`find`](Self::find), noting what was needed.
+    pub(super) fn take(&mut self, bytes: usize) -> Option<Range> {
+        let found = self.find(bytes);
+        let fresh = bytes.saturating_sub(found.map_or(0, |range| range.bytes));
+        self.demand.needed(self.bytes, fresh);
+        found
+    }
+
     /// A range for a block of `bytes`: cut from the shortest that is long enough; else the
     /// longest that has at least half, to be grown.
-    pub(super) fn take(&mut self, bytes: usize) -> Option<Range> {
+    fn find(&mut self, bytes: usize) -> Option<Range> {
         // What is cut off needs guards and a page of its own, where there are guards.
         let fits = |range: Range| range.bytes <= bytes || range.split(bytes).1.is_some();
         let (at, entry) =
@@ -88,6 +99,7 @@ impl Retained {
         } else {
             return None;
         }
+        self.demand.needed(self.bytes, 0);
         Some(guard::note_change(Range { bytes: range.bytes.wrapping_add(bytes), ..range }))
     }
 
@@ -126,12 +138,17 @@ impl Retained {
     /// is too long to be kept.
     pub(super) fn put(&mut self, range: Range, now_ms: u64) -> Option<Range> {
         let bytes = self.bytes.wrapping_add(range.bytes);
-        let most = options::get().retained_bytes;
+        let most = options::get().retained_bytes.min(RETAINED_BYTES.max(self.demand.keep()));
         let mut evicted = None;
         if bytes > most || self.count == RETAINED_RANGES {
             let oldest = self.oldest().filter(|(_, entry)| bytes.wrapping_sub(entry.range.bytes) <= most);
-            let Some((at, _)) = oldest else { return Some(range) };
+            let Some((at, _)) = oldest else {
+                self.demand.gave_back(range.bytes);
+                self.demand.freed(self.bytes);
+                return Some(range);
+            };
             evicted = self.remove(at);
+            self.demand.gave_back(evicted.map_or(0, |range| range.bytes));
         }
         let rejected = self.put_back(range, now_ms);
         evicted.or(rejected)
@@ -156,23 +173,31 @@ impl Retained {
         *place = Some(Entry { range, since_ms: now_ms });
         self.count = self.count.wrapping_add(1);
         self.bytes = self.bytes.wrapping_add(range.bytes);
+        self.demand.freed(self.bytes);
         NEXT_DUE_MS.fetch_min(now_ms.saturating_add(options::get().purge_delay_ms), Ordering::Relaxed);
         None
     }
 
-    /// Takes the oldest entry, if it has waited long enough.
+    /// Takes the oldest entry, if it has waited long enough and is not likely to be needed again.
     pub(super) fn pop_due(&mut self, now_ms: u64) -> Option<Range> {
+        let delay_ms = options::get().purge_delay_ms;
+        self.demand.look(self.bytes, now_ms, delay_ms);
         let (at, oldest) = self.oldest()?;
-        let due_ms = oldest.since_ms.saturating_add(options::get().purge_delay_ms);
+        let mut due_ms = oldest.since_ms.saturating_add(delay_ms);
+        if due_ms <= now_ms && delay_ms != 0 && self.bytes <= self.demand.keep() {
+            due_ms = now_ms.saturating_add(delay_ms);
+        }
         if due_ms > now_ms {
             NEXT_DUE_MS.store(due_ms, Ordering::Relaxed);
             return None;
         }
+        self.demand.gave_back(oldest.range.bytes);
         self.remove(at)
     }
 
-    /// Takes the oldest entry.
+    /// Takes the oldest entry, whoever may need it again.
     pub(super) fn pop_oldest(&mut self) -> Option<Range> {
+        self.demand.forget();
         let (at, _) = self.oldest()?;
         self.remove(at)
     }
@@ -226,7 +251,7 @@ mod tests {
     fn bounded_and_decaying() {
         let delay_ms = options::get().purge_delay_ms;
         let mut retained = Retained::new();
-        assert!(retained.put(range(4096, options::get().retained_bytes + 1, 0), 0).is_some());
+        assert!(retained.put(range(4096, RETAINED_BYTES + 1, 0), 0).is_some());
         for at in 0..RETAINED_RANGES {
             assert_eq!(retained.put(range((at + 1) << 30, 4096, at as u64), at as u64), None);
         }
@@ -235,5 +260,31 @@ mod tests {
         assert_eq!(retained.pop_due(delay_ms + 1), Some(range(2 << 30, 4096, 1)));
         while retained.pop_oldest().is_some() {}
         assert_eq!(retained.bytes, 0);
+    }
+
+    #[test]
+    fn what_is_needed_again_may_be_more() {
+        let mut retained = Retained::new();
+        let blocks = 200 * MIB / (4 * MIB);
+        for round in 0..3 {
+            for block in 0..blocks {
+                let evicted = retained.put(range((block + 1) << 30, 4 * MIB, block as u64), 0);
+                assert_eq!(evicted.is_none(), round > 0 || block < 32, "round {round}, block {block}");
+            }
+            let found = (0..blocks).filter(|_| retained.take(4 * MIB).is_some()).count();
+            assert_eq!(found, if round == 0 { 32 } else { blocks });
+        }
+        // And goes when it is not, by halves.
+        for block in 0..blocks {
+            let _ = retained.put(range((block + 1) << 30, 4 * MIB, block as u64), 0);
+        }
+        let delay_ms = options::get().purge_delay_ms;
+        let mut sizes = Vec::new();
+        for turn in 1..=56 {
+            while retained.pop_due(turn * delay_ms).is_some() {}
+            sizes.push(retained.bytes / MIB);
+        }
+        let (first, second) = (sizes.get(7), sizes.get(8));
+        assert_eq!((first, second, sizes.last()), (Some(&200), Some(&100), Some(&0)), "{sizes:?}");
     }
 }

@@ -59,7 +59,7 @@ impl Options {
     pub(crate) const DEFAULT: Self = Self {
         // Long enough for a loop to find its memory again, short enough to be forgotten soon.
         purge_delay_ms: 100,
-        retained_bytes: 128 << 20,
+        retained_bytes: UNLIMITED,
         huge_pages: HugePages::Adaptive,
         populate: false,
         memory_limit: UNLIMITED,

@@ -41,7 +41,7 @@ pub(super) static VARIABLES: [Variable; 12] = [
         name: "RETAINED_BYTES",
         takes: BYTES,
         set: |options, value| put(&mut options.retained_bytes, bytes(value)?),
-        show: |options, out| write!(out, "{}", options.retained_bytes),
+        show: |options, out| show_limit(options.retained_bytes, out),
     },
     Variable {
         name: "HUGE_PAGES",
