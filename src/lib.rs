@@ -78,6 +78,8 @@ mod freestone;
 #[cfg(target_os = "linux")]
 mod global;
 #[cfg(target_os = "linux")]
+mod growth;
+#[cfg(target_os = "linux")]
 mod hardening;
 #[cfg(target_os = "linux")]
 mod heap;
