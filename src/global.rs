@@ -9,6 +9,7 @@ use crate::fatal;
 use crate::free::{dealloc_slow, give, slab_of_block};
 use crate::free_list::{self, Block};
 use crate::freestone::Freestone;
+use crate::growth::{self, Roomy};
 use crate::hardening::{self, inline_class, route};
 use crate::heap::{Found, shared};
 use crate::large::{self, Contents};
@@ -154,8 +155,8 @@ pub(crate) fn alloc_zeroed_slow(layout: Layout) -> *mut u8 {
             }
             let start = hardening::issue(found.block, class, layout);
             poison::open(start.as_ptr(), layout.size());
-            // SAFETY: the block has at least that many bytes.
-            unsafe { start.write_bytes(0, layout.size()) };
+            // SAFETY: the block has at least that many bytes, and is nobody's yet.
+            unsafe { large::zero_block(start, layout.size()) };
             start
         }),
         Route::Large => allocate_large(layout, Contents::Zero),
@@ -187,7 +188,7 @@ pub(crate) fn reallocate_large(start: NonNull<u8>, size: usize, align: usize) ->
 
 /// What `get` finds, which takes `bytes` at least; where it is out of memory, it seems, what it finds after
 /// everything that is only kept was given back, if that may be enough.
-fn or_after_release<T>(bytes: usize, get: impl Fn() -> Option<T>) -> Option<T> {
+pub(crate) fn or_after_release<T>(bytes: usize, get: impl Fn() -> Option<T>) -> Option<T> {
     let found = match get() {
         Some(found) => Some(found),
         None => {
@@ -258,7 +259,7 @@ fn find(class: Class) -> Option<Found> {
     or_after_release(0, || try_find(class))
 }
 
-fn try_find(class: Class) -> Option<Found> {
+pub(crate) fn try_find(class: Class) -> Option<Found> {
     let Some(heap) = thread::own_heap() else { return shared::find(class) };
     if let Some(block) = heap.pop(class) {
         return Some(Found { block, zero: false });
@@ -304,6 +305,10 @@ unsafe fn realloc_slow(pointer: *mut u8, layout: Layout, new_size: usize) -> *mu
             poison::open(pointer, new_size);
             return pointer;
         }
+        (Route::Small(_), Route::Small(_)) if growth::has_room(pointer, layout.size(), new_size) => {
+            thread::count_asked(new_size.wrapping_sub(layout.size()));
+            return pointer;
+        }
         (Route::Large, Route::Large) => {
             let Some(start) = NonNull::new(pointer) else { return pointer };
             let moved = reallocate_large(start, new_size, layout.align());
@@ -314,8 +319,11 @@ unsafe fn realloc_slow(pointer: *mut u8, layout: Layout, new_size: usize) -> *mu
         }
         _ => {}
     }
-    // SAFETY: `new` has a size, as the caller of `realloc` promises.
-    let fresh = unsafe { Freestone::new().alloc(new) };
+    let fresh = match Roomy::of(layout.size(), new) {
+        Some(roomy) => asked(or_null(roomy.allocate(new)), new),
+        // SAFETY: `new` has a size, as the caller of `realloc` promises.
+        None => unsafe { Freestone::new().alloc(new) },
+    };
     if !fresh.is_null() {
         // SAFETY: both blocks are live, distinct, and at least this long.
         unsafe { ptr::copy_nonoverlapping(pointer, fresh, layout.size().min(new_size)) };

@@ -80,6 +80,8 @@ mod freestone;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod global;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+mod growth;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod hardening;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod heap;

@@ -15,6 +15,7 @@ use crate::fatal;
 use crate::free;
 use crate::free_list;
 use crate::global;
+use crate::growth::Roomy;
 use crate::hardening::{self, SEAL_BYTES};
 use crate::large;
 use crate::options;
@@ -267,7 +268,10 @@ pub unsafe fn reallocate(pointer: *mut u8, size: usize) -> *mut u8 {
         home.resize(start, new);
         return pointer;
     }
-    let fresh = allocate(size);
+    let fresh = match Roomy::of(have, new) {
+        Some(roomy) => global::or_null(roomy.allocate(new)),
+        None => allocate(size),
+    };
     if fresh.is_null() {
         // A block that shrinks can always stay.
         if !fits {

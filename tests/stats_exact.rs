@@ -68,15 +68,25 @@ impl Block {
         // Without a layout an alignment does not last.
         let align = if self.door == Door::Rust { self.layout.align() } else { 1 };
         let layout = Layout::from_size_align(size, align).expect("a valid layout");
-        let (had, mut rounded) = (self.rounded, rounded(layout, self.door));
-        // Without a layout a block stays that still fits and is not half empty, large ones apart.
-        let least = if SEAL == 0 { size.next_multiple_of(untyped::MIN_ALIGN) } else { size };
-        let room = if had > LARGEST_SMALL { had } else { had - SEAL };
-        let are_large = had > LARGEST_SMALL && rounded > LARGEST_SMALL;
-        if self.door == Door::Untyped && !are_large && least <= room && least > room / 2 {
-            rounded = had;
-        }
+        let rounded = self.rounded_after(start, layout);
         Self { address: start.expose_provenance(), layout, door: self.door, rounded }
+    }
+
+    /// Bytes that the block has, resized to `layout`, at `start`. Where one stays that shrinks, and how much
+    /// room one gets that grows, is the allocator's choice: the block itself says.
+    fn rounded_after(self, start: *mut u8, layout: Layout) -> usize {
+        let (room, least) = (untyped::usable_size(start), rounded(layout, self.door));
+        if room > LARGEST_SMALL {
+            // From the beginning of its first page.
+            return room + start.addr() % 4096;
+        }
+        if SEAL == 0 {
+            assert!(room >= least, "{room} bytes for {layout:?}");
+            return room;
+        }
+        // Without a layout a block stays that still fits and is not half empty.
+        let stays = self.rounded - SEAL >= layout.size() && layout.size() > (self.rounded - SEAL) / 2;
+        if self.door == Door::Untyped && stays { self.rounded } else { least }
     }
 
     fn free(self) {

@@ -15,17 +15,24 @@ use crate::sync::Lock;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sys;
 
+mod colour;
 mod guard;
 mod range;
 mod registry;
 mod retained;
+mod zeroing;
 
 use range::Range;
 use registry::Registry;
 use retained::Retained;
+pub(crate) use zeroing::zero_block;
 
 static REGISTRY: Lock<Registry> = Lock::new(Registry::new());
 static RETAINED: Lock<Retained> = Lock::new(Retained::new());
+
+/// A range that grows by less than one part in so many grows by as much: a block that grows in small steps
+/// calls the kernel for few of them. The room is not touched, so it is not resident.
+const ROOM: usize = 8;
 
 /// Bytes copied because the kernel would not move them.
 static COPIED_BYTES: AtomicU64 = AtomicU64::new(0);
@@ -158,13 +165,13 @@ pub(crate) fn allocate(size: usize, align: usize, contents: Contents) -> Option<
         Some(range) => range,
         None => Range::map(bytes, align)?,
     };
+    let offset = colour::next(bytes.wrapping_sub(size), align);
     // A statement of its own: the lock must end before the range is dealt with.
-    let noted = REGISTRY.lock().insert(range);
-    if !noted {
+    let noted = REGISTRY.lock().insert(range, offset);
+    if noted.is_none() {
         retain_or_unmap(range);
-        return None;
     }
-    Some(range.start)
+    noted
 }
 
 /// Frees the large allocation at `start`.
@@ -177,7 +184,7 @@ pub(crate) fn free(start: NonNull<u8>) {
     }
 }
 
-/// Length in bytes of the large allocation that begins at `start`, if one does.
+/// Bytes that the large allocation that begins at `start` may use, if one does.
 pub(crate) fn length(start: NonNull<u8>) -> Option<usize> {
     REGISTRY.lock().get(start)
 }
@@ -185,33 +192,60 @@ pub(crate) fn length(start: NonNull<u8>) -> Option<usize> {
 /// Resizes the large allocation at `start` to `size` bytes, keeping `align`. Where that fails
 /// the old allocation is untouched.
 pub(crate) fn reallocate(start: NonNull<u8>, size: usize, align: usize) -> Option<NonNull<u8>> {
-    let bytes = align_up(size, sys::page_bytes());
+    // A statement of its own: the lock must end before anything else.
+    let have = REGISTRY.lock().get(start);
+    if have.is_some_and(|have| stays(have, size)) {
+        return Some(start);
+    }
     let taken = REGISTRY.lock().take(start);
     let Some(mut range) = taken else {
         fatal::caught("realloc of an address that is no allocation", start.addr().get());
         return None;
     };
+    // Pages move as a whole, so the block keeps its place in the first one.
+    let offset = start.addr().get().wrapping_sub(range.start.addr().get());
+    let bytes = align_up(size.wrapping_add(offset), sys::page_bytes());
     if bytes <= range.bytes {
         // Where the kernel does not cut, the allocation stays longer: the registry knows.
         // SAFETY: the caller gives up what is beyond `size`.
         let cut = if bytes == range.bytes { None } else { unsafe { range.resize(bytes, align) } };
-        return note_again(cut.unwrap_or(range));
-    }
-    if let Some(grown) = grow_into_retained(&mut range, bytes) {
-        poison::open(grown.start.as_ptr(), bytes);
-        return note_again(grown);
+        return Some(note_again(cut.unwrap_or(range), offset));
     }
     // SAFETY: the range is out of the registry, and forgotten if it moves.
-    if let Some(grown) = unsafe { range.resize(bytes, align) } {
-        return note_again(grown);
+    if let Some(grown) = unsafe { grow(&mut range, bytes, align) } {
+        return Some(note_again(grown, offset));
     }
-    let _ = note_again(range);
+    let _ = note_again(range, offset);
+    let have = range.bytes.wrapping_sub(offset);
     let fresh = allocate(size, align, Contents::Any)?;
-    COPIED_BYTES.fetch_add(range.bytes as u64, Ordering::Relaxed);
-    // SAFETY: both ranges are owned, distinct, and at least as long as the old one.
-    unsafe { fresh.copy_from_nonoverlapping(range.start, range.bytes) };
-    free(range.start);
+    COPIED_BYTES.fetch_add(have as u64, Ordering::Relaxed);
+    // SAFETY: both blocks are owned, distinct, and at least as long as the old one.
+    unsafe { fresh.copy_from_nonoverlapping(start, have) };
+    free(start);
     Some(fresh)
+}
+
+/// Whether a block that may use `have` bytes stays as it is for `size`: cutting less than an eighth off
+/// would save little, and undo the room that growing blocks are given.
+const fn stays(have: usize, size: usize) -> bool {
+    size <= have && size >= have.wrapping_sub(have / ROOM)
+}
+
+/// Grows a range to `bytes` at least, in place or elsewhere. Where that fails it is as it was.
+///
+/// # Safety
+/// As for [`Range::resize`].
+unsafe fn grow(range: &mut Range, bytes: usize, align: usize) -> Option<Range> {
+    let roomy = bytes.max(align_up(range.bytes.wrapping_add(range.bytes / ROOM), sys::page_bytes()));
+    let wishes = if roomy == bytes { [Some(bytes), None] } else { [Some(roomy), Some(bytes)] };
+    for bytes in wishes.into_iter().flatten() {
+        if let Some(grown) = grow_into_retained(range, bytes) {
+            poison::open(grown.start.as_ptr(), bytes);
+            return Some(grown);
+        }
+    }
+    // SAFETY: forwarded to the caller.
+    wishes.into_iter().flatten().find_map(|bytes| unsafe { range.resize(bytes, align) })
 }
 
 /// The range with what is retained right behind it, as far as it is to have `bytes`.
@@ -238,10 +272,9 @@ fn grow_into_retained(range: &mut Range, bytes: usize) -> Option<Range> {
     None
 }
 
-/// Puts back a range whose place in the registry was kept.
-fn note_again(range: Range) -> Option<NonNull<u8>> {
-    REGISTRY.lock().insert_again(range);
-    Some(range.start)
+/// Puts back a range whose place in the registry was kept. Says where its block begins.
+fn note_again(range: Range, offset: usize) -> NonNull<u8> {
+    REGISTRY.lock().insert_again(range, offset)
 }
 
 /// A range of exactly `bytes` from what is retained.
@@ -271,10 +304,9 @@ fn reuse(bytes: usize, align: usize, contents: Contents) -> Option<Range> {
     // SAFETY: nobody refers to the range.
     unsafe { hardening::renew(range.start, range.bytes) };
     if contents == Contents::Zero {
-        // What was retained is dirty; what it grew by is fresh. Writing zeroes costs a fraction
-        // of giving the pages back and faulting them in again.
+        // What was retained is dirty; what it grew by is fresh.
         // SAFETY: the range is this function's own, and at least that long.
-        unsafe { range.start.write_bytes(0, found.bytes) };
+        unsafe { zeroing::zero_range(range.start, found.bytes) };
     }
     Some(range)
 }

@@ -3,6 +3,7 @@
 use core::ptr::{self, NonNull};
 
 use super::Range;
+use crate::address::align_down;
 use crate::stray;
 use crate::sys;
 
@@ -12,13 +13,33 @@ const FIRST_SLOTS: usize = 64;
 
 #[derive(Clone, Copy)]
 struct Slot {
-    /// Address of the allocation; zero where the slot is free.
+    /// Address of the allocation, in the first page of its range; zero where the slot is free.
     address: usize,
+    /// Bytes of the range.
     bytes: usize,
     mapping: u64,
 }
 
 const FREE: Slot = Slot { address: 0, bytes: 0, mapping: 0 };
+
+impl Slot {
+    /// How far into its range the allocation begins.
+    fn offset(&self) -> usize {
+        self.address % sys::page_bytes()
+    }
+
+    /// Bytes from the allocation's beginning to the end of its range.
+    fn usable_bytes(&self) -> usize {
+        self.bytes.wrapping_sub(self.offset())
+    }
+
+    fn range(&self) -> Option<Range> {
+        let start = align_down(self.address, sys::page_bytes());
+        // From the mapping's own provenance: the caller's pointer may reach its block only.
+        let start = NonNull::new(ptr::with_exposed_provenance_mut(start))?;
+        Some(Range { start, bytes: self.bytes, mapping: self.mapping })
+    }
+}
 
 /// `used ≤ slots - slots / 4` after an insertion that grew the table, or could.
 pub(super) struct Registry {
@@ -27,7 +48,7 @@ pub(super) struct Registry {
     grown: *mut Slot,
     slots: usize,
     used: usize,
-    /// Bytes of the allocations noted.
+    /// Bytes of their ranges.
     live_bytes: usize,
     /// Places kept for allocations that are being resized.
     reserved: usize,
@@ -53,7 +74,7 @@ impl Registry {
         self.used
     }
 
-    /// Bytes of the allocations noted.
+    /// Bytes of their ranges.
     pub(super) const fn live_bytes(&self) -> usize {
         self.live_bytes
     }
@@ -90,23 +111,25 @@ impl Registry {
         }
     }
 
-    /// Notes `range`. False where the table is full and cannot grow.
+    /// Notes the allocation that begins `offset` bytes, less than a page, into `range`. Says where that is;
+    /// None where the table is full and cannot grow.
     #[must_use]
-    pub(super) fn insert(&mut self, range: Range) -> bool {
+    pub(super) fn insert(&mut self, range: Range, offset: usize) -> Option<NonNull<u8>> {
         let taken = self.used.wrapping_add(self.reserved);
         if taken >= self.slots.wrapping_sub(self.slots / 4) {
             self.grow();
         }
         // One slot stays free, so that every search ends.
         if taken.wrapping_add(1) >= self.slots {
-            return false;
+            return None;
         }
-        self.place(range);
-        true
+        Some(self.place(range, offset))
     }
 
-    fn place(&mut self, range: Range) {
-        let address = range.start.as_ptr().expose_provenance();
+    fn place(&mut self, range: Range, offset: usize) -> NonNull<u8> {
+        // SAFETY: the offset is less than a page, and ranges are whole pages.
+        let start = unsafe { range.start.byte_add(offset) };
+        let address = start.as_ptr().expose_provenance();
         if let Some(at) = self.find(address)
             && let Some(slot) = self.table().get_mut(at)
         {
@@ -114,29 +137,30 @@ impl Registry {
             self.used = self.used.wrapping_add(1);
             self.live_bytes = self.live_bytes.wrapping_add(range.bytes);
         }
+        start
     }
 
-    /// Notes a range again that [`take`](Self::take) took out.
-    pub(super) fn insert_again(&mut self, range: Range) {
+    /// As [`insert`](Self::insert), for an allocation that [`take`](Self::take) took out.
+    pub(super) fn insert_again(&mut self, range: Range, offset: usize) -> NonNull<u8> {
         self.reserved = self.reserved.wrapping_sub(1);
-        self.place(range);
+        self.place(range, offset)
     }
 
-    /// Takes out the allocation at `start`, and keeps its place for [`insert_again`](Self::insert_again).
+    /// Takes out the range of the allocation at `start`, and keeps its place for [`insert_again`](Self::insert_again).
     pub(super) fn take(&mut self, start: NonNull<u8>) -> Option<Range> {
         let taken = self.remove(start)?;
         self.reserved = self.reserved.wrapping_add(1);
         Some(taken)
     }
 
-    /// Length of the allocation at `start`.
+    /// Bytes that the allocation at `start` may use.
     pub(super) fn get(&mut self, start: NonNull<u8>) -> Option<usize> {
         let at = self.find(start.addr().get())?;
         let slot = self.table().get(at)?;
-        if slot.address == 0 { None } else { Some(slot.bytes) }
+        if slot.address == 0 { None } else { Some(slot.usable_bytes()) }
     }
 
-    /// Forgets the allocation at `start`.
+    /// Forgets the allocation at `start`. Its range is the answer.
     pub(super) fn remove(&mut self, start: NonNull<u8>) -> Option<Range> {
         let mut hole = self.find(start.addr().get())?;
         let found = *self.table().get(hole)?;
@@ -161,9 +185,7 @@ impl Registry {
         *self.table().get_mut(hole)? = FREE;
         self.used = self.used.wrapping_sub(1);
         self.live_bytes = self.live_bytes.wrapping_sub(found.bytes);
-        // From the mapping's own provenance: the caller's pointer may reach its block only.
-        let start = NonNull::new(ptr::with_exposed_provenance_mut(found.address))?;
-        Some(Range { start, bytes: found.bytes, mapping: found.mapping })
+        found.range()
     }
 
     /// Address and length of every allocation.
@@ -180,7 +202,7 @@ impl Registry {
         let mut written = 0_usize;
         for place in into {
             let Some((_, slot)) = found.next() else { return (written, None) };
-            *place = (slot.address, slot.bytes);
+            *place = (slot.address, slot.usable_bytes());
             written = written.wrapping_add(1);
         }
         (written, found.next().map(|(at, _)| at))
@@ -202,8 +224,8 @@ impl Registry {
         self.used = 0;
         self.live_bytes = 0;
         for slot in old_table.iter().filter(|slot| slot.address != 0) {
-            if let Some(start) = NonNull::new(ptr::with_exposed_provenance_mut(slot.address)) {
-                self.place(Range { start, bytes: slot.bytes, mapping: slot.mapping });
+            if let Some(range) = slot.range() {
+                self.place(range, slot.offset());
             }
         }
         if let Some(old) = NonNull::new(old) {
@@ -223,6 +245,15 @@ mod tests {
         NonNull::new(ptr::without_provenance_mut(page << 12)).expect("not null")
     }
 
+    /// An allocation for each of some pages, each at a place of its own in its page.
+    fn offset(page: usize) -> usize {
+        page % 64 * 64
+    }
+
+    fn start(page: usize) -> NonNull<u8> {
+        NonNull::new(ptr::without_provenance_mut((page << 12) + offset(page))).expect("not null")
+    }
+
     #[test]
     fn agrees_with_a_map() {
         let mut random = StdRng::seed_from_u64(7);
@@ -232,17 +263,22 @@ mod tests {
             let page = random.random_range(1..3000);
             if shadow.contains_key(&page) || shadow.len() > 1500 {
                 let page = *shadow.keys().choose(&mut random).expect("not empty");
-                let expected = shadow.remove(&page);
-                assert_eq!(registry.remove(at(page)).map(|range| range.bytes), expected);
-                assert_eq!(registry.remove(at(page)), None);
+                let expected = shadow.remove(&page).map(|bytes| Range { start: at(page), bytes, mapping: 0 });
+                assert_eq!(registry.remove(start(page)), expected);
+                assert_eq!(registry.remove(start(page)), None);
             } else {
-                shadow.insert(page, page * 3);
-                assert!(registry.insert(Range { start: at(page), bytes: page * 3, mapping: 0 }));
+                let bytes = page << 12;
+                shadow.insert(page, bytes);
+                let range = Range { start: at(page), bytes, mapping: 0 };
+                assert_eq!(registry.insert(range, offset(page)), Some(start(page)));
+                if offset(page) != 0 {
+                    assert_eq!(registry.remove(at(page)), None, "the range begins there, no allocation");
+                }
             }
             assert_eq!(registry.used, shadow.len());
         }
         for (page, bytes) in shadow {
-            assert_eq!(registry.get(at(page)), Some(bytes));
+            assert_eq!(registry.get(start(page)), Some(bytes - offset(page)));
         }
     }
 }
