@@ -1,7 +1,5 @@
 //! Collections live in heaps of every kind.
 
-mod heap_support;
-
 use std::alloc::Layout;
 use std::collections::BTreeMap;
 
@@ -10,7 +8,8 @@ use allocator_api2::boxed::Box;
 use allocator_api2::vec::Vec;
 use freestone::heaps::{Handle, Heap, Kind, Options};
 use hashbrown::{DefaultHashBuilder, HashMap};
-use heap_support::MIB;
+
+use crate::common::MIB;
 
 type Words<'h, K> = HashMap<u64, Box<[u8], &'h Heap<K>>, DefaultHashBuilder, &'h Heap<K>>;
 

@@ -1,18 +1,19 @@
 //! File heaps: what was synced is there again, at the same address; what is not a whole heap is
 //! refused; what was in use at the last sync is left alone until the next.
 
-mod common;
-mod heap_support;
-
 use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
 
-use common::{child, memory, seed};
 use freestone::heaps::{Error, File, Found, Heap, Options};
 use freestone::map::Mapping;
-use heap_support::{KIB, MIB, Model, layout};
+
+use crate::common::block::layout;
+use crate::common::child::{self, Files};
+use crate::common::shadow::Model;
+use crate::common::skip::skip;
+use crate::common::{KIB, MIB, memory, seed};
 
 /// A list in a heap: each node points to the next, as it is.
 struct Node {
@@ -51,12 +52,14 @@ fn values(heap: &Heap<File>) -> Vec<u64> {
 struct Place {
     _folder: tempfile::TempDir,
     path: PathBuf,
+    /// A child that is being started would hold the lock on a file that was closed here.
+    _files: Files,
 }
 
 fn place() -> Place {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("heap");
-    Place { _folder: folder, path }
+    Place { _folder: folder, path, _files: child::files() }
 }
 
 fn small(path: &Path) -> Result<Heap<File>, Error> {
@@ -73,7 +76,7 @@ fn made(path: &Path, nodes: u64) -> usize {
 
 #[test]
 fn what_was_closed_is_there_again_at_the_same_address() {
-    let Place { path, _folder } = place();
+    let Place { path, _folder, _files } = place();
     let heap = small(&path).expect("a heap");
     assert_eq!((heap.found(), heap.root()), (Found::New, None));
     drop(heap);
@@ -93,7 +96,7 @@ fn what_was_closed_is_there_again_at_the_same_address() {
 
 #[test]
 fn what_was_not_synced_is_gone_and_what_was_freed_is_back() {
-    let Place { path, _folder } = place();
+    let Place { path, _folder, _files } = place();
     made(&path, 500);
     let heap = small(&path).expect("a heap");
     let before = heap.stats();
@@ -118,7 +121,7 @@ fn what_was_not_synced_is_gone_and_what_was_freed_is_back() {
 
 #[test]
 fn freed_memory_is_used_again_after_the_next_sync() {
-    let Place { path, _folder } = place();
+    let Place { path, _folder, _files } = place();
     let heap = Options::new().limit(8 * MIB).file(&path).expect("a heap");
     for size in [16, 1000, 40 * KIB, MIB, 2 * MIB] {
         let mut model = Model::new(&heap, 0);
@@ -137,7 +140,7 @@ fn freed_memory_is_used_again_after_the_next_sync() {
 
 #[test]
 fn random_operations_with_syncs_and_reopenings() {
-    let Place { path, _folder } = place();
+    let Place { path, _folder, _files } = place();
     let mut random = seed::random(2);
     for round in 0..6_u64 {
         let heap = Options::new().limit(256 * MIB).file(&path).expect("a heap");
@@ -155,19 +158,22 @@ fn random_operations_with_syncs_and_reopenings() {
                 heap.verify().expect("the records hold");
             }
         }
-        assert_eq!(heap.stats().live_blocks, kept + model.blocks.len());
+        assert_eq!(heap.stats().live_blocks, kept + model.live());
         if round % 2 == 0 {
             model.free_all();
+            drop(model);
             heap.close().expect("closed");
+        } else {
+            // It is left as it was at the last sync.
+            model.leave();
         }
-        // Otherwise it is left as it was at the last sync.
     }
 }
 
 #[test]
 fn a_purge_makes_the_file_small_and_growth_makes_room_again() {
     use std::os::unix::fs::MetadataExt;
-    let Place { path, _folder } = place();
+    let Place { path, _folder, _files } = place();
     let heap = small(&path).expect("a heap");
     let on_disk = || fs::metadata(&path).expect("a file").blocks() * 512;
     let mut model = Model::new(&heap, 0);
@@ -191,7 +197,7 @@ fn a_purge_makes_the_file_small_and_growth_makes_room_again() {
 
 #[test]
 fn a_taken_address_is_refused_in_words() {
-    let Place { path, _folder } = place();
+    let Place { path, _folder, _files } = place();
     let root = made(&path, 10);
     let intruder = Mapping::anonymous(4096).exactly_at(root & !4095).map().expect("the heap is closed");
     match small(&path) {
@@ -204,7 +210,7 @@ fn a_taken_address_is_refused_in_words() {
 
 #[test]
 fn a_file_is_open_once_at_a_time() {
-    let Place { path, _folder } = place();
+    let Place { path, _folder, _files } = place();
     let heap = small(&path).expect("a heap");
     assert!(matches!(small(&path), Err(Error::InUse)));
     drop(heap);
@@ -222,7 +228,7 @@ fn two_heaps_are_open_beside_each_other() {
 
 #[test]
 fn a_foreign_file_is_refused_and_left_alone() {
-    let Place { path, _folder } = place();
+    let Place { path, _folder, _files } = place();
     for bytes in [b"x".to_vec(), vec![0; 100], vec![7; 10 * MIB]] {
         fs::write(&path, &bytes).expect("written");
         assert!(matches!(small(&path), Err(Error::Foreign)), "{} bytes", bytes.len());
@@ -232,7 +238,7 @@ fn a_foreign_file_is_refused_and_left_alone() {
 
 #[test]
 fn a_truncated_file_is_refused() {
-    let Place { path, _folder } = place();
+    let Place { path, _folder, _files } = place();
     made(&path, 10);
     let whole = fs::read(&path).expect("read");
     for length in [1, 4096, 64 * KIB, MIB, 5 * MIB, whole.len() - 1] {
@@ -246,7 +252,7 @@ fn a_truncated_file_is_refused() {
 
 #[test]
 fn another_version_is_refused_by_its_number() {
-    let Place { path, _folder } = place();
+    let Place { path, _folder, _files } = place();
     made(&path, 10);
     let file = fs::OpenOptions::new().write(true).open(&path).expect("opened");
     for superblock in [0, 64 * KIB as u64] {
@@ -259,7 +265,7 @@ fn another_version_is_refused_by_its_number() {
 /// the superblock before, or the file is as it was.
 #[test]
 fn damage_is_noticed() {
-    let Place { path, _folder } = place();
+    let Place { path, _folder, _files } = place();
     made(&path, 3000);
     let whole = fs::read(&path).expect("read");
     let expected: Vec<u64> = (0..3000).rev().collect();
@@ -289,8 +295,8 @@ fn damage_is_noticed() {
 
 #[test]
 fn a_file_that_may_not_grow_is_an_error() {
-    child::succeeds("a_file_that_may_not_grow_is_an_error", || {
-        let Place { path, _folder } = place();
+    child::alone(|| {
+        let Place { path, _folder, _files } = place();
         let heap = small(&path).expect("a heap");
         let limit = libc::rlimit { rlim_cur: 12 << 20, rlim_max: 12 << 20 };
         // SAFETY: the structure is readable, and the signal is one that the limit raises.
@@ -330,17 +336,17 @@ fn mount_small_disk(at: &Path) -> bool {
 
 #[test]
 fn a_full_disk_is_an_error_and_not_a_signal() {
-    child::succeeds("a_full_disk_is_an_error_and_not_a_signal", || {
+    child::alone(|| {
         let folder = tempfile::tempdir().expect("a folder");
         if !mount_small_disk(folder.path()) {
-            return; // No disks to be had here; `a_file_that_may_not_grow_is_an_error` always runs.
+            skip!("no disk of its own can be had; `a_file_that_may_not_grow_is_an_error` always runs");
         }
         let heap = small(&folder.path().join("heap")).expect("a heap");
         let mut model = Model::new(&heap, 0);
         while model.allocate(layout(10 * KIB, 8)) {}
         assert!((5 * MIB..16 * MIB).contains(&heap.stats().live), "{:?}", heap.stats());
         assert!(heap.allocate(layout(9 * MIB, 8)).is_none());
-        model.blocks.iter_mut().for_each(heap_support::Filled::check);
+        model.check();
         heap.sync().expect("synced");
         // Holes are filled again before they are handed out, or not handed out.
         model.free_all();
@@ -349,14 +355,14 @@ fn a_full_disk_is_an_error_and_not_a_signal() {
         fs::write(folder.path().join("other"), vec![1; 4 * MIB]).expect("room from the holes");
         while model.allocate(layout(10 * KIB, 8)) {}
         assert!(heap.stats().live < 12 * MIB, "{:?}", heap.stats());
-        model.blocks.iter_mut().for_each(heap_support::Filled::check);
+        model.check();
         heap.verify().expect("the records hold");
     });
 }
 
 #[test]
 fn a_root_is_a_block_in_use() {
-    let Place { path, _folder } = place();
+    let Place { path, _folder, _files } = place();
     let heap = small(&path).expect("a heap");
     let block = heap.allocate(layout(100, 8)).expect("memory");
     // SAFETY: inside the block.
@@ -376,11 +382,13 @@ fn a_root_is_a_block_in_use() {
 
 #[test]
 fn a_new_heap_is_lean() {
-    let Place { path, _folder } = place();
-    let before = memory::resident();
-    let heap = Heap::file(&path).expect("a heap");
-    push(&heap, 1);
-    heap.close().expect("closed");
-    assert!(memory::resident().saturating_sub(before) < 8 * MIB);
-    assert!(fs::metadata(&path).expect("a file").len() <= 12 * MIB as u64);
+    child::alone(|| {
+        let Place { path, _folder, _files } = place();
+        let before = memory::resident();
+        let heap = Heap::file(&path).expect("a heap");
+        push(&heap, 1);
+        assert!(memory::resident() < before + 8 * MIB);
+        heap.close().expect("closed");
+        assert!(fs::metadata(&path).expect("a file").len() <= 12 * MIB as u64);
+    });
 }

@@ -1,26 +1,23 @@
 //! A process that uses a file heap is killed at any moment: the file is what it was at the last sync, to
 //! the block and to the byte.
 
-mod common;
-mod heap_support;
-
 use std::env;
 use std::fs::{self, File as OsFile};
 use std::os::unix::fs::FileExt;
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::ptr::NonNull;
 use std::slice;
 use std::time::{Duration, Instant};
 
-use common::seed;
 use freestone::heaps::{File, Found, Heap, Options};
-use heap_support::{KIB, MIB, layout};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
+use crate::common::block::layout;
+use crate::common::child::{self, Child};
+use crate::common::{KIB, MIB, death, seed};
+
 /// Set in the child, to the folder that it works in.
-const VARIABLE: &str = "FREESTONE_CRASH_CHILD";
+const VARIABLE: &str = "TEST_CRASH_FOLDER";
 /// Blocks that the root names.
 const BLOCKS: usize = 300;
 /// A child that syncs nothing for so long hangs; the generations then say so.
@@ -120,10 +117,11 @@ fn step(heap: &Heap<File>, random: &mut StdRng) -> Option<u64> {
 }
 
 /// Until it is killed.
-fn child(folder: &Path) -> ! {
+fn work_until_killed() {
+    let folder = PathBuf::from(env::var_os(VARIABLE).expect("the parent says where"));
     let acknowledged = OsFile::options().write(true).open(folder.join("acknowledged")).expect("a file");
     let mut random = StdRng::seed_from_u64(std::process::id().into());
-    let heap = open(folder);
+    let heap = open(&folder);
     check(&heap);
     loop {
         let generation = step(&heap, &mut random).expect("memory");
@@ -141,27 +139,10 @@ fn acknowledged(folder: &Path) -> u64 {
     u64::from_le_bytes(bytes.try_into().expect("eight bytes"))
 }
 
-/// Works the child in `folder`, and kills it after some time. How it is found then.
-fn round(test: &str, folder: &Path, random: &mut StdRng) -> Found {
-    let closed = if folder.join("heap").exists() {
-        let heap = open(folder);
-        let generation = check(&heap);
-        let close = random.random_range(0..2) == 0;
-        if close {
-            heap.close().expect("closed");
-        }
-        close.then_some(generation)
-    } else {
-        None
-    };
-    let mut child = Command::new(env::current_exe().expect("a test knows where it is"))
-        .args(["--exact", test, "--nocapture", "--include-ignored", "--test-threads=1"])
-        .env(VARIABLE, folder)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("a test can run itself");
+/// Works `child` in `folder`, and kills it after some time. How the heap is found then.
+fn round(child: Child, folder: &Path, random: &mut StdRng) -> Found {
+    let closed = close_at_random(folder, random);
+    let mut child = child.env(VARIABLE, folder).start();
     if random.random_range(0..2) == 0 {
         // In half of the rounds it comes to work first, however slow the machine is.
         let (before, started) = (acknowledged(folder), Instant::now());
@@ -172,10 +153,11 @@ fn round(test: &str, folder: &Path, random: &mut StdRng) -> Found {
     std::thread::sleep(Duration::from_micros(random.random_range(0..40_000)));
     child.kill().expect("a child can be killed");
     let output = child.wait_with_output().expect("the child's output");
-    assert_eq!(output.status.signal(), Some(libc::SIGKILL), "{}", String::from_utf8_lossy(&output.stderr));
+    death::by(&output, libc::SIGKILL, "").unwrap_or_else(|why| panic!("{why}"));
     if !folder.join("heap").exists() {
         return Found::New;
     }
+    let _files = child::files();
     let heap = open(folder);
     let (found, generation) = (heap.found(), check(&heap));
     let acknowledged = acknowledged(folder);
@@ -190,10 +172,24 @@ fn round(test: &str, folder: &Path, random: &mut StdRng) -> Found {
     found
 }
 
-fn rounds(test: &str, rounds: usize) {
-    if let Some(folder) = env::var_os(VARIABLE) {
-        child(&PathBuf::from(folder));
+/// Opens the heap, if it is there, and closes it in half of the cases. Which generation it was closed at.
+fn close_at_random(folder: &Path, random: &mut StdRng) -> Option<u64> {
+    if !folder.join("heap").exists() {
+        return None;
     }
+    let _files = child::files();
+    let heap = open(folder);
+    let generation = check(&heap);
+    let close = random.random_range(0..2) == 0;
+    if close {
+        heap.close().expect("closed");
+    }
+    close.then_some(generation)
+}
+
+fn rounds(rounds: usize) {
+    // The first child is what each round starts again.
+    let Some(first) = Child::new("killed", work_until_killed) else { return };
     // On a disk, and in memory, where there is less waiting for the disk and more else to be killed in.
     let folders = [env::temp_dir(), PathBuf::from("/dev/shm")]
         .into_iter()
@@ -205,12 +201,14 @@ fn rounds(test: &str, rounds: usize) {
     }
     let mut random = seed::random(0);
     let mut dirty = 0;
-    for number in 0..rounds {
+    let children = std::iter::once(first).chain(std::iter::from_fn(|| Child::new("killed", || ())));
+    for (number, child) in children.take(rounds).enumerate() {
         let folder = folders[number % folders.len()].path();
-        if round(test, folder, &mut random) == Found::Dirty {
+        if round(child, folder, &mut random) == Found::Dirty {
             dirty += 1;
         }
     }
+    let _files = child::files();
     let last = folders.iter().map(|folder| check(&open(folder.path()))).collect::<Vec<_>>();
     eprintln!("killed {rounds} times, {dirty} times in use, after {last:?} syncs");
     assert!(dirty > rounds / 4 && last.iter().sum::<u64>() > rounds as u64 / 4, "{dirty} dirty, {last:?}");
@@ -218,12 +216,12 @@ fn rounds(test: &str, rounds: usize) {
 
 #[test]
 fn killed_at_any_of_60_moments() {
-    rounds("killed_at_any_of_60_moments", 60);
+    rounds(60);
 }
 
 /// Some two minutes.
 #[test]
 #[ignore = "long"]
 fn killed_at_any_of_1000_moments() {
-    rounds("killed_at_any_of_1000_moments", 1000);
+    rounds(1000);
 }

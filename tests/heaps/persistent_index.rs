@@ -6,13 +6,10 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-/// The example, which has to be built: `cargo build --features allocator-api2 --example persistent_index`.
+use crate::common::example::example;
+
 fn program() -> Command {
-    let test = std::env::current_exe().expect("a test knows where it is");
-    let profile = test.ancestors().nth(2).expect("target/<profile>/deps/<test>");
-    let example = profile.join("examples").join("persistent_index");
-    assert!(example.is_file(), "{} is missing: run `cargo build --example`", example.display());
-    Command::new(example)
+    example("persistent_index")
 }
 
 fn run(index: &Path, text: &Path, word: &str) -> String {

@@ -1,11 +1,11 @@
 //! Private heaps: blocks are what they must be, the limit holds, misuse is caught.
 
-mod common;
-mod heap_support;
-
-use common::{child, seed};
 use freestone::heaps::{Heap, HeapStats, Options, Private};
-use heap_support::{KIB, MIB, Model, layout};
+
+use crate::common::block::layout;
+use crate::common::report::{announce, dies_by_report};
+use crate::common::shadow::Model;
+use crate::common::{KIB, MIB, border_sizes, seed};
 
 const STEPS: usize = if cfg!(debug_assertions) { 3_000 } else { 30_000 };
 
@@ -23,7 +23,7 @@ fn blocks_are_disjoint_aligned_and_keep_their_contents() {
             heap.purge();
         }
     }
-    assert_eq!(heap.stats().live_blocks, model.blocks.len());
+    assert_eq!(heap.stats().live_blocks, model.live());
     model.free_all();
     assert_eq!(heap.stats().live_blocks, 0);
     heap.verify().expect("the records hold");
@@ -33,7 +33,7 @@ fn blocks_are_disjoint_aligned_and_keep_their_contents() {
 fn every_size_and_alignment() {
     let heap = Heap::private().expect("a heap");
     let mut model = Model::new(&heap, 0);
-    for size in common::border_sizes(2 * MIB) {
+    for size in border_sizes(2 * MIB) {
         for align in [1, 64, 4 * KIB, 64 * KIB, 128 * KIB] {
             assert!(model.allocate(layout(size.max(1), align)), "{size} by {align}");
             model.free(0);
@@ -83,18 +83,16 @@ fn a_heap_may_go_to_another_thread() {
     assert_eq!(heap.join().expect("the thread ends").stats().live_blocks, 2);
 }
 
-fn dies(test: &str, line: &str, job: impl FnOnce(&Heap<Private>)) {
-    let run = || job(&Heap::private().expect("a heap"));
-    let Some(output) = child::run(test, 0, run) else { return };
-    assert_eq!(child::signal(&output), Some(libc::SIGABRT), "{}", child::said(&output));
-    assert!(child::said(&output).contains(line), "{}", child::said(&output));
+fn dies(what: &str, job: impl FnOnce(&Heap<Private>)) {
+    dies_by_report(what, || job(&Heap::private().expect("a heap")));
 }
 
 #[test]
 fn a_double_free_is_caught() {
-    dies("a_double_free_is_caught", "freestone: double free", |heap| {
+    dies("double free", |heap| {
         let layout = layout(100, 8);
         let block = heap.allocate(layout).expect("memory");
+        announce(block.as_ptr());
         // SAFETY: the second one is the misuse that is caught.
         unsafe {
             heap.deallocate(block, layout);
@@ -105,10 +103,11 @@ fn a_double_free_is_caught() {
 
 #[test]
 fn a_free_into_another_heap_is_caught() {
-    dies("a_free_into_another_heap_is_caught", "no allocation of this heap", |heap| {
+    dies("free of an address that is no allocation of this heap", |heap| {
         let layout = layout(100, 8);
         let other = Heap::private().expect("a heap");
         let block = other.allocate(layout).expect("memory");
+        announce(block.as_ptr());
         // SAFETY: it is the misuse that is caught.
         unsafe { heap.deallocate(block, layout) };
     });

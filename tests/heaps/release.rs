@@ -1,17 +1,17 @@
 //! What a heap takes goes back to the kernel: on a purge, and all of it when the heap is dropped.
 
-mod common;
-mod heap_support;
-
-use common::memory;
 use freestone::heaps::{Heap, Kind};
-use heap_support::{KIB, MIB, Model, layout};
+
+use crate::common::block::layout;
+use crate::common::shadow::Model;
+use crate::common::{KIB, MIB, child, memory};
 
 #[test]
 fn a_purge_gives_the_pages_back() {
-    let _alone = common::alone();
-    purged_memory_is_gone(&Heap::private().expect("a heap"));
-    purged_memory_is_gone(&Heap::shared().expect("a heap"));
+    child::alone(|| {
+        purged_memory_is_gone(&Heap::private().expect("a heap"));
+        purged_memory_is_gone(&Heap::shared().expect("a heap"));
+    });
 }
 
 fn purged_memory_is_gone<K: Kind>(heap: &Heap<K>) {
@@ -39,15 +39,17 @@ fn fill_and_drop() {
     while heap.stats().live < 32 * MIB {
         assert!(model.allocate(layout(700 * KIB, 8)));
     }
+    model.leave();
 }
 
 #[test]
 fn dropping_a_heap_releases_everything() {
-    let _alone = common::alone();
-    // Once before, for the program's own pages come in with their first use.
-    fill_and_drop();
-    let (resident, mapped) = (memory::resident(), memory::mapped());
-    (0..8).for_each(|_| fill_and_drop());
-    assert!(memory::resident().saturating_sub(resident) < 2 * MIB);
-    assert!(memory::mapped().saturating_sub(mapped) < 16 * MIB);
+    child::alone(|| {
+        // Once before, for the program's own pages come in with their first use.
+        fill_and_drop();
+        let (resident, mapped) = (memory::resident(), memory::mapped());
+        (0..8).for_each(|_| fill_and_drop());
+        assert!(memory::resident() < resident + 2 * MIB);
+        assert!(memory::mapped() < mapped + 16 * MIB);
+    });
 }

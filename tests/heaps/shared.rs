@@ -1,41 +1,24 @@
 //! Shared heaps: both sides of a fork allocate and free at once, and whoever dies inside does not lock
 //! the others out.
 
-mod common;
-mod heap_support;
-
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use common::{child, seed};
 use freestone::heaps::{Heap, Options, Shared};
-use heap_support::{Filled, MIB, Model, layout};
 use rand::RngExt;
+
+use crate::common::block::layout;
+use crate::common::forked::{Ending, WELL, fork, wait};
+use crate::common::shadow::Model;
+use crate::common::{MIB, child, seed};
 
 const STEPS: usize = if cfg!(debug_assertions) { 2_000 } else { 10_000 };
 
-/// Runs `job` in a child of a fork, which ends with it. Its process number.
-fn fork(job: impl FnOnce()) -> libc::pid_t {
-    // SAFETY: the child goes on with this thread alone, and needs nothing that others may hold.
-    match unsafe { libc::fork() } {
-        0 => {
-            let well = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job)).is_ok();
-            // SAFETY: no preconditions.
-            unsafe { libc::_exit(if well { 0 } else { 1 }) }
-        }
-        pid => {
-            assert!(pid > 0, "a fork");
-            pid
-        }
-    }
-}
-
-/// The wait status of a child.
-fn wait(pid: libc::pid_t) -> i32 {
-    let mut status = 0;
-    // SAFETY: the status is writable.
-    assert_eq!(unsafe { libc::waitpid(pid, &raw mut status, 0) }, pid);
-    status
+/// Kills a child that must not have come to its end before: by a failed check of its own.
+fn kill(pid: libc::pid_t) {
+    // SAFETY: the child is this test's own.
+    assert_eq!(unsafe { libc::kill(pid, libc::SIGKILL) }, 0);
+    assert_eq!(wait(pid), Ending::Signal(libc::SIGKILL));
 }
 
 #[test]
@@ -60,7 +43,7 @@ fn threads_share_a_heap() {
 
 #[test]
 fn both_sides_of_a_fork_allocate_and_free_each_others_blocks() {
-    child::succeeds("both_sides_of_a_fork_allocate_and_free_each_others_blocks", || {
+    child::alone(|| {
         const CHILDREN: usize = 4;
         const LEFT: usize = 200;
         let heap = Heap::shared().expect("a heap");
@@ -96,7 +79,7 @@ fn both_sides_of_a_fork_allocate_and_free_each_others_blocks() {
             model.step(&mut random, 100);
         }
         for pid in children {
-            assert_eq!(wait(pid), 0);
+            assert_eq!(wait(pid), WELL);
         }
         for (index, slot) in slots.iter().enumerate() {
             let block = std::ptr::with_exposed_provenance_mut::<u8>(slot.load(Ordering::Acquire));
@@ -108,7 +91,7 @@ fn both_sides_of_a_fork_allocate_and_free_each_others_blocks() {
                 heap.deallocate(block, layout(100, 8));
             }
         }
-        own.blocks.iter_mut().for_each(Filled::check);
+        own.check();
         own.free_all();
         model.free_all();
         heap.verify().expect("the records hold");
@@ -136,7 +119,7 @@ fn churn(heap: &Heap<Shared>, number: u64) {
 
 #[test]
 fn who_is_killed_inside_does_not_lock_the_others_out() {
-    child::succeeds("who_is_killed_inside_does_not_lock_the_others_out", || {
+    child::alone(|| {
         const ROUNDS: u64 = 60;
         let heap = Options::new().limit(1 << 30).shared().expect("a heap");
         let mut random = seed::random(1000);
@@ -145,18 +128,15 @@ fn who_is_killed_inside_does_not_lock_the_others_out() {
             let children = [0, 1].map(|child| fork(|| churn(&heap, 2 * round + child)));
             std::thread::sleep(Duration::from_micros(random.random_range(0..8_000)));
             for pid in children {
-                // SAFETY: the child is this test's own.
-                assert_eq!(unsafe { libc::kill(pid, libc::SIGKILL) }, 0);
-                // A signal has ended it, and not a failed check of its own.
-                assert_eq!(wait(pid) & 0x7f, libc::SIGKILL);
+                kill(pid);
                 for _ in 0..20 {
                     model.step(&mut random, 50);
                 }
                 heap.verify().expect("the records hold");
             }
-            model.blocks.iter_mut().for_each(Filled::check);
+            model.check();
             // A child holds 41 blocks at most, which it takes with it.
-            let (live, own) = (heap.stats().live_blocks, model.blocks.len());
+            let (live, own) = (heap.stats().live_blocks, model.live());
             assert!((own..=own + 2 * 41 * (round as usize + 1)).contains(&live), "{live} of {own}");
             if live - own > 500 && heap.stats().recoveries > 0 {
                 break; // Their blocks stay in use: enough of that.
@@ -171,7 +151,7 @@ fn who_is_killed_inside_does_not_lock_the_others_out() {
 /// The same in a file, killed in the middle of syncs: each opening and the survivor find what was synced.
 #[test]
 fn who_is_killed_in_a_sync_leaves_a_whole_file() {
-    child::succeeds("who_is_killed_in_a_sync_leaves_a_whole_file", || {
+    child::alone(|| {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("heap");
         let mut random = seed::random(2000);
@@ -190,9 +170,7 @@ fn who_is_killed_in_a_sync_leaves_a_whole_file() {
                     }
                 });
                 std::thread::sleep(Duration::from_micros(random.random_range(0..10_000)));
-                // SAFETY: the child is this test's own.
-                assert_eq!(unsafe { libc::kill(pid, libc::SIGKILL) }, 0);
-                assert_eq!(wait(pid) & 0x7f, libc::SIGKILL);
+                kill(pid);
                 heap.sync().expect("synced by the survivor");
                 heap.verify().expect("the records hold");
             }

@@ -1,15 +1,12 @@
 //! Every error that can be brought about here: its call, its name, and words that fit the case.
-#![cfg(target_os = "linux")]
-
-mod map_support;
 
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 
+use crate::support::{WELL, file, in_child, limit, page};
 use freestone::map::{Error, FileKind, Mapping, Placement, Protection, Refusal};
-use map_support::{WELL, file, in_child, limit, page};
 
 #[track_caller]
 fn assert_error(error: Error, call: &str, errno: &str, words: &str) {

@@ -1,5 +1,4 @@
 //! Each example of the mapping floor does what it says, and says why when it can't.
-#![cfg(target_os = "linux")]
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -7,18 +6,7 @@ use std::io::Write;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::process::{Command, Output, Stdio};
 
-/// The example as `cargo test` has built it, beside the directory this test runs from.
-fn example(name: &str) -> Command {
-    let test = std::env::current_exe().expect("a test knows where it is");
-    let profile = test.ancestors().nth(2).expect("target/<profile>/deps/<test>");
-    let example = profile.join("examples").join(name);
-    assert!(
-        example.is_file(),
-        "{} is missing: `cargo test` builds it, `cargo test --test` alone doesn't; run `cargo build --examples`",
-        example.display()
-    );
-    Command::new(example)
-}
+use crate::common::example::example;
 
 fn run(command: &mut Command) -> Output {
     command.output().expect("the example runs")

@@ -1,10 +1,7 @@
 //! Locked, no-reserve, populate, grows-down: each does what it says.
-#![cfg(target_os = "linux")]
 
-mod map_support;
-
+use crate::support::{Ending, WELL, become_ordinary, in_child, limit, mapped, page, poke, smaps, touch};
 use freestone::map::{Mapping, Protection};
-use map_support::{Ending, WELL, become_ordinary, in_child, limit, mapped, page, poke, smaps, touch};
 
 fn has_flag(mapping: &Mapping, flag: &str) -> bool {
     let flags = smaps(mapping.address().get(), "VmFlags").expect("it is mapped");

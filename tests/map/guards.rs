@@ -1,10 +1,7 @@
 //! Guard pages adjoin the mapping, let nothing past, and go with it.
-#![cfg(target_os = "linux")]
 
-mod map_support;
-
+use crate::support::{Ending, WELL, file, in_child, mapped, page, pattern, poke, touch};
 use freestone::map::{Error, Mapping, Placement, Protection, Refusal};
-use map_support::{Ending, WELL, file, in_child, mapped, page, pattern, poke, touch};
 
 const SEGV: Ending = Ending::Signal(libc::SIGSEGV);
 

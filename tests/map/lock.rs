@@ -1,10 +1,7 @@
 //! Locked pages: which, when, and how many an ordinary user may have.
-#![cfg(target_os = "linux")]
 
-mod map_support;
-
+use crate::support::{WELL, become_ordinary, file, in_child, limit, page, poke, smaps_kb};
 use freestone::map::{LockWhen, Mapping, Placement};
-use map_support::{WELL, become_ordinary, file, in_child, limit, page, poke, smaps_kb};
 
 fn locked_kb(mapping: &Mapping, place: usize) -> u64 {
     smaps_kb(mapping.address().get() + place, "Locked")

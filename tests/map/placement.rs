@@ -1,10 +1,7 @@
 //! Addresses: hints, exact places that refuse to overwrite, alignment above the page.
-#![cfg(target_os = "linux")]
 
-mod map_support;
-
+use crate::support::{WELL, address_space_pages, file, in_child, mapped, page, pattern};
 use freestone::map::{Error, Mapping, Refusal};
-use map_support::{WELL, address_space_pages, file, in_child, mapped, page, pattern};
 
 /// The start of a range of `bytes` that was free a moment ago, with pages free around it.
 fn free_range(bytes: usize) -> usize {
@@ -14,12 +11,11 @@ fn free_range(bytes: usize) -> usize {
 
 #[test]
 fn a_hint_is_followed_where_there_is_room_and_only_there() {
-    // Another thread of this process could take the range first: try a few times.
-    let followed = (0..10).any(|_| {
+    let ending = in_child(|| {
         let place = free_range(page());
-        Mapping::anonymous(page()).hint(place).map().expect("maps").address().get() == place
+        assert_eq!(Mapping::anonymous(page()).hint(place).map().expect("maps").address().get(), place);
     });
-    assert!(followed);
+    assert_eq!(ending, WELL);
     let first = Mapping::anonymous(page()).map().expect("maps");
     let second = Mapping::anonymous(page()).hint(first.address().get()).map().expect("maps elsewhere");
     assert_ne!(first.address(), second.address());
@@ -40,26 +36,26 @@ fn an_exact_place_is_taken_or_refused() {
     assert_eq!(overlapping.expect_err("it is taken").errno_name(), Some("EEXIST"));
     assert!(taken.as_slice().expect("its own").iter().all(|byte| *byte == 9), "it was overwritten");
 
-    let placed = (0..10).any(|_| {
+    let ending = in_child(|| {
         let place = free_range(page);
-        Mapping::anonymous(page).exactly_at(place).map().is_ok_and(|mapping| mapping.address().get() == place)
+        let mapping = Mapping::anonymous(page).exactly_at(place).map().expect("it is free");
+        assert_eq!(mapping.address().get(), place);
     });
-    assert!(placed);
+    assert_eq!(ending, WELL);
 }
 
 #[test]
 fn an_exact_place_leaves_room_for_guards_or_is_refused() {
     let page = page();
-    let placed = (0..10).any(|_| {
+    let ending = in_child(|| {
         let place = free_range(page);
-        Mapping::anonymous(page).exactly_at(place).guard_before(page).guard_after(page).map().is_ok_and(
-            |mapping| {
-                assert_eq!(mapping.address().get(), place);
-                mapped(place - page) && mapped(place + page)
-            },
-        )
+        let mapping = Mapping::anonymous(page).exactly_at(place).guard_before(page).guard_after(page).map();
+        assert_eq!(mapping.expect("there is room").address().get(), place);
+        let mapping = Mapping::anonymous(page).exactly_at(place).guard_before(page).guard_after(page).map();
+        let _mapping = mapping.expect("the guards are gone as well");
+        assert!(mapped(place - page) && mapped(place + page));
     });
-    assert!(placed);
+    assert_eq!(ending, WELL);
     let neighbour = Mapping::anonymous(page).guard_after(2 * page).map().expect("maps");
     let beside = neighbour.address().get() + 2 * page;
     let error = Mapping::anonymous(page).exactly_at(beside).guard_before(page).map().expect_err("taken");

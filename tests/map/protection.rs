@@ -1,10 +1,7 @@
 //! What the protection forbids ends in a signal, what it allows works, and it can be changed.
-#![cfg(target_os = "linux")]
 
-mod map_support;
-
+use crate::support::{Ending, WELL, in_child, page, poke, touch};
 use freestone::map::{Error, Mapping, Protection, Refusal};
-use map_support::{Ending, WELL, in_child, page, poke, touch};
 
 const SEGV: Ending = Ending::Signal(libc::SIGSEGV);
 
@@ -92,7 +89,7 @@ fn code_runs_only_where_execution_is_allowed() {
     const CODE: [u8; 8] = [0x40, 0x05, 0x80, 0x52, 0xc0, 0x03, 0x5f, 0xd6];
 
     // From a file, so that the caches of processors that need it are in step.
-    let mapping = Mapping::file(&map_support::file(&CODE)).protection(Protection::READ_EXECUTE).map();
+    let mapping = Mapping::file(&crate::support::file(&CODE)).protection(Protection::READ_EXECUTE).map();
     let mapping = mapping.expect("maps");
     let run = |mapping: &Mapping| {
         // SAFETY: the bytes are a function that answers 42, or can't be run, which a child finds out.

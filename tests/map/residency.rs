@@ -1,10 +1,7 @@
 //! Which pages are in memory: those touched, and no others.
-#![cfg(target_os = "linux")]
 
-mod map_support;
-
+use crate::support::{file, page, pattern, poke};
 use freestone::map::{Error, Mapping, Refusal};
-use map_support::{file, page, pattern, poke};
 
 fn there(mapping: &Mapping) -> Vec<bool> {
     mapping.residency(..).expect("asks").pages().collect()

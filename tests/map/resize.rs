@@ -1,12 +1,9 @@
 //! Longer and shorter, in place and moving, with the file and without.
-#![cfg(target_os = "linux")]
-
-mod map_support;
 
 use std::os::unix::fs::FileExt;
 
+use crate::support::{Ending, WELL, file, in_child, page, pattern, poke};
 use freestone::map::{Error, Mapping, Placement, Protection, Refusal};
-use map_support::{Ending, WELL, file, in_child, page, pattern, poke};
 
 #[test]
 fn bytes_move_along_and_new_ones_are_zero() {
@@ -141,5 +138,5 @@ fn a_failed_move_leaves_everything_as_it_was() {
 }
 
 fn limit_address_space() {
-    map_support::limit(libc::RLIMIT_AS, 1 << 36);
+    crate::support::limit(libc::RLIMIT_AS, 1 << 36);
 }

@@ -1,10 +1,7 @@
 //! Offsets and lengths of any size: the right bytes, and the waste by the page.
-#![cfg(target_os = "linux")]
 
-mod map_support;
-
+use crate::support::{file, page, pattern};
 use freestone::map::{Mapping, Protection, Waste};
-use map_support::{file, page, pattern};
 use proptest::prelude::*;
 
 /// A file of this many pages is enough for every border.

@@ -1,13 +1,11 @@
 //! Private writes stay with their writer; shared ones reach the file, other mappings and children.
-#![cfg(target_os = "linux")]
-
-mod map_support;
 
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::Ordering;
 
+use crate::common::forked::{fork, wait};
+use crate::support::{WELL, file, in_child, pattern};
 use freestone::map::{Error, Mapping, Protection, Refusal, Sharing};
-use map_support::{WELL, file, in_child, pattern};
 
 fn content(file: &std::fs::File, len: usize) -> Vec<u8> {
     let mut bytes = vec![0; len];
@@ -60,20 +58,10 @@ fn a_child_has_private_memory_of_its_own() {
 fn parent_and_child_count_in_shared_memory_at_once() {
     const ROUNDS: u64 = 100_000;
     let memory = Mapping::anonymous(8).shared().map().expect("maps");
-    let count = |_: u64| memory.as_atomics().expect("shared")[0].fetch_add(1, Ordering::Relaxed);
-    // SAFETY: the child counts and ends.
-    let child = unsafe { libc::fork() };
-    for round in 0..ROUNDS {
-        count(round);
-    }
-    if child == 0 {
-        // SAFETY: no handler of the parent's is to run in the child.
-        unsafe { libc::_exit(0) }
-    }
-    let mut status = 0;
-    // SAFETY: `status` is writable for the call.
-    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
-    assert_eq!(status, 0);
+    let count = |_: u64| _ = memory.as_atomics().expect("shared")[0].fetch_add(1, Ordering::Relaxed);
+    let child = fork(|| (0..ROUNDS).for_each(count));
+    (0..ROUNDS).for_each(count);
+    assert_eq!(wait(child), WELL);
     assert_eq!(memory.as_atomics().expect("shared")[0].load(Ordering::Relaxed), 2 * ROUNDS);
 }
 

@@ -1,11 +1,13 @@
 //! Beyond the end of the file an instruction raises `SIGBUS`; the copying accessors never do.
-#![cfg(target_os = "linux")]
 
-mod map_support;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
+use crate::support::{Ending, WELL, file, in_child, page, pattern, poke, touch};
 use freestone::map::{Error, Mapping, Protection};
-use map_support::{Ending, WELL, file, in_child, page, pattern, poke, touch};
 
+/// Much longer than it takes to see a file whole and cut.
+const PATIENCE: Duration = Duration::from_secs(60);
 const BUS: Ending = Ending::Signal(libc::SIGBUS);
 
 fn writable(file: &std::fs::File, len: usize) -> Mapping {
@@ -68,19 +70,32 @@ fn a_file_cut_and_extended_while_it_is_copied() {
     let page = page();
     let file = file(&pattern(8 * page));
     let mapping = writable(&file, 8 * page);
+    let seen_both = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let cutter = scope.spawn(|| {
-            for _ in 0..2_000 {
+            let started = Instant::now();
+            let mut cuts = 0;
+            while cuts < 2_000 || !seen_both.load(Ordering::Relaxed) {
                 file.set_len(0).expect("a file can be cut");
                 file.set_len(8 * page as u64).expect("a file can be extended");
+                cuts += 1;
+                assert!(started.elapsed() < PATIENCE, "copies are all the same after {cuts} cuts");
             }
         });
+        let (mut whole, mut cut) = (0, 0);
         let mut into = vec![0; 8 * page];
         while !cutter.is_finished() {
             match mapping.read_at(0, &mut into) {
-                Ok(bytes) => assert_eq!(bytes % page, 0, "whole pages or none"),
-                Err(error) => assert_efault(error, "process_vm_readv"),
+                Ok(bytes) => {
+                    assert_eq!(bytes % page, 0, "whole pages or none");
+                    whole += 1;
+                }
+                Err(error) => {
+                    assert_efault(error, "process_vm_readv");
+                    cut += 1;
+                }
             }
+            seen_both.store(whole > 0 && cut > 0, Ordering::Relaxed);
         }
     });
 }

@@ -1,70 +1,11 @@
 //! What the tests of the mapping floor share.
-#![allow(dead_code, reason = "each test file is a program of its own and uses a part of this")]
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::mem::ManuallyDrop;
-use std::os::fd::FromRawFd;
-use std::panic::{self, AssertUnwindSafe};
 
 use freestone::map::Mapping;
 
-/// How a child ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ending {
-    Exit(i32),
-    Signal(i32),
-}
-
-/// A child whose `job` returned.
-pub(crate) const WELL: Ending = Ending::Exit(0);
-/// A child whose `job` panicked: a failed assertion.
-pub(crate) const PANICKED: Ending = Ending::Exit(101);
-
-/// Runs `job` in a child of a fork, and says how that ended. The child has this one thread, so
-/// addresses that it unmaps stay free.
-pub(crate) fn in_child(job: impl FnOnce()) -> Ending {
-    // SAFETY: the child calls `job` and ends; glibc's allocator works after a fork.
-    let child = unsafe { libc::fork() };
-    assert!(child >= 0, "fork: {}", std::io::Error::last_os_error());
-    if child == 0 {
-        undisturbed();
-        // The harness keeps a test's output to itself, and the child's copy of that would be lost.
-        panic::set_hook(Box::new(|why| drop(writeln!(raw_stderr(), "in a child: {why}"))));
-        let code = match panic::catch_unwind(AssertUnwindSafe(job)) {
-            Ok(()) => 0,
-            Err(_) => 101,
-        };
-        // SAFETY: no handler of the parent's is to run in the child.
-        unsafe { libc::_exit(code) }
-    }
-    let mut status = 0;
-    // SAFETY: `status` is writable for the call.
-    let ended = unsafe { libc::waitpid(child, &raw mut status, 0) };
-    assert_eq!(ended, child, "waitpid: {}", std::io::Error::last_os_error());
-    if libc::WIFSIGNALED(status) {
-        Ending::Signal(libc::WTERMSIG(status))
-    } else {
-        Ending::Exit(libc::WEXITSTATUS(status))
-    }
-}
-
-/// Makes a child's end its own: the standard library's handlers for faults take a lock, which
-/// another thread may have held at the fork; and what hangs all the same ends by `SIGALRM`.
-fn undisturbed() {
-    // SAFETY: the default actions are valid handlers; no memory is passed.
-    unsafe {
-        libc::signal(libc::SIGSEGV, libc::SIG_DFL);
-        libc::signal(libc::SIGBUS, libc::SIG_DFL);
-        libc::alarm(60);
-    }
-}
-
-/// Standard error, past what the harness captures.
-fn raw_stderr() -> ManuallyDrop<File> {
-    // SAFETY: the descriptor is open, and never closed through this.
-    ManuallyDrop::new(unsafe { File::from_raw_fd(libc::STDERR_FILENO) })
-}
+pub(crate) use crate::common::forked::{Ending, WELL, in_child};
 
 /// Reads a byte with an instruction.
 pub(crate) fn touch(address: *const u8) -> u8 {
@@ -97,17 +38,7 @@ pub(crate) fn pattern(len: usize) -> Vec<u8> {
 
 /// What /proc/self/smaps says in `field` about the mapping that contains `address`.
 pub(crate) fn smaps(address: usize, field: &str) -> Option<String> {
-    let text = fs::read_to_string("/proc/self/smaps").expect("procfs is mounted");
-    let mut inside = false;
-    for line in text.lines() {
-        let (first, rest) = line.split_once(' ').unwrap_or((line, ""));
-        if let Some((start, end)) = range(first) {
-            inside = start <= address && address < end;
-        } else if inside && first.strip_suffix(':') == Some(field) {
-            return Some(rest.trim().to_owned());
-        }
-    }
-    None
+    crate::common::smaps::field(address, field)
 }
 
 /// Kilobytes in `field` of /proc/self/smaps.
@@ -125,11 +56,6 @@ pub(crate) fn mapped(address: usize) -> bool {
 pub(crate) fn address_space_pages() -> usize {
     let text = fs::read_to_string("/proc/self/statm").expect("procfs is mounted");
     text.split_whitespace().next().expect("a first field").parse().expect("a number")
-}
-
-fn range(text: &str) -> Option<(usize, usize)> {
-    let (start, end) = text.split_once('-')?;
-    Some((usize::from_str_radix(start, 16).ok()?, usize::from_str_radix(end, 16).ok()?))
 }
 
 /// Sets one of this process's limits: for children.

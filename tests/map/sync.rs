@@ -1,14 +1,12 @@
 //! What is written is seen at once; synchronising brings it to the device, whole or in part.
-#![cfg(target_os = "linux")]
-
-mod map_support;
 
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::FileExt;
 
+use crate::common::skip;
+use crate::support::{file, page, smaps_kb};
 use freestone::map::{LockWhen, Mapping, Msync, Protection};
-use map_support::{file, page, smaps_kb};
 
 const KINDS: [Msync; 5] =
     [Msync::Async, Msync::Sync, Msync::Invalidate, Msync::AsyncInvalidate, Msync::SyncInvalidate];
@@ -28,7 +26,7 @@ fn dirty_kb(mapping: &Mapping) -> u64 {
 /// Whether this file system ever cleans a page: one in memory does not, whatever fsync(2) says.
 fn has_a_device() -> bool {
     let (file, mapping) = shared(1);
-    map_support::poke(mapping.as_mut_ptr(), 1);
+    crate::support::poke(mapping.as_mut_ptr(), 1);
     assert_ne!(dirty_kb(&mapping), 0);
     file.sync_all().expect("the file can be synchronised");
     dirty_kb(&mapping) == 0
@@ -52,7 +50,7 @@ fn another_reader_sees_a_write_before_any_kind() {
 #[test]
 fn a_synchronised_page_is_clean_and_others_stay_dirty() {
     if !has_a_device() {
-        return; // Kept in memory alone: there is nothing to synchronise with.
+        skip!("temporary files are kept in memory alone: there is nothing to synchronise with");
     }
     // Far apart, since file systems write neighbouring pages together.
     const APART: usize = 4 << 20;
@@ -67,7 +65,7 @@ fn a_synchronised_page_is_clean_and_others_stay_dirty() {
         .expect("maps");
     for number in 0..3 {
         // By an instruction, so that the page's own dirty mark is set.
-        map_support::poke(mapping.as_mut_ptr().wrapping_add(number * APART), 1);
+        crate::support::poke(mapping.as_mut_ptr().wrapping_add(number * APART), 1);
     }
     assert_eq!(dirty_kb(&mapping), 3 * page_kb);
     mapping.sync(APART..=APART, Msync::Sync).expect("synchronises a byte's page");
