@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::block::{Block, layout};
+use common::forked::{WELL, fork, wait};
 use common::memory::resident;
 use common::{KIB, MIB, child};
 
@@ -21,7 +22,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 fn shrinks_while_idle() {
     let before = resident();
     let blocks = |size| (0..32 * MIB / size).map(|tag| Block::new(layout(size, 1), tag)).collect::<Vec<_>>();
-    drop((blocks(KIB), blocks(4 * MIB)));
+    let blocks = (blocks(KIB), blocks(4 * MIB));
+    assert!(resident() > before + 60 * MIB, "touched memory is resident");
+    drop(blocks);
     let started = Instant::now();
     // Reading the figure allocates a little, in the heap's own slabs: no slow path that would purge.
     while resident() > before + 8 * MIB {
@@ -32,24 +35,15 @@ fn shrinks_while_idle() {
 
 #[test]
 fn an_idle_process_shrinks() {
-    child::succeeds("an_idle_process_shrinks", shrinks_while_idle);
+    child::alone(shrinks_while_idle);
 }
 
 #[test]
 fn and_so_does_its_child() {
-    child::succeeds("and_so_does_its_child", || {
+    child::alone(|| {
         shrinks_while_idle();
-        // SAFETY: the child only does what the parent does, and ends.
-        let process = unsafe { libc::fork() };
-        if process == 0 {
-            shrinks_while_idle();
-            // SAFETY: no preconditions.
-            unsafe { libc::_exit(7) };
-        }
+        let process = fork(shrinks_while_idle);
         shrinks_while_idle();
-        let mut status = 0;
-        // SAFETY: `status` is writable.
-        assert_eq!(unsafe { libc::waitpid(process, &raw mut status, 0) }, process);
-        assert!(libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 7, "{status:#x}");
+        assert_eq!(wait(process), WELL);
     });
 }

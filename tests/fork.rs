@@ -11,6 +11,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use common::block::{Block, layout};
+use common::forked::{WELL, in_child};
 use common::seed::{random, seed};
 use common::shadow::{Operation, Ranges, Shadow};
 use common::{KIB, border_sizes, child};
@@ -21,8 +22,6 @@ static ALLOC: freestone::Freestone = freestone::Freestone::new();
 
 const FORKS: usize = 200;
 const THREADS: usize = 4;
-/// Seconds after which the kernel ends a child that hangs.
-const PATIENCE_SECONDS: u32 = 30;
 
 /// Allocates, frees and hands over, until told to stop. Some threads end on the way, so that
 /// forks also meet heaps in their making and at their end.
@@ -77,38 +76,23 @@ fn child_work(inherited: Vec<Block>) {
     drop(blocks(5));
 }
 
-/// Forks, and fails unless the child comes to its end.
-fn fork_once(inherited: Vec<Block>) {
-    // SAFETY: the child does what this allocator promises to allow after fork, and `_exit`s.
-    let process = unsafe { libc::fork() };
-    assert_ne!(process, -1, "no memory for another process");
-    if process == 0 {
-        // SAFETY: no preconditions.
-        unsafe { libc::alarm(PATIENCE_SECONDS) };
-        let work = std::panic::catch_unwind(move || child_work(inherited));
-        // SAFETY: no preconditions.
-        unsafe { libc::_exit(i32::from(work.is_err())) };
-    }
-    let mut status = 0;
-    // SAFETY: `status` is writable for the call.
-    assert_eq!(unsafe { libc::waitpid(process, &raw mut status, 0) }, process);
-    assert!(!libc::WIFSIGNALED(status) || libc::WTERMSIG(status) != libc::SIGALRM, "the child hangs");
-    assert_eq!(status, 0, "the wait status of the child");
-    drop(inherited);
-}
-
+/// Forks so many times; every child must come to its end, and some must inherit blocks.
 fn fork_often(receive: &Receiver<Block>) {
-    let mut inherited = Vec::new();
-    for _ in 0..FORKS {
-        inherited.extend(receive.try_iter());
-        fork_once(std::mem::take(&mut inherited));
+    let mut inherited_ever = 0;
+    for number in 0..FORKS {
+        let inherited: Vec<Block> = receive.try_iter().collect();
+        inherited_ever += inherited.len();
+        let mut of_the_child = Some(inherited);
+        let ending = in_child(|| child_work(of_the_child.take().expect("once")));
+        assert_eq!(ending, WELL, "child number {number}");
     }
+    assert!(inherited_ever > FORKS, "{inherited_ever} blocks were inherited: nobody churned");
 }
 
 /// In a process of its own, for the test harness has threads and locks too.
 #[test]
 fn in_the_middle_of_churn() {
-    child::succeeds("in_the_middle_of_churn", || {
+    child::alone(|| {
         eprintln!("seed {}", seed());
         // What the blocks' own helpers make once is not to be caught half-made by a fork.
         drop(blocks(20));

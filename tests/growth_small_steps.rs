@@ -119,12 +119,14 @@ fn the_room_of_a_large_block_is_bounded() {
     while size < 20 * MIB {
         size += 4 * KIB;
         start = Door::Untyped.resize(start, 0, size);
-        let usable = untyped::usable_size(start);
+        // SAFETY: the block is live.
+        let usable = unsafe { untyped::usable_size(start) };
         assert!(usable >= size && usable <= size + size / 8 + 8 * KIB, "{usable} for {size}");
     }
     for size in [16 * MIB, 9 * MIB, 2 * MIB] {
         start = Door::Untyped.resize(start, 0, size);
-        let usable = untyped::usable_size(start);
+        // SAFETY: the block is live.
+        let usable = unsafe { untyped::usable_size(start) };
         assert!(usable >= size && usable <= size + 8 * KIB, "{usable} for {size}");
     }
     // SAFETY: live, and given up.
@@ -138,7 +140,8 @@ fn what_doubles_gets_no_room() {
     let mut start = untyped::allocate(4 * KIB);
     for size in (13..24).map(|log2| 1_usize << log2) {
         start = Door::Untyped.resize(start, 0, size);
-        let usable = untyped::usable_size(start);
+        // SAFETY: the block is live.
+        let usable = unsafe { untyped::usable_size(start) };
         assert!(usable >= size && usable <= size + size / 8 + 8 * KIB, "{usable} for {size}");
     }
     // SAFETY: live, and given up.

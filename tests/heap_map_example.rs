@@ -1,23 +1,16 @@
 //! The `heap_map` example draws what is there: sums that add up, a line a chunk and a character a unit on
 //! the terminal, and in the SVG a square a unit, each of them inside the drawing.
 
+mod common;
+
 use std::path::Path;
 use std::process::Command;
 
 use svg::node::element::path::{Command as Stroke, Data};
 use svg::parser::Event;
 
-/// The example as `cargo test` has built it, beside the directory this test runs from.
 fn example() -> Command {
-    let test = std::env::current_exe().expect("a test knows where it is");
-    let profile = test.ancestors().nth(2).expect("target/<profile>/deps/<test>");
-    let example = profile.join("examples").join("heap_map");
-    assert!(
-        example.is_file(),
-        "{} is missing: `cargo test` builds it, `cargo test --test` alone doesn't; run `cargo build --example heap_map`",
-        example.display()
-    );
-    Command::new(example)
+    common::example::example("heap_map")
 }
 
 /// What the program shows of a heap of that many MiB; the drawing is at `out`.

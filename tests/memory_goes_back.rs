@@ -3,30 +3,35 @@
 
 mod common;
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
 use std::{env, fs, thread};
 
-use common::child::said;
+use common::child::Child;
+use common::group::Group;
 use common::seed::random;
-use common::{GIB, KIB, MIB};
+use common::{GIB, KIB, MIB, skip};
 use freestone::{Piece, UnitPicture};
 use rand::RngExt;
 
 #[global_allocator]
 static ALLOC: freestone::Freestone = freestone::Freestone::new();
 
-const INSIDE: &str = "TEST_INSIDE";
+/// Set in a child, to the file that says what its group is charged.
+const CHARGE: &str = "TEST_CHARGE";
+/// Set in a child that allocates, to how many bytes may be resident in the end.
+const TARGET: &str = "TEST_TARGET";
 const THREADS: usize = 4;
 const BYTES: usize = 2 * GIB;
 /// What the program may keep, and what each thread that is still alive may.
 const SLACK: usize = 512 * KIB;
 /// The kernel charges a group for 64 pages a processor ahead, and for page cache.
 const CHARGE_SLACK: usize = 4 * MIB;
+/// How long the second look comes after the first, where there is one.
+const LATER: Duration = Duration::from_secs(15);
 
-/// What the kernel said once everything was free, then again 15 seconds later.
+/// What the kernel said once everything was free, then again later.
 #[derive(Clone, Copy, Debug)]
 struct Figures {
     resident: usize,
@@ -35,12 +40,17 @@ struct Figures {
     charged_later: usize,
 }
 
+/// What the threads of the program under test allocate.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Fill {
+    Nothing,
+    Everything,
+    /// Of which one block in 64 stays: it keeps one slab in eight, evenly spread.
+    AllButSome,
+}
+
 /// The program under test, in its own process. Its figures go to standard error.
-#[test]
-fn inside() {
-    let Ok(mode) = env::var(INSIDE) else { return };
-    let (allocates, leaves_some) = (mode.contains("with"), mode.contains("some"));
-    let patience = if mode.contains("later") { 15 } else { 0 };
+fn program(fill: Fill, patience: Duration) {
     let (filled, freed, done) = (
         Arc::new(Barrier::new(THREADS)),
         Arc::new(Barrier::new(THREADS + 1)),
@@ -50,14 +60,14 @@ fn inside() {
         .map(|stream| {
             let (filled, freed, done) = (filled.clone(), freed.clone(), done.clone());
             thread::spawn(move || {
-                let blocks = match (allocates, leaves_some) {
-                    (false, _) => Vec::new(),
-                    (true, false) => fill(stream as u64),
-                    (true, true) => vec![vec![1_u8; 8 * KIB]; BYTES / THREADS / (8 * KIB)],
+                let blocks = match fill {
+                    Fill::Nothing => Vec::new(),
+                    Fill::Everything => random_blocks(stream as u64),
+                    Fill::AllButSome => vec![vec![1_u8; 8 * KIB]; BYTES / THREADS / (8 * KIB)],
                 };
                 filled.wait();
-                // One block in 64 keeps one slab in eight, evenly spread.
-                let left: Vec<_> = blocks.into_iter().step_by(64).filter(|_| leaves_some).collect();
+                let stay = fill == Fill::AllButSome;
+                let left: Vec<_> = blocks.into_iter().step_by(64).filter(|_| stay).collect();
                 freed.wait();
                 done.wait();
                 drop(left);
@@ -65,36 +75,39 @@ fn inside() {
         })
         .collect();
     freed.wait();
-    rest();
-    if allocates && !leaves_some {
+    rest(fill);
+    if fill == Fill::Everything {
         assert_eq!(empty_chunks(), 0, "a chunk that nobody uses keeps nothing, its header neither");
     }
-    let charge =
-        || env::var("TEST_GROUP").map_or(0, |group| read_number(&Path::new(&group).join(usage_file())));
-    let resident = || freestone::stats().with_resident().resident.expect("the kernel says so");
+    let charge = || env::var(CHARGE).map_or(0, |file| read_number(Path::new(&file)));
     let (first, charged) = (resident(), charge());
-    thread::sleep(Duration::from_secs(patience));
+    thread::sleep(patience);
     eprintln!("figures {first} {charged} {} {}", resident(), charge());
     done.wait();
     threads.into_iter().for_each(|thread| thread.join().expect("no thread fails"));
 }
 
+fn resident() -> usize {
+    freestone::stats().with_resident().resident.expect("the kernel says so")
+}
+
 /// Gives back what is free: one call.
 #[cfg(not(feature = "background-purge"))]
-fn rest() {
+fn rest(_: Fill) {
     freestone::purge();
 }
 
 /// Gives back what is free: nothing but idleness. A second is what it takes; a busy machine may take
-/// longer, as long as there is less resident every second.
+/// longer.
 #[cfg(feature = "background-purge")]
-fn rest() {
-    let resident = || freestone::stats().with_resident().resident.expect("the kernel says so");
-    let mut before = usize::MAX;
-    while resident() < before {
-        before = resident();
-        thread::sleep(Duration::from_secs(1));
-        eprintln!("{before} bytes resident, a second later {}", resident());
+fn rest(fill: Fill) {
+    const PATIENCE: Duration = Duration::from_secs(60);
+    let Ok(target) = env::var(TARGET) else { return freestone::purge() };
+    let target: usize = target.parse().expect("a number of bytes");
+    let started = std::time::Instant::now();
+    while resident() >= target || fill == Fill::Everything && empty_chunks() > 0 {
+        assert!(started.elapsed() < PATIENCE, "not idle enough? {}", freestone::stats());
+        thread::sleep(Duration::from_millis(50));
     }
 }
 
@@ -110,7 +123,7 @@ fn empty_chunks() -> usize {
 }
 
 /// Blocks of 64 bytes to 64 KiB, every magnitude alike, all touched.
-fn fill(stream: u64) -> Vec<Vec<u8>> {
+fn random_blocks(stream: u64) -> Vec<Vec<u8>> {
     let mut random = random(stream);
     let mut left = BYTES / THREADS;
     let mut blocks = Vec::new();
@@ -123,75 +136,46 @@ fn fill(stream: u64) -> Vec<Vec<u8>> {
     blocks
 }
 
-fn usage_file() -> &'static str {
-    if Path::new("/sys/fs/cgroup/memory").exists() { "memory.usage_in_bytes" } else { "memory.current" }
-}
-
 fn read_number(path: &Path) -> usize {
-    fs::read_to_string(path).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
+    let text = fs::read_to_string(path).expect("a group's file can be read");
+    text.trim().parse().expect("a number")
 }
 
-/// A control group of its own, where one can be made.
-struct Group(PathBuf);
-
-impl Group {
-    fn new(name: &str) -> Option<Self> {
-        let root = ["/sys/fs/cgroup/memory", "/sys/fs/cgroup"]
-            .map(Path::new)
-            .into_iter()
-            .find(|path| path.exists())?;
-        let group = root.join(format!("freestone-{name}-{}", std::process::id()));
-        fs::create_dir(&group).ok()?;
-        let group = Self(group);
-        group.0.join(usage_file()).exists().then_some(group)
+/// Runs the child, in a control group of its own where one can be made.
+fn figures(child: Child, huge_pages: &str, target: Option<usize>) -> Figures {
+    let mut child = child.env("FREESTONE_HUGE_PAGES", huge_pages);
+    if let Some(target) = target {
+        child = child.env(TARGET, target.to_string());
     }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir(&self.0);
+    let group = Group::new("goes-back");
+    match &group {
+        Some(group) => child = child.in_group(group.folder()).env(CHARGE, group.usage_file()),
+        None => skip::note("what a control group is charged: none can be made"),
     }
-}
-
-fn figures(mode: &str, huge_pages: &str) -> Figures {
-    let group = Group::new(&mode.replace(' ', "-"));
-    let script = match &group {
-        Some(group) => {
-            format!("echo $$ > {}/cgroup.procs && exec \"$0\" --exact inside --nocapture", group.0.display())
-        }
-        None => "exec \"$0\" --exact inside --nocapture".to_owned(),
-    };
-    let mut command = Command::new("sh");
-    command.args(["-c", &script]).arg(env::current_exe().expect("a test knows where it is"));
-    command.env(INSIDE, mode).env("FREESTONE_HUGE_PAGES", huge_pages);
-    if let Some(group) = &group {
-        command.env("TEST_GROUP", &group.0);
-    }
-    let output = command.output().expect("a shell");
-    let said = said(&output);
-    assert!(output.status.success(), "{said}");
+    let said = child.succeeds();
     println!("{said}");
     let line = said.lines().find_map(|line| line.split_once("figures ")).expect("figures").1;
     let numbers: Vec<usize> = line.split(' ').map(|number| number.parse().expect("a number")).collect();
     let &[resident, charged, resident_later, charged_later] = numbers.as_slice() else { panic!("{line}") };
+    assert!(group.is_none() || charged > 0 && charged_later > 0, "the group is charged for nothing: {line}");
     Figures { resident, charged, resident_later, charged_later }
 }
 
-fn goes_back(huge_pages: &str, mode: &str, most: usize) {
-    if env::var_os(INSIDE).is_some() {
-        return;
-    }
+fn goes_back(huge_pages: &str, fill: Fill, patience: Duration, most: usize) {
+    let nothing = Child::new(format!("nothing, then {fill:?}"), || program(Fill::Nothing, patience));
+    let something = Child::new(format!("{fill:?}"), || program(fill, patience));
+    let Some((nothing, something)) = nothing.zip(something) else { return };
     let _alone = common::alone();
-    let without = figures(mode, huge_pages);
-    let with = figures(&format!("with {mode}"), huge_pages);
-    println!("huge pages {huge_pages}, {mode}: {without:?} without, {with:?} with");
+    let without = figures(nothing, huge_pages, None);
+    let with = figures(something, huge_pages, Some(without.resident + most));
+    println!("huge pages {huge_pages}, {fill:?}: {without:?} without, {with:?} with");
     for (with, without, most) in [
         (with.resident, without.resident, most),
         (with.resident_later, without.resident_later, most),
         (with.charged, without.charged, most + CHARGE_SLACK),
         (with.charged_later, without.charged_later, most + CHARGE_SLACK),
     ] {
-        assert!(with < without + most, "{with} bytes, {without} without allocations");
+        assert!(with <= without + most, "{with} bytes, {without} without allocations");
     }
 }
 
@@ -202,28 +186,28 @@ const SOME: usize = BYTES / if cfg!(feature = "secure") { 3 } else { 8 } + 64 * 
 
 #[test]
 fn of_small_pages() {
-    goes_back("never", "", ALL);
+    goes_back("never", Fill::Everything, Duration::ZERO, ALL);
 }
 
 #[test]
 fn of_adaptive_huge_pages() {
-    goes_back("adaptive", "", ALL);
+    goes_back("adaptive", Fill::Everything, Duration::ZERO, ALL);
 }
 
 #[test]
 fn of_huge_pages() {
-    goes_back("always", "", ALL);
+    goes_back("always", Fill::Everything, Duration::ZERO, ALL);
 }
 
 /// Huge pages of which a part is still used.
 #[test]
 fn of_parts_of_huge_pages() {
-    goes_back("adaptive", "some", SOME);
+    goes_back("adaptive", Fill::AllButSome, Duration::ZERO, SOME);
 }
 
 #[test]
 #[ignore = "a minute of waiting"]
 fn and_stays_away() {
-    goes_back("adaptive", "later", ALL);
-    goes_back("adaptive", "some later", SOME);
+    goes_back("adaptive", Fill::Everything, LATER, ALL);
+    goes_back("adaptive", Fill::AllButSome, LATER, SOME);
 }

@@ -22,9 +22,9 @@ fn every_form_serves_every_other() {
         }
         let (had, stats) = (blocks.len() * size, freestone::stats());
         // Growing beyond it fails as well, and leaves the block as it was.
-        if let Some(last) = blocks.last() {
-            last.check();
-        }
+        let last = blocks.last_mut().expect("there was some memory");
+        assert!(!last.try_resize(LIMIT), "more than the limit was had");
+        last.check();
         blocks.clear();
         // With a seal, a size that is a power of two needs an eighth more.
         let least = (LIMIT / 4 * 3 - 5 * MIB) / 8 * if cfg!(feature = "secure") { 7 } else { 8 };

@@ -5,8 +5,9 @@ mod common;
 use std::ptr;
 
 use common::block::{Block, layout};
+use common::child::{self, Child};
 use common::memory::page_bytes;
-use common::{KIB, MIB, child};
+use common::{KIB, MIB};
 
 #[global_allocator]
 static ALLOC: freestone::Freestone = freestone::Freestone::new().guard_pages();
@@ -21,15 +22,15 @@ fn is_guarded(make: impl Fn() -> Block) {
 }
 
 fn dies_at(case: usize, make: impl FnOnce() -> Block, place: impl FnOnce(usize, usize) -> usize) {
-    let output = child::run(std::thread::current().name().expect("a test has a name"), case, || {
+    let child = Child::new(case, || {
         let block = make();
         block.check();
         let place = ptr::with_exposed_provenance_mut::<u8>(place(block.address(), block.layout().size()));
         // SAFETY: not at all: this is what is to be caught.
         unsafe { place.write_volatile(1) };
     });
-    if let Some(output) = output {
-        assert_eq!(child::signal(&output), Some(libc::SIGSEGV), "{}", child::said(&output));
+    if let Some(child) = child {
+        child.dies(libc::SIGSEGV, "");
     }
 }
 
@@ -96,7 +97,7 @@ fn a_block_that_has_grown_in_place_is_guarded() {
 /// Buffers of changing sizes are cut from what was freed before: few calls map memory.
 #[test]
 fn freed_blocks_are_used_again() {
-    child::succeeds("freed_blocks_are_used_again", || {
+    child::alone(|| {
         let mapped =
             || freestone::stats().calls.iter().find(|call| call.name == "mmap").map(|call| call.made);
         let before = mapped().expect("counted");

@@ -3,12 +3,12 @@
 
 mod common;
 
-use std::fs;
 use std::ptr;
 
 use common::block::{Block, layout};
+use common::child::{self, Child};
 use common::memory::page_bytes;
-use common::{MIB, child};
+use common::{MIB, smaps};
 use freestone::fault_injection::{Call, allow_all, refuse};
 
 #[global_allocator]
@@ -16,15 +16,9 @@ static ALLOC: freestone::Freestone = freestone::Freestone::new().guard_pages();
 
 const SIZE: usize = 3 * MIB;
 
-/// The protection of the page at `address`, as the kernel shows it.
-fn protection(address: usize) -> Option<String> {
-    let maps = fs::read_to_string("/proc/self/maps").expect("Linux has /proc");
-    maps.lines().find_map(|line| {
-        let (range, rest) = line.split_once(' ')?;
-        let (start, end) = range.split_once('-')?;
-        let number = |text| usize::from_str_radix(text, 16).ok();
-        (number(start)?..number(end)?).contains(&address).then(|| rest[..4].to_owned())
-    })
+/// Whether the page at `address` is mapped, and cannot be touched.
+fn is_guard(address: usize) -> bool {
+    smaps::Mapping::at(address).is_some_and(|mapping| mapping.protection() == "---p")
 }
 
 fn without_marks<T>(job: impl FnOnce() -> T) -> T {
@@ -36,13 +30,13 @@ fn without_marks<T>(job: impl FnOnce() -> T) -> T {
 
 #[test]
 fn guards_are_mappings_without_access() {
-    child::succeeds("guards_are_mappings_without_access", || {
+    child::alone(|| {
         let mut blocks: Vec<Block> =
             without_marks(|| (0..8).map(|tag| Block::new(layout(SIZE, 1), tag)).collect());
         let guards = |block: &Block| [block.address() - 1, block.address() + SIZE + page_bytes() - 1];
         for block in &blocks {
             for guard in guards(block) {
-                assert_eq!(protection(guard).as_deref(), Some("---p"));
+                assert!(is_guard(guard), "{guard:#x}");
             }
         }
         blocks.iter_mut().for_each(|block| without_marks(|| block.resize(2 * SIZE)));
@@ -56,24 +50,24 @@ fn guards_are_mappings_without_access() {
 
 #[test]
 fn a_write_behind_is_a_signal() {
-    let output = child::run("a_write_behind_is_a_signal", 0, || {
+    let child = Child::new(0, || {
         let block = without_marks(|| Block::new(layout(SIZE, 1), 0));
         // SAFETY: not at all: this is what is to be caught.
         unsafe { ptr::with_exposed_provenance_mut::<u8>(block.address() + SIZE).write_volatile(1) };
     });
-    if let Some(output) = output {
-        assert_eq!(child::signal(&output), Some(libc::SIGSEGV), "{}", child::said(&output));
+    if let Some(child) = child {
+        child.dies(libc::SIGSEGV, "");
     }
 }
 
 #[test]
 fn where_those_are_refused_blocks_go_without() {
-    child::succeeds("where_those_are_refused_blocks_go_without", || {
+    child::alone(|| {
         let mut block = without_marks(|| {
             refuse(Call::Protect, 0, u64::MAX, libc::ENOMEM);
             Block::new(layout(SIZE, 1), 0)
         });
-        assert_ne!(protection(block.address() - 1).as_deref(), Some("---p"));
+        assert!(!is_guard(block.address() - 1));
         block.resize(2 * SIZE);
         block.check();
         drop(block);

@@ -2,9 +2,14 @@
 
 mod common;
 
+use std::ptr;
+use std::time::Duration;
+
 use common::block::{Block, layout};
+use common::child::Child;
+use common::memory::has_huge_pages;
 use common::smaps::Mapping;
-use common::{KIB, MIB, child};
+use common::{KIB, MIB, skip};
 
 #[global_allocator]
 static ALLOC: freestone::Freestone = freestone::Freestone::new();
@@ -21,61 +26,84 @@ fn mappings() -> [Mapping; 4] {
     [&first, last, &large, &grown].map(|block| Mapping::of(block.address() as *const u8))
 }
 
-fn with(choice: &str, check: impl FnOnce(bool, [Mapping; 4])) {
-    if std::env::var("FREESTONE_HUGE_PAGES").as_deref() != Ok(choice) {
-        // Children inherit it; a test of its own a process, so nobody else reads the environment.
-        // SAFETY: `alone` keeps the other tests of this file from running meanwhile.
-        unsafe { std::env::set_var("FREESTONE_HUGE_PAGES", choice) };
+/// Looks at a process with that choice.
+fn with(choice: &str, check: impl FnOnce()) {
+    let Some(child) = Child::new(choice, check) else { return };
+    if !has_huge_pages() {
+        skip!("the kernel has no transparent huge pages");
     }
-    child::succeeds(std::thread::current().name().expect("a test has a name"), || {
-        // A kernel without huge pages knows no advice about them.
-        let has_them = std::path::Path::new("/sys/kernel/mm/transparent_hugepage").exists();
-        check(has_them, mappings());
-    });
+    child.env("FREESTONE_HUGE_PAGES", choice).succeeds();
 }
 
 #[test]
 fn never() {
-    let _alone = common::alone();
-    with("never", |kernel_has_them, all| {
-        assert!(all.iter().all(|mapping| !mapping.has("hg")), "{all:?}");
-        assert!(!kernel_has_them || all.iter().all(|mapping| mapping.has("nh")), "{all:?}");
+    with("never", || {
+        let all = mappings();
+        assert!(all.iter().all(|mapping| !mapping.has("hg") && mapping.has("nh")), "{all:?}");
     });
 }
 
 #[test]
 fn adaptive() {
-    let _alone = common::alone();
-    with("adaptive", |kernel_has_them, [first, last, large, grown]| {
+    with("adaptive", || {
+        let [first, last, large, grown] = mappings();
         assert!(!first.has("hg") && !first.has("nh") && !large.has("hg"), "{first:?} {large:?}");
-        // Where one was dear, no more were asked for, and the books say so.
-        let were_dear = freestone::stats().dear_huge_pages_total > 0;
-        assert!(!kernel_has_them || were_dear || last.has("hg") && grown.has("hg"), "{last:?} {grown:?}");
+        // Where one was asked for and was dear, no more are.
+        let one_was_dear = freestone::stats().dear_huge_pages_total > 0;
+        assert!(one_was_dear || last.has("hg") && grown.has("hg"), "{last:?} {grown:?}");
     });
 }
 
 #[test]
 fn always() {
-    let _alone = common::alone();
-    with("always", |kernel_has_them, all| {
-        assert!(!kernel_has_them || all.iter().all(|mapping| mapping.has("hg")), "{all:?}");
+    with("always", || {
+        let all = mappings();
+        assert!(all.iter().all(|mapping| mapping.has("hg")), "{all:?}");
     });
+}
+
+/// How long a touch takes with `slow_down`: more than any huge page that is not dear.
+const DEAR: Duration = Duration::from_millis(3);
+
+extern "C" fn sleep(_: libc::c_int) {
+    let time = libc::timespec { tv_sec: 0, tv_nsec: DEAR.as_nanos() as libc::c_long };
+    // SAFETY: the time is readable, and the call is allowed in a handler.
+    unsafe { libc::nanosleep(&raw const time, ptr::null_mut()) };
+}
+
+/// Interrupts this process every few microseconds, for some milliseconds each time: clearing a huge page
+/// takes long enough for one to come.
+fn slow_down(microseconds: libc::suseconds_t) {
+    let time = libc::timeval { tv_sec: 0, tv_usec: microseconds };
+    let timer = libc::itimerval { it_interval: time, it_value: time };
+    // SAFETY: the handler only sleeps; the timer is readable for the call.
+    unsafe {
+        libc::signal(libc::SIGALRM, sleep as extern "C" fn(libc::c_int) as libc::sighandler_t);
+        assert_eq!(libc::setitimer(libc::ITIMER_REAL, &raw const timer, ptr::null_mut()), 0);
+    }
 }
 
 #[test]
 fn after_a_dear_one_small_pages() {
-    let _alone = common::alone();
-    with("adaptive", |kernel_has_them, _| {
-        let mut seen = freestone::stats().dear_huge_pages_total;
-        for tag in 0..20 {
+    with("adaptive", || {
+        let dear = || freestone::stats().dear_huge_pages_total;
+        let grown = |tag, slowed| {
             let mut grown = Block::new(layout(4 * MIB, 1), tag);
+            slow_down(slowed);
             grown.resize(32 * MIB);
-            let now = freestone::stats().dear_huge_pages_total;
-            let was_dear = now > seen;
-            seen = now;
+            slow_down(0);
             let mapping = Mapping::of(grown.address() as *const u8);
-            assert!(!was_dear || mapping.has("nh"), "asked on: {mapping:?}");
-            assert!(was_dear || !kernel_has_them || mapping.has("hg") || seen > 0, "{mapping:?}");
+            (grown, mapping)
+        };
+        let before = dear();
+        let (_block, mapping) = grown(0, 20);
+        assert_eq!(dear(), before + 1, "it was slow to touch: {mapping:?}");
+        assert!(mapping.has("nh"), "huge pages were not taken back: {mapping:?}");
+        // The next ones are not asked for, however quick they would be.
+        for tag in 1..4 {
+            let (_block, mapping) = grown(tag, 0);
+            assert!(!mapping.has("hg"), "asked on: {mapping:?}");
         }
+        assert_eq!(dear(), before + 1);
     });
 }

@@ -4,16 +4,15 @@
 mod common;
 
 use std::alloc::{alloc, dealloc};
-use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, Output};
+use std::hint;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::{env, hint};
 
 use common::block::{Block, layout};
-use common::child::said;
-use common::memory::resident;
+use common::child::Child;
+use common::memory::{has_huge_pages, resident};
+use common::report::{announce, dies_of};
 use common::smaps::Mapping;
-use common::{KIB, MIB};
+use common::{KIB, MIB, skip};
 use freestone::{Freestone, stats};
 
 #[global_allocator]
@@ -25,146 +24,141 @@ extern "C" fn called(_: usize) {
     CALLS.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Set in a child, to what it is to look at.
-const INSIDE: &str = "TEST_INSIDE";
-
 /// The kernel's flags of a mapping with a small block in it.
 fn has_flag(flag: &str) -> bool {
     let block = Block::new(layout(100, 1), 0);
     Mapping::of(hint::black_box(block.address()) as *const u8).has(flag)
 }
 
-/// The child: how much there is of what a variable decides.
-#[test]
-fn inside() {
-    let Ok(what) = env::var(INSIDE) else { return };
-    let seen = match what.as_str() {
-        "dirty" => {
-            drop((0..8 * MIB / KIB).map(|tag| Block::new(layout(KIB, 1), tag)).collect::<Vec<_>>());
-            stats().dirty
-        }
-        "retained" => {
-            drop((0..8).map(|tag| Block::new(layout(3 * MIB, 1), tag)).collect::<Vec<_>>());
-            stats().retained
-        }
-        "untouched and resident" => {
-            let before = resident();
-            let blocks: Vec<Vec<u8>> =
-                (0..32).map(|_| hint::black_box(Vec::with_capacity(900 * KIB))).collect();
-            let after = resident();
-            drop(blocks);
-            after.saturating_sub(before)
-        }
-        "had of 64 MiB" => Block::try_new(layout(64 * MIB, 1), 0).map_or(0, |block| block.size()),
-        "soft limit passed" => {
-            drop(Block::new(layout(64 * MIB, 1), 0));
-            CALLS.load(Ordering::Relaxed)
-        }
-        "guarded" => {
-            let made = || stats().calls.iter().find(|call| call.name == "madvise").expect("counted").made;
-            let before = made();
-            let _block = Block::new(layout(3 * MIB, 1), 0);
-            usize::try_from(made() - before).expect("few")
-        }
-        "no huge pages" => usize::from(has_flag("nh")),
-        "locked" => usize::from(has_flag("lo")),
-        "not reserved" => usize::from(has_flag("nr")),
-        "survived" => {
-            // SAFETY: the first free is; the second is the misuse that is to be caught.
-            unsafe {
-                let block = hint::black_box(alloc(layout(64, 8)));
-                dealloc(block, layout(64, 8));
-                dealloc(block, layout(64, 8));
-            }
-            1
-        }
-        _ => panic!("{what}"),
-    };
-    eprintln!("seen {seen}");
+fn dirty() -> usize {
+    drop((0..8 * MIB / KIB).map(|tag| Block::new(layout(KIB, 1), tag)).collect::<Vec<_>>());
+    stats().dirty
 }
 
-fn run(what: &str, variable: Option<(&str, &str)>) -> Output {
-    let mut command = Command::new(env::current_exe().expect("a test knows where it is"));
-    command.args(["--exact", "inside", "--nocapture", "--test-threads=1"]).env(INSIDE, what);
-    command.envs(variable).output().expect("it runs")
+fn retained() -> usize {
+    drop((0..8).map(|tag| Block::new(layout(3 * MIB, 1), tag)).collect::<Vec<_>>());
+    stats().retained
 }
 
-fn seen(what: &str, variable: Option<(&str, &str)>) -> usize {
-    let output = run(what, variable);
-    let said = said(&output);
-    assert!(output.status.success(), "{what} with {variable:?}: {}, {said}", output.status);
-    let number = said.lines().find_map(|line| line.split_once("seen ")).expect(&said).1;
-    number.parse().expect("a number")
+fn untouched_and_resident() -> usize {
+    let before = resident();
+    let blocks: Vec<Vec<u8>> = (0..32).map(|_| hint::black_box(Vec::with_capacity(900 * KIB))).collect();
+    let after = resident();
+    drop(blocks);
+    after.saturating_sub(before)
 }
 
-/// What is seen without the variable, and with it.
-fn both(what: &str, variable: &str, value: &str) -> (usize, usize) {
-    let pair = (seen(what, None), seen(what, Some((variable, value))));
-    println!("{variable}={value}: {what} {pair:?}");
-    pair
+fn had_of_64_mib() -> usize {
+    Block::try_new(layout(64 * MIB, 1), 0).map_or(0, |block| block.size())
+}
+
+fn soft_limit_passed() -> usize {
+    drop(Block::new(layout(64 * MIB, 1), 0));
+    CALLS.load(Ordering::Relaxed)
+}
+
+fn advice_for_a_large_block() -> usize {
+    let made = || stats().calls.iter().find(|call| call.name == "madvise").expect("counted").made;
+    let before = made();
+    let _block = Block::new(layout(3 * MIB, 1), 0);
+    usize::try_from(made() - before).expect("few")
+}
+
+/// A block that is freed twice. Where it was.
+fn misuse() -> *mut u8 {
+    // SAFETY: the first free is; the second is the misuse that is to be caught.
+    unsafe {
+        let block = announce(hint::black_box(alloc(layout(64, 8))));
+        dealloc(block, layout(64, 8));
+        dealloc(block, layout(64, 8));
+        block
+    }
+}
+
+/// What `look` sees in a process with that variable.
+fn seen(case: &str, look: fn() -> usize, variable: Option<(&str, &str)>) -> Option<usize> {
+    let said = Child::new(case, || eprintln!("{}", look()))?.envs(variable).succeeds();
+    Some(said.trim_end().parse().unwrap_or_else(|_| panic!("{case} says a number and nothing else:\n{said}")))
+}
+
+/// What is seen without the variable, and with it. None in the processes where it is looked at.
+fn both(look: fn() -> usize, variable: &str, value: &str) -> Option<(usize, usize)> {
+    let without = seen("without", look, None);
+    let with = seen("with", look, Some((variable, value)));
+    let pair = without.zip(with)?;
+    println!("{variable}={value}: {pair:?}");
+    Some(pair)
 }
 
 #[test]
 fn purge_delay_ms() {
-    let (without, with) = both("dirty", "FREESTONE_PURGE_DELAY_MS", "0");
+    let Some((without, with)) = both(dirty, "FREESTONE_PURGE_DELAY_MS", "0") else { return };
     assert!(without > 6 * MIB && with < MIB, "{without} and {with} bytes");
 }
 
 #[test]
 fn retained_bytes() {
-    let (without, with) = both("retained", "FREESTONE_RETAINED_BYTES", "10M");
+    let Some((without, with)) = both(retained, "FREESTONE_RETAINED_BYTES", "10M") else { return };
     assert!(without >= 24 * MIB, "{without} bytes");
     assert!((6 * MIB..=10 * MIB).contains(&with), "{with} bytes");
 }
 
-#[test]
-fn huge_pages() {
-    if std::path::Path::new("/sys/kernel/mm/transparent_hugepage").exists() {
-        assert_eq!(both("no huge pages", "FREESTONE_HUGE_PAGES", "never"), (0, 1));
+/// Of a switch: it is off without the variable, and on with it.
+fn switches(look: fn() -> usize, variable: &str, value: &str) {
+    if let Some(pair) = both(look, variable, value) {
+        assert_eq!(pair, (0, 1), "{variable}");
     }
 }
 
 #[test]
+fn huge_pages() {
+    if !has_huge_pages() {
+        skip!("the kernel has no transparent huge pages");
+    }
+    switches(|| usize::from(has_flag("nh")), "FREESTONE_HUGE_PAGES", "never");
+}
+
+#[test]
 fn populate() {
-    let (without, with) = both("untouched and resident", "FREESTONE_POPULATE", "1");
+    let Some((without, with)) = both(untouched_and_resident, "FREESTONE_POPULATE", "1") else { return };
     assert!(without < 4 * MIB && with > 24 * MIB, "{without} and {with} bytes");
 }
 
 #[test]
 fn memory_limit() {
-    assert_eq!(both("had of 64 MiB", "FREESTONE_MEMORY_LIMIT", "32M"), (64 * MIB, 0));
+    let Some(pair) = both(had_of_64_mib, "FREESTONE_MEMORY_LIMIT", "32M") else { return };
+    assert_eq!(pair, (64 * MIB, 0));
 }
 
 #[test]
 fn soft_memory_limit() {
-    assert_eq!(both("soft limit passed", "FREESTONE_SOFT_MEMORY_LIMIT", "32M"), (0, 1));
+    switches(soft_limit_passed, "FREESTONE_SOFT_MEMORY_LIMIT", "32M");
 }
 
 #[test]
 fn lock_in_memory() {
-    assert_eq!(both("locked", "FREESTONE_LOCK_IN_MEMORY", "1"), (0, 1));
+    switches(|| usize::from(has_flag("lo")), "FREESTONE_LOCK_IN_MEMORY", "1");
 }
 
 #[test]
 fn no_reserve() {
-    assert_eq!(both("not reserved", "FREESTONE_NO_RESERVE", "1"), (0, 1));
+    switches(|| usize::from(has_flag("nr")), "FREESTONE_NO_RESERVE", "1");
 }
 
 #[test]
 fn guard_pages() {
     // A kernel that has no marks is asked once a block.
-    let (without, with) = both("guarded", "FREESTONE_GUARD_PAGES", "1");
+    let Some((without, with)) = both(advice_for_a_large_block, "FREESTONE_GUARD_PAGES", "1") else { return };
     let usual = if cfg!(feature = "secure") { 1..=2 } else { 0..=0 };
     assert!(usual.contains(&without) && (1..=2).contains(&with), "{without} {with}");
 }
 
 #[test]
 fn on_misuse() {
-    let without = run("survived", None);
-    assert_eq!(without.status.signal(), Some(libc::SIGABRT), "{}", said(&without));
-    let with = run("survived", Some(("FREESTONE_ON_MISUSE", "report")));
-    assert!(with.status.success() && said(&with).contains("seen 1"), "{}", said(&with));
-    for output in [without, with] {
-        assert!(said(&output).contains("freestone: double free"), "{}", said(&output));
-    }
+    let job = || _ = misuse();
+    let (Some(without), Some(with)) = (Child::new("without", job), Child::new("with", job)) else { return };
+    let with = with.env("FREESTONE_ON_MISUSE", "report").succeeds();
+    let (address, _) = with.split_once('\n').expect("the announcement");
+    assert_eq!(with, format!("{address}\nfreestone: double free at {address}\n"));
+    dies_of(without, "without", "double free");
 }

@@ -4,6 +4,7 @@
 mod common;
 
 use std::sync::Barrier;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use common::block::{Block, layout};
@@ -34,19 +35,19 @@ fn leave_room(bytes: usize) {
     limit((mapped() + bytes) as libc::rlim_t);
 }
 
-/// Takes blocks of `size` until there are no more, of them or of notes.
-fn take(blocks: &mut Vec<Block>, size: usize) {
+/// Takes blocks of `size` until there are no more, of them or of notes. Whether it was of them.
+fn take(blocks: &mut Vec<Block>, size: usize) -> bool {
     while blocks.len() < blocks.capacity()
         && let Some(block) = Block::try_new(layout(size, 1), blocks.len())
     {
         blocks.push(block);
     }
+    blocks.len() < blocks.capacity()
 }
 
 /// Takes blocks of `size` until there are no more.
 fn exhaust(blocks: &mut Vec<Block>, size: usize) {
-    take(blocks, size);
-    assert!(blocks.len() < blocks.capacity(), "the limit does not limit");
+    assert!(take(blocks, size), "the limit does not limit");
 }
 
 /// Coarse blocks first, so that the fine ones are few.
@@ -150,9 +151,10 @@ fn resizing() {
 fn several_threads_at_once() {
     child::succeeds("several_threads_at_once", || {
         let barrier = Barrier::new(3);
+        let exhausted = AtomicUsize::new(0);
         thread::scope(|scope| {
             for thread in 0..2 {
-                let barrier = &barrier;
+                let (barrier, exhausted) = (&barrier, &exhausted);
                 scope.spawn(move || {
                     let mut blocks = Vec::with_capacity(NOTES);
                     // Threads need address space themselves, so the limit comes after their start.
@@ -163,7 +165,7 @@ fn several_threads_at_once() {
                     {
                         for step in steps(size) {
                             // What the other thread gives back meanwhile may be more than there are notes for.
-                            take(&mut blocks, step);
+                            exhausted.fetch_add(usize::from(take(&mut blocks, step)), Ordering::Relaxed);
                         }
                         blocks.iter().for_each(Block::check);
                         blocks.clear();
@@ -174,6 +176,9 @@ fn several_threads_at_once() {
             leave_room(ROOM);
             barrier.wait();
         });
+        // Of 80 times; where the other thread gives back meanwhile, the notes may end before the memory.
+        let exhausted = exhausted.into_inner();
+        assert!(exhausted > 40, "memory came to its end {exhausted} times only");
         one_of_each();
     });
 }

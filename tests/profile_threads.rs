@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use common::forked::{WELL, in_child};
 use common::seed::random;
 use common::shadow::{Operation, Ranges, Shadow};
 use freestone::profile;
@@ -35,11 +36,15 @@ fn random_operations_with_every_other_block_sampled() {
             })
             .collect();
         scope.spawn(|| {
-            while !done.load(Ordering::Relaxed) {
+            // Once at least, however late this thread comes.
+            loop {
                 let mut packed = Vec::new();
                 profile::dump(&mut packed).expect("a vector takes everything");
                 assert!(!packed.is_empty());
                 freestone::purge();
+                if done.load(Ordering::Relaxed) {
+                    break;
+                }
             }
         });
         // Blocks are freed by another thread than their own.
@@ -48,15 +53,5 @@ fn random_operations_with_every_other_block_sampled() {
         }
         done.store(true, Ordering::Relaxed);
     });
-    // SAFETY: the child only allocates, frees and exits.
-    let child = unsafe { libc::fork() };
-    if child == 0 {
-        drop(vec![vec![1_u8; 300]; 1000]);
-        // SAFETY: no preconditions.
-        unsafe { libc::_exit(0) }
-    }
-    let mut status = 0;
-    // SAFETY: the status is writable.
-    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
-    assert_eq!(status, 0);
+    assert_eq!(in_child(|| drop(vec![vec![1_u8; 300]; 1000])), WELL);
 }

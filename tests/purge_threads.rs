@@ -39,14 +39,18 @@ fn while_others_work() {
         .map(|_| {
             let done = done.clone();
             thread::spawn(move || {
+                let mut purges = 0;
                 while !done.load(Ordering::Relaxed) {
                     freestone::purge();
+                    purges += 1;
                 }
+                purges
             })
         })
         .collect();
     let working: Vec<_> = (0..3).map(|stream| thread::spawn(move || fill_and_empty(stream))).collect();
     working.into_iter().for_each(|thread| thread.join().expect("no thread fails"));
     done.store(true, Ordering::Relaxed);
-    purging.into_iter().for_each(|thread| thread.join().expect("no thread fails"));
+    let purges: usize = purging.into_iter().map(|thread| thread.join().expect("no thread fails")).sum();
+    assert!(purges > 10, "{purges} purges only were meanwhile");
 }

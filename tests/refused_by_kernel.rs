@@ -10,7 +10,7 @@ use std::ptr;
 use common::block::{Block, layout};
 use common::life::{Live, Rest, free, full_service, recovered};
 use common::memory::page_bytes;
-use common::{GIB, KIB, LARGEST_SMALL, MIB, border_sizes, child};
+use common::{GIB, KIB, LARGEST_SMALL, MIB, border_sizes, child, skip};
 
 #[global_allocator]
 static ALLOC: freestone::Freestone = freestone::Freestone::new();
@@ -174,8 +174,7 @@ fn limit_on_locked_memory() {
         give_up_privileges();
         // SAFETY: no preconditions.
         if unsafe { libc::mlockall(libc::MCL_FUTURE) } != 0 {
-            eprintln!("skipped: mlockall says {}", std::io::Error::last_os_error());
-            return;
+            skip!("locked memory: mlockall says {}", std::io::Error::last_os_error());
         }
         live.run();
         // An ordinary user may lock too little for full service.
@@ -183,6 +182,8 @@ fn limit_on_locked_memory() {
             set_limit(libc::RLIMIT_MEMLOCK, 40 * MIB as libc::rlim_t);
             exhausted_by_each_size(&mut blocks);
             live.run();
+        } else {
+            skip::note(&format!("the limit on locked memory: {most} bytes are too few"));
         }
         // SAFETY: no preconditions.
         assert_eq!(unsafe { libc::munlockall() }, 0);
@@ -265,8 +266,7 @@ fn limit_on_mappings() {
         let limit = std::fs::read_to_string("/proc/sys/vm/max_map_count").expect("Linux has it");
         let limit: usize = limit.trim().parse().expect("a number");
         if limit > 1 << 20 {
-            eprintln!("skipped: {limit} mappings are too many to make");
-            return;
+            skip!("{limit} mappings are too many to make");
         }
         let mut live = Live::new();
         live.run();

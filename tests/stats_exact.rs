@@ -75,7 +75,8 @@ impl Block {
     /// Bytes that the block has, resized to `layout`, at `start`. Where one stays that shrinks, and how much
     /// room one gets that grows, is the allocator's choice: the block itself says.
     fn rounded_after(self, start: *mut u8, layout: Layout) -> usize {
-        let (room, least) = (untyped::usable_size(start), rounded(layout, self.door));
+        // SAFETY: the block is live.
+        let (room, least) = (unsafe { untyped::usable_size(start) }, rounded(layout, self.door));
         if room > LARGEST_SMALL {
             // From the beginning of its first page.
             return room + start.addr() % 4096;

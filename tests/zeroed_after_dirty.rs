@@ -3,13 +3,16 @@
 mod common;
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::block::{Block, layout};
-use common::{KIB, LARGEST_SMALL, LARGEST_SMALL_ALIGN, MIB, border_sizes};
+use common::{KIB, LARGEST_SMALL, LARGEST_SMALL_ALIGN, MIB, border_sizes, child};
 
 #[global_allocator]
 static ALLOC: freestone::Freestone = freestone::Freestone::new();
+
+/// Much longer than freed memory is kept.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// So many blocks of a size that some slabs are full, one is half used, and some come empty.
 fn count(size: usize) -> usize {
@@ -70,19 +73,33 @@ fn after_resizing() {
     }
 }
 
+/// In a process of its own: nobody else's pages are purged in between.
 #[test]
 fn after_purge() {
-    for round in 0..3 {
-        for size in border_sizes(LARGEST_SMALL).into_iter().chain([2 * MIB, 5 * MIB]).step_by(7) {
-            drop(zeroed(size, 1));
+    child::alone(|| {
+        let purged = || freestone::stats().purged_total;
+        let fill = || {
+            for size in border_sizes(LARGEST_SMALL).into_iter().chain([2 * MIB, 5 * MIB]).step_by(7) {
+                drop(zeroed(size, 1));
+            }
+        };
+        fill();
+        let before = purged();
+        freestone::purge();
+        assert!(purged() > before, "a purge purges");
+        fill();
+        // What was freed is purged in passing, when its time has come and a slow path is taken.
+        for _ in 0..2 {
+            let (before, started) = (purged(), Instant::now());
+            while purged() == before {
+                assert!(started.elapsed() < PATIENCE, "nothing was purged in passing");
+                thread::sleep(Duration::from_millis(10));
+                drop(Block::zeroed(layout(300 * KIB, 1), 1));
+                drop((0..200).map(|tag| Block::zeroed(layout(2 * KIB, 1), tag)).collect::<Vec<_>>());
+            }
+            fill();
         }
-        if round == 0 {
-            freestone::purge();
-        } else {
-            // Long enough that what was freed is purged in passing.
-            thread::sleep(Duration::from_millis(250));
-        }
-    }
+    });
 }
 
 /// Blocks come back from another thread, and slabs from threads that have ended.

@@ -3,14 +3,19 @@
 #![no_main]
 
 use std::alloc::{GlobalAlloc, Layout};
-use std::collections::BTreeMap;
 use std::thread;
 
 use arbitrary::Arbitrary;
 use freestone::{Freestone, untyped};
 use libfuzzer_sys::fuzz_target;
+use ranges::Ranges;
+
+#[path = "../../tests/common/ranges.rs"]
+mod ranges;
 
 static DOOR: Freestone = Freestone::new();
+/// Every live block, of whichever thread.
+static LIVE: Ranges = Ranges::new();
 
 /// Bytes live at a time.
 const MOST_BYTES: usize = 64 << 20;
@@ -64,6 +69,7 @@ impl Block {
             return None;
         }
         assert_eq!(start.addr() % layout.align(), 0, "{layout:?} is misaligned");
+        LIVE.insert(start.addr(), layout.size()).expect("no two blocks overlap");
         let block = Self { start, layout, typed, tag };
         if zeroed {
             block.each_byte(layout.size(), |byte| assert_eq!(byte, 0, "{layout:?} is not zero"));
@@ -107,6 +113,7 @@ impl Block {
         if !self.typed && new.align() > untyped::MIN_ALIGN {
             return;
         }
+        LIVE.remove(self.start.addr()).expect("a live block is noted");
         // SAFETY: the block is live, and the size makes a layout.
         let start = unsafe {
             if self.typed {
@@ -116,8 +123,10 @@ impl Block {
             }
         };
         if start.is_null() {
+            LIVE.insert(self.start.addr(), self.layout.size()).expect("the block is as it was");
             return;
         }
+        LIVE.insert(start.addr(), size).expect("no two blocks overlap");
         // Only places that were written: all of what was short, else the first.
         let kept = if self.layout.size() <= 4096 { self.layout.size().min(size) } else { 1 };
         (self.start, self.layout) = (start, new);
@@ -128,6 +137,7 @@ impl Block {
 
     fn free(self, through_untyped: bool) {
         self.check();
+        LIVE.remove(self.start.addr()).expect("a live block is noted");
         // SAFETY: the block is live. Its address alone is enough for the untyped door.
         unsafe {
             if self.typed && !through_untyped {
@@ -213,20 +223,10 @@ impl Program {
             Operation::Idle => freestone::thread_idle(),
         }
     }
-
-    fn check_overlaps(&self) {
-        let ranges: BTreeMap<usize, usize> =
-            self.blocks.iter().map(|block| (block.start.addr(), block.layout.size())).collect();
-        assert_eq!(ranges.len(), self.blocks.len(), "two blocks begin at one address");
-        for ((start, bytes), (next, _)) in ranges.iter().zip(ranges.iter().skip(1)) {
-            assert!(start + bytes <= *next, "two blocks overlap");
-        }
-    }
 }
 
 fuzz_target!(|operations: Vec<Operation>| {
     let mut program = Program::default();
     operations.into_iter().for_each(|operation| program.run(operation));
-    program.check_overlaps();
     program.blocks.drain(..).for_each(|block| block.free(false));
 });

@@ -1,9 +1,11 @@
 //! A block that knows what it must contain.
 
-use std::alloc::{Layout, alloc, alloc_zeroed, dealloc, realloc};
+use std::alloc::Layout;
 use std::ptr::NonNull;
 use std::sync::OnceLock;
 use std::{slice, thread};
+
+use super::source::{Global, Source};
 
 /// Bytes of the pattern: a prime, so that bytes moved by a whole number of words or pages
 /// never look right.
@@ -21,16 +23,20 @@ fn pattern() -> &'static [u8] {
     })
 }
 
-/// A live block, filled with the pattern from a place that its tag decides. Checked and freed
+/// A live block from `S`, filled with the pattern from a place that its tag decides. Checked and freed
 /// when dropped.
-pub(crate) struct Block {
+pub(crate) struct Filled<S: Source> {
+    source: S,
     start: NonNull<u8>,
     layout: Layout,
     tag: usize,
 }
 
-// SAFETY: a block is memory that only its holder touches.
-unsafe impl Send for Block {}
+/// A block from the global allocator.
+pub(crate) type Block = Filled<Global>;
+
+// SAFETY: a block is memory that only its holder touches, and its source may be asked by any thread.
+unsafe impl<S: Source + Send> Send for Filled<S> {}
 
 pub(crate) fn layout(size: usize, align: usize) -> Layout {
     Layout::from_size_align(size, align).expect("a valid layout")
@@ -39,20 +45,12 @@ pub(crate) fn layout(size: usize, align: usize) -> Layout {
 impl Block {
     /// A filled block. None where there is no memory.
     pub(crate) fn try_new(layout: Layout, tag: usize) -> Option<Self> {
-        assert_ne!(layout.size(), 0);
-        // SAFETY: the size is not zero.
-        Self::adopt(unsafe { alloc(layout) }, layout, tag)
+        Self::try_new_in(Global, layout, tag)
     }
 
     /// A filled block, after it was seen to be zero.
     pub(crate) fn try_zeroed(layout: Layout, tag: usize) -> Option<Self> {
-        assert_ne!(layout.size(), 0);
-        // SAFETY: the size is not zero.
-        let start = NonNull::new(unsafe { alloc_zeroed(layout) })?;
-        // SAFETY: the block was just allocated with this size, and zeroed bytes are initialised.
-        let bytes = unsafe { slice::from_raw_parts(start.as_ptr(), layout.size()) };
-        assert!(is_zero(bytes), "{layout:?} at {start:p} is not zero");
-        Self::adopt(start.as_ptr(), layout, tag)
+        Self::try_zeroed_in(Global, layout, tag)
     }
 
     pub(crate) fn new(layout: Layout, tag: usize) -> Self {
@@ -62,12 +60,26 @@ impl Block {
     pub(crate) fn zeroed(layout: Layout, tag: usize) -> Self {
         Self::try_zeroed(layout, tag).unwrap_or_else(|| panic!("no memory for {layout:?}"))
     }
+}
 
-    fn adopt(start: *mut u8, layout: Layout, tag: usize) -> Option<Self> {
-        let mut block = Self { start: NonNull::new(start)?, layout, tag };
+impl<S: Source> Filled<S> {
+    pub(crate) fn try_new_in(source: S, layout: Layout, tag: usize) -> Option<Self> {
+        Some(Self::adopt(source, source.allocate(layout)?, layout, tag))
+    }
+
+    pub(crate) fn try_zeroed_in(source: S, layout: Layout, tag: usize) -> Option<Self> {
+        let start = source.allocate_zeroed(layout)?;
+        // SAFETY: the block was just allocated with this size, and zeroed bytes are initialised.
+        let bytes = unsafe { slice::from_raw_parts(start.as_ptr(), layout.size()) };
+        assert!(is_zero(bytes), "{layout:?} at {start:p} is not zero");
+        Some(Self::adopt(source, start, layout, tag))
+    }
+
+    fn adopt(source: S, start: NonNull<u8>, layout: Layout, tag: usize) -> Self {
+        let mut block = Self { source, start, layout, tag };
         block.check_alignment();
         block.fill(0);
-        Some(block)
+        block
     }
 
     fn check_alignment(&self) {
@@ -76,6 +88,10 @@ impl Block {
 
     pub(crate) fn address(&self) -> usize {
         self.start.addr().get()
+    }
+
+    pub(crate) fn start(&self) -> NonNull<u8> {
+        self.start
     }
 
     pub(crate) fn layout(&self) -> Layout {
@@ -92,7 +108,7 @@ impl Block {
         assert_ne!(size, 0);
         let new = layout(size, self.layout.align());
         // SAFETY: the block is live with this layout, and the new size makes a valid one.
-        let Some(start) = NonNull::new(unsafe { realloc(self.start.as_ptr(), self.layout, size) }) else {
+        let Some(start) = (unsafe { self.source.reallocate(self.start, self.layout, size) }) else {
             return false;
         };
         let kept = self.layout.size().min(size);
@@ -139,13 +155,13 @@ impl Block {
     }
 }
 
-impl Drop for Block {
+impl<S: Source> Drop for Filled<S> {
     fn drop(&mut self) {
         if !thread::panicking() {
             self.check();
         }
         // SAFETY: the block is live with this layout, and its only holder is going.
-        unsafe { dealloc(self.start.as_ptr(), self.layout) }
+        unsafe { self.source.deallocate(self.start, self.layout) }
     }
 }
 

@@ -38,3 +38,8 @@ pub(crate) fn page_bytes() -> usize {
     // SAFETY: sysconf has no preconditions.
     usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).expect("a size")
 }
+
+/// Whether the kernel has transparent huge pages; where it has none it knows no advice about them.
+pub(crate) fn has_huge_pages() -> bool {
+    std::path::Path::new("/sys/kernel/mm/transparent_hugepage").exists()
+}

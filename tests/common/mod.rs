@@ -1,15 +1,28 @@
 //! What the tests share.
-#![allow(dead_code, reason = "each test file is a program of its own and uses a part of this")]
+#![allow(
+    dead_code,
+    unused_imports,
+    unused_macros,
+    reason = "each test file is a program of its own and uses a part of this"
+)]
 
 pub(crate) mod block;
 pub(crate) mod child;
+pub(crate) mod death;
+pub(crate) mod example;
+pub(crate) mod forked;
+pub(crate) mod group;
 pub(crate) mod life;
 pub(crate) mod memory;
+pub(crate) mod ranges;
 pub(crate) mod report;
 pub(crate) mod seed;
 pub(crate) mod shadow;
+pub(crate) mod skip;
 pub(crate) mod smaps;
+pub(crate) mod source;
 
+pub(crate) use skip::skip;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub(crate) const KIB: usize = 1 << 10;

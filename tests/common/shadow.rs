@@ -1,12 +1,16 @@
 //! The shadow model: which address ranges are live, and what they must contain.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::alloc::Layout;
+use std::mem;
+use std::sync::Arc;
 
+use freestone::heaps::Heap;
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt};
 
-use super::block::{Block, layout};
+use super::block::{Filled, layout};
+pub(crate) use super::ranges::Ranges;
+use super::source::{Global, Source};
 use super::{KIB, LARGEST_SMALL, LARGEST_SMALL_ALIGN, MIB};
 
 /// One thing that a program does with an allocator. Picks are taken modulo what is there.
@@ -50,84 +54,113 @@ fn align(random: &mut StdRng) -> usize {
     }
 }
 
-/// The ranges that are live in the whole process.
-#[derive(Default)]
-pub(crate) struct Ranges(Mutex<BTreeMap<usize, usize>>);
-
-impl Ranges {
-    fn change<T>(&self, change: impl FnOnce(&mut BTreeMap<usize, usize>) -> T) -> T {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn insert(&self, block: &Block) {
-        let (start, end) = (block.address(), block.address() + block.size());
-        let clash = self.change(|ranges| {
-            let before = ranges.range(..end).next_back().map(|(start, end)| (*start, *end));
-            ranges.insert(start, end);
-            before.filter(|(_, other_end)| *other_end > start)
-        });
-        if let Some((other, other_end)) = clash {
-            panic!("{start:#x}..{end:#x} overlaps the live {other:#x}..{other_end:#x}");
-        }
-    }
-
-    /// Before the block is freed: afterwards another thread may be given the range.
-    fn remove(&self, block: &Block) {
-        let end = self.change(|ranges| ranges.remove(&block.address()));
-        assert_eq!(end, Some(block.address() + block.size()), "a live block is in the model");
-    }
-}
-
-/// One thread's blocks.
-pub(crate) struct Shadow {
+/// One thread's blocks from `S`: what they contain, and that none overlaps another that `ranges` knows.
+pub(crate) struct Live<S: Source> {
+    source: S,
     ranges: Arc<Ranges>,
-    blocks: Vec<Block>,
+    blocks: Vec<Filled<S>>,
     next_tag: usize,
 }
+
+/// Blocks from the global allocator, which has memory for all of them.
+pub(crate) type Shadow = Live<Global>;
+/// Blocks from a heap, which may be full.
+pub(crate) type Model<'h, K> = Live<&'h Heap<K>>;
 
 impl Shadow {
     /// `first_tag` tells this thread's blocks from those of others.
     pub(crate) fn new(ranges: Arc<Ranges>, first_tag: usize) -> Self {
-        Self { ranges, blocks: Vec::new(), next_tag: first_tag }
+        Self { source: Global, ranges, blocks: Vec::new(), next_tag: first_tag }
     }
 
+    /// Fails where there is no memory.
+    pub(crate) fn apply(&mut self, operation: Operation) {
+        assert!(self.try_apply(operation), "no memory for {operation:?}");
+    }
+}
+
+impl<'h, K: freestone::heaps::Kind> Model<'h, K> {
+    /// `first_tag` tells the blocks of this model from those of others in the heap.
+    pub(crate) fn new(heap: &'h Heap<K>, first_tag: u64) -> Self {
+        let first_tag = usize::try_from(first_tag).expect("64-bit tags");
+        Self { source: heap, ranges: Arc::default(), blocks: Vec::new(), next_tag: first_tag }
+    }
+
+    /// A random operation, with some `enough` blocks live in the long run; not done where the heap is full.
+    pub(crate) fn step(&mut self, random: &mut StdRng, enough: usize) {
+        let operation = Operation::random(random, self.live(), enough);
+        self.try_apply(operation);
+    }
+}
+
+impl<S: Source> Live<S> {
     pub(crate) fn live(&self) -> usize {
         self.blocks.len()
     }
 
-    pub(crate) fn apply(&mut self, operation: Operation) {
-        self.next_tag += 1;
+    /// False where there is no memory; then everything is as it was.
+    pub(crate) fn try_apply(&mut self, operation: Operation) -> bool {
         match operation {
-            Operation::Allocate { size, align } => self.put(Block::new(layout(size, align), self.next_tag)),
+            Operation::Allocate { size, align } => self.allocate(layout(size, align)),
             Operation::AllocateZeroed { size, align } => {
-                self.put(Block::zeroed(layout(size, align), self.next_tag));
+                self.next_tag += 1;
+                let block = Filled::try_zeroed_in(self.source, layout(size, align), self.next_tag);
+                block.map(|block| self.put(block)).is_some()
             }
             Operation::Resize { pick, size } => {
-                if let Some(mut block) = self.take(pick) {
-                    block.resize(size);
-                    self.put(block);
-                }
+                let Some(mut block) = self.take(pick) else { return true };
+                let is_done = block.try_resize(size);
+                block.check();
+                self.put(block);
+                is_done
             }
-            Operation::Free { pick } => drop(self.take(pick)),
+            Operation::Free { pick } => {
+                drop(self.take(pick));
+                true
+            }
         }
     }
 
+    /// False where there is no memory.
+    pub(crate) fn allocate(&mut self, layout: Layout) -> bool {
+        self.next_tag += 1;
+        let block = Filled::try_new_in(self.source, layout, self.next_tag);
+        block.map(|block| self.put(block)).is_some()
+    }
+
     /// Notes a block, made here or handed over.
-    pub(crate) fn put(&mut self, block: Block) {
-        self.ranges.insert(&block);
+    pub(crate) fn put(&mut self, block: Filled<S>) {
+        if let Err((other, bytes)) = self.ranges.insert(block.address(), block.size()) {
+            let (start, end) = (block.address(), block.address() + block.size());
+            panic!("{start:#x}..{end:#x} overlaps the live {other:#x}..{:#x}", other + bytes);
+        }
         self.blocks.push(block);
     }
 
     /// Takes a block out of the model, to be freed or handed over.
-    pub(crate) fn take(&mut self, pick: usize) -> Option<Block> {
+    pub(crate) fn take(&mut self, pick: usize) -> Option<Filled<S>> {
         let at = pick.checked_rem(self.blocks.len())?;
         let block = self.blocks.swap_remove(at);
         block.check();
-        self.ranges.remove(&block);
+        assert_eq!(self.ranges.remove(block.address()), Some(block.size()), "a live block is in the model");
         Some(block)
+    }
+
+    pub(crate) fn free(&mut self, pick: usize) {
+        drop(self.take(pick));
+    }
+
+    /// Fails unless every block contains what it must.
+    pub(crate) fn check(&self) {
+        self.blocks.iter().for_each(Filled::check);
     }
 
     pub(crate) fn free_all(&mut self) {
         while self.take(0).is_some() {}
+    }
+
+    /// Leaves the blocks where they are, for good.
+    pub(crate) fn leave(self) {
+        self.blocks.into_iter().for_each(mem::forget);
     }
 }

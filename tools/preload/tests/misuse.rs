@@ -4,10 +4,9 @@
 
 mod common;
 
-use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output};
 
-use common::{Language, Linked, Program, compile, preloaded, text};
+use common::{Language, Linked, Program, compile, death, preloaded, text};
 
 static PROGRAM: Program = Program::new();
 
@@ -73,12 +72,12 @@ const FAULTS: [(&str, &str, Caught); 35] = [
     ("size_of_stack", NO_SIZE, AtOnce),
 ];
 
-/// `freestone: WHAT at 0xADDRESS`, alone.
-fn is_report(output: &Output, what: &str) -> bool {
-    let line = text(&output.stderr);
-    let address =
-        line.strip_prefix(&format!("freestone: {what} at 0x")).and_then(|rest| rest.strip_suffix('\n'));
-    address.is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
+/// Why `output` is not that of a program that died of `what`, having written `stdout`.
+fn is_fatal(output: &Output, what: &str, stdout: &str) -> Result<(), String> {
+    let address = death::reported_address(output, what)?;
+    death::by(output, libc_sigabrt(), &format!("freestone: {what} at {address}\n"))?;
+    let found = text(&output.stdout);
+    if found == stdout { Ok(()) } else { Err(format!("it got to {found:?}, not {stdout:?}")) }
 }
 
 #[test]
@@ -86,10 +85,9 @@ fn is_reported_and_fatal() {
     let mut wrong = Vec::new();
     for (scenario, what, caught) in FAULTS {
         let output = command(scenario).output().expect("runs");
-        let aborted = output.status.signal() == Some(libc_sigabrt());
         let returned = if caught == Later { "returned\n" } else { "" };
-        if !aborted || !is_report(&output, what) || text(&output.stdout) != returned {
-            wrong.push(format!("{scenario}: {output:?}"));
+        if let Err(why) = is_fatal(&output, what, returned) {
+            wrong.push(format!("{scenario}: {why}"));
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
@@ -101,8 +99,7 @@ fn is_reported_and_fatal() {
 #[ignore = "not caught: nothing then tells the second free from a good one"]
 fn freed_here_and_there() {
     let output = command("double_free_here_and_there").output().expect("runs");
-    assert_eq!(output.status.signal(), Some(libc_sigabrt()), "{output:?}");
-    assert!(is_report(&output, TWICE) && output.stdout.is_empty(), "{output:?}");
+    assert_eq!(is_fatal(&output, TWICE, ""), Ok(()));
 }
 
 const fn libc_sigabrt() -> i32 {
@@ -115,7 +112,7 @@ fn is_reported_and_ignored_by_choice() {
     for (scenario, what, _) in FAULTS {
         let output = command(scenario).env("FREESTONE_ON_MISUSE", "report").output().expect("runs");
         let went_on = output.status.success() && text(&output.stdout) == "returned\nok\n";
-        if !went_on || !is_report(&output, what) {
+        if !went_on || death::reported_address(&output, what).is_err() {
             wrong.push(format!("{scenario}: {output:?}"));
         }
     }
@@ -126,6 +123,6 @@ fn is_reported_and_ignored_by_choice() {
 fn other_choices_are_none() {
     for choice in ["", "abort", "Report", "reports", "1"] {
         let output = command("size_of_stack").env("FREESTONE_ON_MISUSE", choice).output().expect("runs");
-        assert_eq!(output.status.signal(), Some(libc_sigabrt()), "{choice}");
+        assert_eq!(is_fatal(&output, NO_SIZE, ""), Ok(()), "{choice}");
     }
 }

@@ -4,10 +4,9 @@
 
 mod common;
 
-use std::os::unix::process::ExitStatusExt;
 use std::process::Output;
 
-use common::{Language, Linked, Program, compile, preloaded, text};
+use common::{Language, Linked, Program, compile, death, preloaded, text};
 
 static SECURE: Program = Program::new();
 static MISUSE: Program = Program::new();
@@ -92,11 +91,9 @@ fn run(kind: &str, size: usize) -> Output {
 /// Whether the process was ended: by one line and `SIGABRT`, or by a page that may not be touched.
 fn is_caught(output: &Output) -> bool {
     let line = text(&output.stderr);
-    let reported = output.status.signal() == Some(6)
-        && line.starts_with("freestone: ")
-        && line.matches('\n').count() == 1;
-    let faulted = output.status.signal() == Some(11) && line.is_empty();
-    (reported || faulted) && output.stdout.is_empty()
+    let is_report = line.starts_with("freestone: ") && line.matches('\n').count() == 1;
+    let reported = is_report && death::by(output, 6, &line).is_ok();
+    (reported || death::by(output, 11, "").is_ok()) && output.stdout.is_empty()
 }
 
 #[test]

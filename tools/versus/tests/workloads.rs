@@ -16,12 +16,16 @@ fn measure(workload: &Workload, threads: usize) {
 #[test]
 fn every_workload_measures_something() {
     // Those of a fixed size take long without optimisation.
+    let mut measured = [0, 0];
     for workload in workloads::all().iter().filter(|workload| workload.length == Length::Calibrated) {
         measure(workload, 1);
+        measured[0] += 1;
         if workload.crew == Crew::Each {
             measure(workload, 3);
+            measured[1] += 1;
         }
     }
+    assert!(measured[0] > 5 && measured[1] > 2, "{measured:?}");
 }
 
 #[test]

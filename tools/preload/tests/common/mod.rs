@@ -1,6 +1,12 @@
 //! The library under test, programs made for it, and running them with it preloaded.
-#![allow(dead_code, reason = "each test file uses a part")]
+#![allow(dead_code, unused_imports, unused_macros, reason = "each test file uses a part")]
 
+#[path = "../../../../tests/common/death.rs"]
+pub(crate) mod death;
+#[path = "../../../../tests/common/skip.rs"]
+pub(crate) mod skip;
+
+pub(crate) use skip::skip;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
@@ -125,8 +131,16 @@ impl Program {
     }
 }
 
+/// What a scenario exits with that this machine does not let run; why stands on its standard error.
+const SKIPPED: i32 = 77;
+
 /// Runs a scenario that must end by saying that all is well.
 pub(crate) fn run_scenario(program: &Path, scenario: &str, environment: &[(&str, &Path)]) {
-    let output = succeed(preloaded(program).arg(scenario).envs(environment.iter().copied()));
+    let mut command = preloaded(program);
+    let output = command.arg(scenario).envs(environment.iter().copied()).output().expect("runs");
+    if output.status.code() == Some(SKIPPED) {
+        skip!("{scenario}: {}", text(&output.stderr).trim_end());
+    }
+    assert!(output.status.success(), "{command:?}: {}\n{}", output.status, text(&output.stderr));
     assert_eq!(text(&output.stdout), "ok\n", "{scenario}");
 }

@@ -207,13 +207,8 @@ static void madvise_again(void)
 
 static void locked(void)
 {
-    struct rlimit limit;
-    CHECK(getrlimit(RLIMIT_MEMLOCK, &limit) == 0);
-    if (mlockall(MCL_CURRENT | MCL_FUTURE) != 0) {
-        /* No right to lock that much: then with the little that everybody may. */
-        fprintf(stderr, "mlockall: %s\n", strerror(errno));
-        return;
-    }
+    if (mlockall(MCL_CURRENT | MCL_FUTURE) != 0)
+        SKIP("mlockall: %s\n", strerror(errno));
     churn_and_zero();
 }
 
