@@ -58,7 +58,8 @@ fn what_a_block_has_is_its_own_to_the_last_byte() {
     for tag in 0..16_u8 {
         let start = untyped::allocate(size);
         assert!(!start.is_null());
-        let usable = untyped::usable_size(start);
+        // SAFETY: the block is live.
+        let usable = unsafe { untyped::usable_size(start) };
         assert!(usable >= size && usable < size + page_bytes());
         // SAFETY: so many bytes are the block's.
         unsafe { start.write_bytes(tag, usable) };
