@@ -1,4 +1,5 @@
-//! The end of the road: one line on standard error, then abort. Never unwinds, never allocates.
+//! The end of the road: one line on standard error, then abort, unless the process wants the line alone.
+//! Never unwinds, never allocates.
 
 use crate::sync::atomic::{AtomicU8, Ordering};
 use crate::sys;

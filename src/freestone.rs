@@ -18,7 +18,8 @@ use crate::options::{HugePages, OnMisuse, Options};
 /// # fn main() { assert_eq!(vec![1; 3].len(), 3); }
 /// ```
 ///
-/// Off Linux the crate forwards to [`System`](std::alloc::System), and options have no effect.
+/// Off Linux, and where pointers have 32 bits, the crate forwards to [`System`](std::alloc::System), and
+/// options have no effect.
 #[derive(Debug)]
 pub struct Freestone {
     pub(crate) options: Options,
@@ -74,7 +75,7 @@ impl Freestone {
     }
 
     /// At most this many bytes are committed: slabs, freed pages not yet purged, large and retained
-    /// mappings. Beyond it, what is only kept is given back; then allocations fail. The allocator's
+    /// mappings. Beyond it, what is only kept is given back, if that may be enough; then allocations fail. The allocator's
     /// own tables are not counted. Default none. `FREESTONE_MEMORY_LIMIT`.
     #[must_use]
     pub const fn memory_limit(mut self, bytes: usize) -> Self {

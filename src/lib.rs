@@ -6,7 +6,7 @@
 //! # fn main() { assert_eq!(vec![1; 3].len(), 3); }
 //! ```
 //!
-//! The floors, from the top. Most use only those below; the sentences beside them name the others:
+//! The floors, from the top down. A floor uses those below it, as a rule:
 //!
 //! | floor | what it is |
 //! | --- | --- |
@@ -34,7 +34,7 @@
 //! | `demand` | how much of what lies free is soon needed again |
 //! | `meta` | memory for the allocator's own records |
 //! | `stray` | ranges that the kernel would not take back |
-//! | `sys` | the only floor that calls the kernel |
+//! | `sys` | calls to the kernel, each a function |
 //! | `limit`, `cgroup` | a count of committed bytes that must not pass a limit; the control group's |
 //! | `poison` | what tools that watch memory are told |
 //! | `sync`, `address`, `fatal`, `stderr`, `config` | locks, arithmetic, the last line, the numbers |

@@ -49,7 +49,8 @@ enum Backing {
 /// free into the header is told from a good one by the same look.
 #[repr(C, align(128))]
 pub(crate) struct Chunk {
-    /// Units in no slab. All of this is touched under the depot's lock only, `full` apart.
+    /// Units in no slab. All of this is touched under the depot's lock, or by who alone knows of the chunk; in a
+    /// first-class heap by who is alone there. Apart are `mapped`, which never changes, and `full`.
     free: Cell<Units>,
     /// Free units whose pages may be resident; the others read as zero.
     dirty: Cell<Units>,

@@ -2,7 +2,8 @@
 //!
 //! A heap has one owner at a time: the thread it belongs to; for the shared heap, the one that holds
 //! its lock; for a heap that waits for a thread, the one that holds the lock of those; for the
-//! profiler's, the one that holds the lock of its records. Other threads reach what is atomic: the inbox, the slabs put aside, and what statistics read.
+//! profiler's, the one that holds the lock of its records. Other threads reach what is atomic: the
+//! inbox, the slabs put aside, and what statistics read.
 
 use core::cell::Cell;
 use core::ptr;
@@ -74,7 +75,8 @@ pub(crate) struct Heap {
 // take slabs out of their atomic places; its `bytes` are the owner's. `asked`: they read it. `tally`: they
 // read its counts, and follow `older`, which is written once, before the heap is published.
 // `next_idle` is touched under the lock of the heaps that wait. Everything else, and `sampler`, the
-// owner alone touches.
+// owner alone touches. The stand-ins of threads without a heap, which all of those share, are empty, and
+// nobody writes to them.
 unsafe impl Sync for Heap {}
 
 /// Memory that slow paths found.

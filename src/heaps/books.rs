@@ -24,7 +24,8 @@ const PAGE_BYTES: usize = UNITS * WORDS * 8;
 pub(super) struct Page {
     /// For each unit: one more than the class of the slab that begins there, or zero.
     classes: [AtomicU8; UNITS],
-    unused: [u8; HEADER_UNITS * WORDS * 8 - UNITS],
+    /// Stored to with the rest, when a page is copied.
+    unused: [AtomicU8; HEADER_UNITS * WORDS * 8 - UNITS],
     /// For each unit after the header, where a slab begins: its blocks.
     bits: [[AtomicU64; WORDS]; UNITS - HEADER_UNITS],
 }
@@ -208,7 +209,8 @@ impl Page {
     }
 
     fn all_words(&self) -> &[AtomicU64] {
-        // SAFETY: a page is that many aligned words, all of it atomics or never written.
+        // SAFETY: a page is that many aligned words, atomics throughout; nobody else is in the heap, so
+        // that no byte is reached in two sizes at once.
         unsafe { core::slice::from_raw_parts(ptr::from_ref(self).cast(), PAGE_BYTES / 8) }
     }
 

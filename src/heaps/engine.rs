@@ -1,7 +1,7 @@
 //! What the heaps of all kinds are: bins of slabs over chunks in one range of addresses.
 //!
 //! The same size classes, slabs, free lists and chunks as the global allocator's; without remote
-//! frees, since whoever is here is alone: the owner of a private heap, or the holder of the lock.
+//! frees, since whoever changes anything is alone: the owner of a private heap, or the holder of the lock.
 //! The state lies in the heap's own range, so that every process that has the range has it.
 
 use core::alloc::Layout;
@@ -29,7 +29,8 @@ use crate::sys::mutex::SharedMutex;
 pub(super) const ALLOCATING: usize = 1;
 pub(super) const FREEING: usize = 2;
 
-/// The state of one heap. All but the lock is touched by one thread at a time.
+/// The state of one heap. All but the lock is touched by one thread at a time, but for `start` and
+/// `geometry`, which never change and which anybody reads.
 #[repr(C, align(128))]
 pub struct Engine {
     /// Who is alone, where several may be.
@@ -463,4 +464,28 @@ pub(super) struct Fresh {
 pub(super) fn reexposed(start: NonNull<u8>) -> NonNull<u8> {
     // SAFETY: the address of a pointer that is not null.
     unsafe { NonNull::new_unchecked(ptr::with_exposed_provenance_mut(start.addr().get())) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::alloc::{alloc, dealloc};
+
+    use super::*;
+
+    /// What Miri checks: nothing that others refer to is written but through a cell.
+    #[test]
+    fn a_heap_is_emptied_while_others_refer_to_it() {
+        let geometry = Geometry::of(geometry::LEAST_LIMIT);
+        let layout = Layout::from_size_align(geometry.whole(), CHUNK_BYTES).expect("a valid layout");
+        // SAFETY: the layout has bytes.
+        let start = NonNull::new(unsafe { alloc(layout) }).expect("memory");
+        // SAFETY: the memory is this test's own, as long as the geometry says.
+        let engine = unsafe { Engine::place(start, geometry) };
+        let (empty, full) = (&engine.empty, &engine.full);
+        engine.forget();
+        assert!(empty.place() == Place::Current && !empty.has_free() && full.first().is_none());
+        assert!(engine.pop(Class::FIRST).is_none());
+        // SAFETY: allocated above, and not referred to from here on.
+        unsafe { dealloc(start.as_ptr(), layout) };
+    }
 }

@@ -40,8 +40,10 @@
 //!
 //! # What a file heap cannot do
 //!
-//! Somebody else who cuts the file short while it is mapped makes the next touch of what is gone a
-//! `SIGBUS` (mmap(2)); the file is locked with flock(2), which keeps other heaps out, but not `truncate`.
+//! The file must be the heap's alone while it is open. It is locked with flock(2), which keeps other heaps
+//! out, but neither `truncate` nor whoever writes. Somebody who cuts the file short makes the next touch of
+//! what is gone a `SIGBUS` (mmap(2)); somebody who writes into it changes the heap's records and blocks under
+//! its users, as one who writes to a process's memory does (`/proc/self/mem`).
 //! Pointers in the file are good because it is always mapped at the address where it was made. Pointers to
 //! functions and statics are not good in another run: nothing with a vtable belongs in the file,
 //! nor does a `hashbrown` map that has never held anything, which points to a static.
@@ -107,7 +109,8 @@ pub struct Heap<K: Kind> {
 
 // SAFETY: a heap belongs to no thread; all that it refers to is its own.
 unsafe impl<K: Kind> Send for Heap<K> {}
-// SAFETY: every use of a shared heap takes its lock.
+// SAFETY: every use of a shared heap takes its lock, but for looks at `start` and `geometry`, which are
+// written only before the heap is anybody's.
 unsafe impl Sync for Heap<Shared> {}
 // SAFETY: as of a shared heap.
 unsafe impl Sync for Heap<File> {}

@@ -1,5 +1,6 @@
 //! A file heap's first words: what it is, and which sync is the last one. There are two, written in
-//! turns: one of them is whole at any moment.
+//! turns, so that one of them is whole on the disk at any moment. What a superblock leads to is not written
+//! over before the disk has another one, or has it no more.
 
 use std::fs::File;
 use std::io;

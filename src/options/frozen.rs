@@ -134,9 +134,7 @@ unsafe fn read(options: &mut Options, mut environment: *const *const c_char) {
         if let Some(rest) = entry.strip_prefix(PREFIX) {
             let mut parts = rest.splitn(2, |byte| *byte == b'=');
             let (name, value) = (parts.next().unwrap_or(&[]), parts.next().unwrap_or(&[]));
-            // The profiler's own, which is a path: it reads it itself.
-            let is_profile = cfg!(feature = "profile") && name == b"PROFILE";
-            if !is_profile && let Err(why) = options.set(name, value) {
+            if let Err(why) = options.set(name, value) {
                 warn(name, why);
             }
         }

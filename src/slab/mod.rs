@@ -148,8 +148,10 @@ const_assert!(HOME_OFFSET == LINE_BYTES);
 
 const COUNT_OFFSET: usize = offset_of!(Slab, count);
 
-// SAFETY: the cells are touched by the thread that owns the slab's heap, or under the lock of
-// a shared one; before that by the depot under its lock. The rest is atomic.
+// SAFETY: the cells are touched by the slab's owner alone: the thread whose heap has it, or which
+// holds the lock of the heap that has it. While no heap has it, its owner is who took it: from the slabs put
+// aside by an atomic exchange, or its units from the depot under the depot's lock. The empty slab, which all
+// share, nobody writes to. The rest is atomic, or in the default build `freed`, which nobody writes at all.
 unsafe impl Sync for Slab {}
 
 impl Slab {
@@ -270,7 +272,7 @@ impl Slab {
 
     /// Whether a carved block begins at `address`, in the first unit. For the owner. Division by
     /// multiplication with the inverse modulo 2^32 (Lemire, Kaser and Kurz 2019): exact for
-    /// dividends of 16 bits and divisors of 13, those of slabs of one unit.
+    /// dividends of 16 bits and divisors up to 2^13, those of slabs of one unit.
     #[inline(always)]
     pub(crate) fn has_block_in_first_unit(&self, address: usize) -> bool {
         let place = address % UNIT_BYTES;

@@ -1,4 +1,6 @@
-//! The only floor that calls the kernel: one function a system call, its errno as a value.
+//! The floor that calls the kernel: one function a system call, its errno as a value. Only files that have
+//! a path of the program's, those of first-class heaps and of profiles, are opened and written by `std`, and
+//! `std` finds out which huge pages there are.
 //!
 //! Callers treat every errno as an ordinary answer. The minimum kernel is Linux 4.4; what is
 //! newer is probed by its first use and has a fallback where it is used.
