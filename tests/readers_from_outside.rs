@@ -24,7 +24,7 @@ const LIMIT: usize = 256 * MIB;
 fn churn(to: &mpsc::Sender<Vec<Vec<u8>>>, from: &mpsc::Receiver<Vec<Vec<u8>>>) {
     for round in 0..ROUNDS {
         let size = SIZES[round % SIZES.len()];
-        let blocks = || (0..(4 * MIB / size).min(5_000)).map(|_| vec![1; size]).collect::<Vec<_>>();
+        let blocks = move || (0..(4 * MIB / size).min(5_000)).map(|_| vec![1; size]).collect::<Vec<_>>();
         to.send(blocks()).expect("the other one waits");
         drop((blocks(), from.recv().expect("the other one sends")));
         // Another thread's heap, given up with blocks in it.
