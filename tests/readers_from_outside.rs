@@ -69,7 +69,9 @@ fn look_while_others_work() {
                 }
             })
         });
-        look(|| drop(black_box(freestone::purge())));
+        look(|| {
+            black_box(freestone::purge());
+        });
         let (first, second) = (mpsc::channel(), mpsc::channel());
         let working = [
             scope.spawn(move || churn(&first.0, &second.1)),
