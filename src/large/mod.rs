@@ -9,6 +9,7 @@ use crate::address::align_up;
 use crate::fatal;
 use crate::hardening;
 use crate::limit::COMMITTED;
+use crate::options;
 use crate::poison;
 use crate::stray;
 use crate::sync::Lock;
@@ -227,8 +228,13 @@ pub(crate) fn reallocate(start: NonNull<u8>, size: usize, align: usize) -> Optio
 
 /// Whether a block that may use `have` bytes stays as it is for `size`: cutting less than an eighth off
 /// would save little, and undo the room that growing blocks are given.
-const fn stays(have: usize, size: usize) -> bool {
-    size <= have && size >= have.wrapping_sub(have / ROOM)
+fn stays(have: usize, size: usize) -> bool {
+    have.checked_sub(size).is_some_and(|spare| spare <= room(have))
+}
+
+/// Bytes that a block of `bytes` may have beyond what is asked for: none where a guard is to follow it.
+fn room(bytes: usize) -> usize {
+    if options::get().guard_pages { 0 } else { bytes / ROOM }
 }
 
 /// Grows a range to `bytes` at least, in place or elsewhere. Where that fails it is as it was.
@@ -236,7 +242,7 @@ const fn stays(have: usize, size: usize) -> bool {
 /// # Safety
 /// As for [`Range::resize`].
 unsafe fn grow(range: &mut Range, bytes: usize, align: usize) -> Option<Range> {
-    let roomy = bytes.max(align_up(range.bytes.wrapping_add(range.bytes / ROOM), sys::page_bytes()));
+    let roomy = bytes.max(align_up(range.bytes.wrapping_add(room(range.bytes)), sys::page_bytes()));
     let wishes = if roomy == bytes { [Some(bytes), None] } else { [Some(roomy), Some(bytes)] };
     for bytes in wishes.into_iter().flatten() {
         if let Some(grown) = grow_into_retained(range, bytes) {

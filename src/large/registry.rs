@@ -25,7 +25,12 @@ const FREE: Slot = Slot { address: 0, bytes: 0, mapping: 0 };
 impl Slot {
     /// How far into its range the allocation begins.
     fn offset(&self) -> usize {
-        self.address % sys::page_bytes()
+        self.address.wrapping_sub(self.range_start())
+    }
+
+    /// The range begins with the page in which the allocation does.
+    fn range_start(&self) -> usize {
+        align_down(self.address, sys::page_bytes())
     }
 
     /// Bytes from the allocation's beginning to the end of its range.
@@ -34,9 +39,8 @@ impl Slot {
     }
 
     fn range(&self) -> Option<Range> {
-        let start = align_down(self.address, sys::page_bytes());
         // From the mapping's own provenance: the caller's pointer may reach its block only.
-        let start = NonNull::new(ptr::with_exposed_provenance_mut(start))?;
+        let start = NonNull::new(ptr::with_exposed_provenance_mut(self.range_start()))?;
         Some(Range { start, bytes: self.bytes, mapping: self.mapping })
     }
 }

@@ -126,9 +126,8 @@ unsafe fn zero_by_segments(start: NonNull<u8>, bytes: usize, sparse: usize) {
 /// Whether less than one page in `sparse` is resident, so that writing them would cost more than giving
 /// them back.
 fn is_sparse(start: NonNull<u8>, bytes: usize, sparse: usize) -> bool {
-    let page = sys::page_bytes();
-    let whole = bytes / page;
-    resident_pages(start, bytes).is_some_and(|resident| resident.wrapping_mul(sparse) < whole.max(1))
+    let pages = bytes.checked_div(sys::page_bytes()).unwrap_or(0);
+    resident_pages(start, bytes).is_some_and(|resident| resident.wrapping_mul(sparse) < pages.max(1))
 }
 
 /// How many pages are resident, at least; None where the kernel does not say.
