@@ -2,8 +2,9 @@
 
 mod common;
 
+use std::alloc::{alloc, realloc};
 use std::ptr;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::block::{Block, layout};
 use common::child::Child;
@@ -62,46 +63,61 @@ fn always() {
     });
 }
 
-/// How long a touch takes with `slow_down`: more than any huge page that is not dear.
-const DEAR: Duration = Duration::from_millis(3);
+/// How long an interruption takes: longer than any huge page that is not dear.
+static INTERRUPTION: libc::timespec = libc::timespec { tv_sec: 0, tv_nsec: 3_000_000 };
+/// From one interruption to the next. Clearing a huge page takes several times as long.
+const MICROSECONDS_BETWEEN: libc::suseconds_t = 20;
 
-extern "C" fn sleep(_: libc::c_int) {
-    let time = libc::timespec { tv_sec: 0, tv_nsec: DEAR.as_nanos() as libc::c_long };
-    // SAFETY: the time is readable, and the call is allowed in a handler.
-    unsafe { libc::nanosleep(&raw const time, ptr::null_mut()) };
+static IS_SLOW: AtomicBool = AtomicBool::new(false);
+
+/// Sleeps, and comes again.
+extern "C" fn interrupt(_: libc::c_int) {
+    if IS_SLOW.load(Ordering::Relaxed) {
+        // SAFETY: the time is readable, and the call is allowed in a handler.
+        unsafe { libc::nanosleep(&raw const INTERRUPTION, ptr::null_mut()) };
+        interrupt_soon();
+    }
 }
 
-/// Interrupts this process every few microseconds, for some milliseconds each time: clearing a huge page
-/// takes long enough for one to come.
-fn slow_down(microseconds: libc::suseconds_t) {
-    let time = libc::timeval { tv_sec: 0, tv_usec: microseconds };
-    let timer = libc::itimerval { it_interval: time, it_value: time };
-    // SAFETY: the handler only sleeps; the timer is readable for the call.
-    unsafe {
-        libc::signal(libc::SIGALRM, sleep as extern "C" fn(libc::c_int) as libc::sighandler_t);
-        assert_eq!(libc::setitimer(libc::ITIMER_REAL, &raw const timer, ptr::null_mut()), 0);
-    }
+fn interrupt_soon() {
+    let never = libc::timeval { tv_sec: 0, tv_usec: 0 };
+    let soon = libc::timeval { tv_sec: 0, tv_usec: MICROSECONDS_BETWEEN };
+    let once = libc::itimerval { it_interval: never, it_value: soon };
+    // SAFETY: the structure is readable for the call, which is one to the kernel.
+    unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const once, ptr::null_mut()) };
+}
+
+/// Does `job` slowly: whatever takes long, like the touch of a huge page, takes three milliseconds more.
+fn slowly<T>(job: impl FnOnce() -> T) -> T {
+    // SAFETY: the handler makes two calls that are allowed in one.
+    unsafe { libc::signal(libc::SIGALRM, interrupt as extern "C" fn(libc::c_int) as libc::sighandler_t) };
+    IS_SLOW.store(true, Ordering::Relaxed);
+    interrupt_soon();
+    let answer = job();
+    IS_SLOW.store(false, Ordering::Relaxed);
+    answer
+}
+
+/// A block that has grown to 32 MiB, without a byte written: what is there is by the allocator's own touch.
+fn grown() -> (*mut u8, Mapping) {
+    let small = layout(4 * MIB, 1);
+    // SAFETY: the size is not zero, and the block is resized with its layout.
+    let start = unsafe { realloc(alloc(small), small, 32 * MIB) };
+    assert!(!start.is_null());
+    (start, Mapping::of(start))
 }
 
 #[test]
 fn after_a_dear_one_small_pages() {
     with("adaptive", || {
         let dear = || freestone::stats().dear_huge_pages_total;
-        let grown = |tag, slowed| {
-            let mut grown = Block::new(layout(4 * MIB, 1), tag);
-            slow_down(slowed);
-            grown.resize(32 * MIB);
-            slow_down(0);
-            let mapping = Mapping::of(grown.address() as *const u8);
-            (grown, mapping)
-        };
         let before = dear();
-        let (_block, mapping) = grown(0, 20);
+        let (_, mapping) = slowly(grown);
         assert_eq!(dear(), before + 1, "it was slow to touch: {mapping:?}");
         assert!(mapping.has("nh"), "huge pages were not taken back: {mapping:?}");
         // The next ones are not asked for, however quick they would be.
-        for tag in 1..4 {
-            let (_block, mapping) = grown(tag, 0);
+        for _ in 0..4 {
+            let (_, mapping) = grown();
             assert!(!mapping.has("hg"), "asked on: {mapping:?}");
         }
         assert_eq!(dear(), before + 1);

@@ -94,7 +94,7 @@ fn privileged_programs_do_not_read_the_environment() {
     let said = |child: Child, mode: u32| {
         fs::set_permissions(&copy, fs::Permissions::from_mode(mode)).expect("changed");
         let child = child.env("FREESTONE_VERBOSE", "1").env("FREESTONE_NO_SUCH", "1");
-        child.as_user_by(1, &copy).succeeds()
+        child.by_user(1, &copy).succeeds()
     };
     assert!(said(plain, 0o755).contains("FREESTONE_NO_SUCH is ignored"), "without privileges it is read");
     assert_eq!(said(privileged, 0o4755), "");

@@ -146,6 +146,18 @@ fn exhausted_by_each_size(blocks: &mut Vec<Block>) {
     }
 }
 
+/// The same with little memory.
+fn exhausted_by_small_sizes(blocks: &mut Vec<Block>) {
+    for size in [100 * KIB, 9 * KIB, 200, 700 * KIB] {
+        exhaust(blocks, size);
+        assert!(blocks.len() * size > MIB, "{} blocks of {size} were had", blocks.len());
+        let block = blocks.first_mut().expect("there was some memory");
+        assert!(!block.try_resize(30 * MIB), "more than the limit was had");
+        blocks.iter().for_each(Block::check);
+        blocks.drain(..).for_each(free);
+    }
+}
+
 #[test]
 fn limit_on_data() {
     child::succeeds("limit_on_data", || {
@@ -177,14 +189,14 @@ fn limit_on_locked_memory() {
             skip!("locked memory: mlockall says {}", std::io::Error::last_os_error());
         }
         live.run();
-        // An ordinary user may lock too little for full service.
+        set_limit(libc::RLIMIT_MEMLOCK, most.min(40 * MIB) as libc::rlim_t);
         if most >= 40 * MIB {
-            set_limit(libc::RLIMIT_MEMLOCK, 40 * MIB as libc::rlim_t);
             exhausted_by_each_size(&mut blocks);
-            live.run();
         } else {
-            skip::note(&format!("the limit on locked memory: {most} bytes are too few"));
+            // An ordinary user may lock too little for full service meanwhile.
+            exhausted_by_small_sizes(&mut blocks);
         }
+        live.run();
         // SAFETY: no preconditions.
         assert_eq!(unsafe { libc::munlockall() }, 0);
         recovered(before);

@@ -77,7 +77,7 @@ impl Child {
     }
 
     /// By a copy of this program at `path`, as another user.
-    pub(crate) fn as_user_by(mut self, user: u32, path: &Path) -> Self {
+    pub(crate) fn by_user(mut self, user: u32, path: &Path) -> Self {
         let mut command = Command::new(path);
         command.args(self.command.get_args()).current_dir("/").uid(user).gid(user);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());

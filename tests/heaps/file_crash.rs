@@ -39,16 +39,27 @@ struct Entry {
 }
 
 impl Entry {
-    fn byte(self, at: usize) -> u8 {
-        (self.tag.wrapping_add(at as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 51) as u8
+    /// What the block contains, in pieces of eight bytes, of which the last may be cut.
+    fn words(self) -> impl Iterator<Item = [u8; 8]> {
+        let word =
+            move |index: usize| self.tag.wrapping_add(index as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (0..self.size.div_ceil(8)).map(move |index| word(index).rotate_left(29).to_le_bytes())
+    }
+
+    fn fill(self, block: NonNull<u8>) {
+        for (index, word) in self.words().enumerate() {
+            let bytes = (self.size - 8 * index).min(8);
+            // SAFETY: that many bytes from there lie in the new block.
+            unsafe { block.add(8 * index).copy_from_nonoverlapping(NonNull::from(&word).cast(), bytes) };
+        }
     }
 
     fn check(self) {
         let Some(block) = self.block else { return };
         // SAFETY: a block that the root names is in use, and was filled.
         let bytes = unsafe { slice::from_raw_parts(block.as_ptr(), self.size) };
-        for (at, byte) in bytes.iter().enumerate() {
-            assert_eq!(*byte, self.byte(at), "byte {at} of {} at {block:p}", self.size);
+        for (index, (found, word)) in bytes.chunks(8).zip(self.words()).enumerate() {
+            assert_eq!(found, &word[..found.len()], "word {index} of {} bytes at {block:p}", self.size);
         }
     }
 }
@@ -94,10 +105,7 @@ fn step(heap: &Heap<File>, random: &mut StdRng) -> Option<u64> {
                 let size = random.random_range(1..=most);
                 let fresh = Entry { block: heap.allocate(layout(size, 8)), size, tag: random.random() };
                 let block = fresh.block?;
-                for at in 0..size {
-                    // SAFETY: inside the new block.
-                    unsafe { block.add(at).write(fresh.byte(at)) };
-                }
+                fresh.fill(block);
                 fresh
             }
         };
