@@ -91,7 +91,7 @@ pub(crate) struct Slab {
     /// Atomic so that other threads may read it; one thread writes.
     count: AtomicI32,
     /// A [`Place`].
-    place: Seen<AtomicU8>,
+    place: AtomicU8,
     /// One where the heap keeps the slab current whether or not it is empty, else zero.
     kept: Seen<AtomicU8>,
     /// Whether uncarved blocks are known to read as zero.
@@ -157,7 +157,7 @@ impl Slab {
             capacity: Seen::<AtomicU32>::new(0),
             class: Seen::<AtomicU8>::new(0),
             units: Seen::<AtomicU8>::new(0),
-            place: Seen::<AtomicU8>::new(Place::Current as u8),
+            place: AtomicU8::new(Place::Current as u8),
             kept: Seen::<AtomicU8>::new(0),
             zero: Cell::new(false),
             lead: AtomicU8::new(0),
@@ -210,7 +210,8 @@ impl Slab {
     /// full slabs, which change their place then.
     #[inline]
     pub(crate) fn is_served_by(&self, inbox: *const Inbox) -> bool {
-        ptr::eq(self.home.load(Ordering::Relaxed), inbox) && self.place() != Place::Full
+        // In this order: whoever gives a full slab to another heap does so before it moves it.
+        self.place() != Place::Full && ptr::eq(self.home.load(Ordering::Relaxed), inbox)
     }
 
     // ---- where it is ----
@@ -303,7 +304,8 @@ impl Slab {
     }
 
     pub(crate) fn place(&self) -> Place {
-        Place::from_byte(self.place.get())
+        // Acquire: the counterpart of the store in `move_to`.
+        Place::from_byte(self.place.load(Ordering::Acquire))
     }
 
     /// Whether this is the record of a slab's first unit.
@@ -401,7 +403,8 @@ impl Slab {
     }
 
     pub(crate) fn move_to(&self, place: Place) {
-        self.place.set(place as u8);
+        // Release: who finds the slab in its place sees what was done to it before.
+        self.place.store(place as u8, Ordering::Release);
     }
 
     /// Keeps the slab, or not, see [`Self::count`].
