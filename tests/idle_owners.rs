@@ -162,7 +162,7 @@ fn a_purge_gives_back_what_an_owner_has_freed_in_part() {
 #[test]
 fn an_owner_that_wakes_works_on() {
     child::succeeds("an_owner_that_wakes_works_on", || {
-        for _ in 0..20 {
+        for _ in 0..3 {
             let (go, wait) = std::sync::mpsc::sync_channel::<Vec<Touched>>(1);
             let (send, receive) = std::sync::mpsc::sync_channel::<Vec<Touched>>(1);
             let owner = thread::spawn(move || {

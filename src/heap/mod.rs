@@ -355,6 +355,13 @@ impl Heap {
         }
     }
 
+    /// Whether the block at `address` is on the list of `slab`, or waits for its adoption. None where the slab is
+    /// another heap's, or the lock could not be had within a while: the caller may be the one that holds it.
+    pub(crate) fn has_free_at(&self, slab: &Slab, address: usize) -> Option<bool> {
+        let _lists = self.lists.lock_within_a_while()?;
+        ptr::eq(slab.home(), &self.inbox).then(|| slab.lists(address) || slab.awaits(address))
+    }
+
     /// Frees a block into a slab that is full, unless a helper has just moved it.
     fn free_into_full(&'static self, slab: &'static Slab, block: Block) {
         let lists = self.lists.lock();
