@@ -8,7 +8,7 @@ use core::ffi::c_void;
 use core::sync::atomic::fence;
 
 use crate::depot;
-use crate::heap::{Heap, shared, tally};
+use crate::heap::{Heap, help, shared, tally};
 use crate::large;
 use crate::sync::Lock;
 use crate::sync::atomic::{AtomicI32, AtomicU32, Ordering};
@@ -70,7 +70,7 @@ extern "C-unwind" fn run(_: *mut c_void) -> *mut c_void {
 }
 
 fn due_ms() -> u64 {
-    depot::next_due_ms().min(large::next_due_ms())
+    depot::next_due_ms().min(large::next_due_ms()).min(help::next_due_ms())
 }
 
 fn sleep() {
@@ -85,6 +85,7 @@ fn sleep() {
 fn work(now_ms: u64) {
     let _working = WORKING.lock();
     // What ended threads left may have fallen empty meanwhile, and what live ones put aside is unused.
+    help::help_due(now_ms);
     shared::trim();
     tally::heaps().for_each(Heap::give_up_spares);
     large::unmap_due();

@@ -13,7 +13,7 @@ use crate::options;
 use crate::size_class::Class;
 use crate::slab::Slab;
 use crate::stray;
-use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Guard, Lock};
 use crate::sys;
 
@@ -101,6 +101,7 @@ impl Depot {
 
     /// Notes that units were taken, of which so many bytes were clean.
     fn note_need(&mut self, clean_bytes: usize) {
+        GROWN_BYTES.fetch_add(clean_bytes, Ordering::Relaxed);
         self.demand.needed(self.dirty_bytes, clean_bytes);
     }
 
@@ -121,7 +122,7 @@ impl Depot {
 
     /// Plans a look at `chunk`, after one delay, if there is something to purge or to unmap.
     fn plan(&mut self, chunk: &'static Chunk, now_ms: u64) {
-        if chunk.planned.get() || !(chunk.is_dirty() || chunk.is_unused()) {
+        if chunk.planned.get() || !(chunk.is_dirty() || (chunk.is_unused() && may_unmap(chunk))) {
             return;
         }
         chunk.planned.set(true);
@@ -352,6 +353,47 @@ pub(crate) fn purge(now_ms: u64, most_bytes: usize) {
     }
 }
 
+/// Clean bytes that were taken since [`has_grown`] said so.
+static GROWN_BYTES: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether a chunk's worth of memory has become resident since this last said so.
+pub(crate) fn has_grown() -> bool {
+    GROWN_BYTES.load(Ordering::Relaxed) >= CHUNK_BYTES
+        && GROWN_BYTES.swap(0, Ordering::Relaxed) >= CHUNK_BYTES
+}
+
+/// Heaps on whose account chunks are pinned.
+static ROBBED_HEAPS: AtomicUsize = AtomicUsize::new(0);
+
+/// Keeps a chunk mapped, of which a slab is about to be released, until [`unpin`] was called for the heap that had
+/// it: the heap's thread may be about to read the slab's record. `is_first`: none was pinned on its account.
+pub(crate) fn pin(chunk: &'static Chunk, is_first: bool) {
+    let _depot = DEPOT.lock();
+    chunk.pinned.set(true);
+    ROBBED_HEAPS.fetch_add(usize::from(is_first), Ordering::Relaxed);
+}
+
+/// Ends a heap's account. When there is none left, all chunks may go.
+pub(crate) fn unpin() {
+    let mut depot = DEPOT.lock();
+    if ROBBED_HEAPS.fetch_sub(1, Ordering::Relaxed) != 1 {
+        return;
+    }
+    let now_ms = sys::now_ms();
+    for base in chunk_map::bases() {
+        // SAFETY: a chunk is forgotten under this lock before it is unmapped.
+        let chunk = unsafe { Chunk::at(base) };
+        if chunk.pinned.replace(false) {
+            depot.plan(chunk, now_ms);
+        }
+    }
+}
+
+/// Whether no thread may be about to read a record of the chunk, none of whose slabs is in use. Under the lock.
+fn may_unmap(chunk: &Chunk) -> bool {
+    !chunk.pinned.get() || ROBBED_HEAPS.load(Ordering::Relaxed) == 0
+}
+
 /// Purges every free unit now, and unmaps chunks that hold nothing.
 pub(crate) fn purge_all() {
     LOOKS.fetch_add(1, Ordering::Relaxed);
@@ -422,7 +464,7 @@ fn look_at(mut depot: Guard<'static, Depot>, chunk: &'static Chunk, most_bytes: 
 /// that it has; else plans the next look. Returns the bytes given back. The lock is held from the queue on:
 /// without a unit out and without a plan, the chunk could be unmapped by another thread.
 fn purge_stale(mut depot: Guard<'static, Depot>, chunk: &'static Chunk, most_bytes: usize) -> usize {
-    if chunk.is_idle() && chunk.dirty_bytes() <= most_bytes {
+    if chunk.is_idle() && chunk.dirty_bytes() <= most_bytes && may_unmap(chunk) {
         let bytes = chunk.dirty_bytes();
         depot.unlist(chunk);
         depot.demand.gave_back(bytes);

@@ -58,8 +58,8 @@ impl RemoteList {
     }
 
     /// Puts `chain` in front. `link_last` makes the chain's last block point to the place it
-    /// is given, the head so far; it runs once a try.
-    pub(crate) fn publish(&self, chain: Chain, mut link_last: impl FnMut(Option<u32>)) -> Published {
+    /// is given, the head so far; it runs once a try. Says how many blocks there are now, too.
+    pub(crate) fn publish(&self, chain: Chain, mut link_last: impl FnMut(Option<u32>)) -> (Published, u32) {
         let mut seen = self.0.load(Ordering::Relaxed);
         loop {
             let before = Chain::unpack(seen);
@@ -70,8 +70,8 @@ impl RemoteList {
             // Acquire: what the publisher that finds the list empty writes about it comes after
             // what the one before the last `take` wrote in the same places.
             match self.0.compare_exchange_weak(seen, word, Ordering::AcqRel, Ordering::Relaxed) {
-                Ok(0) => return Published::First,
-                Ok(_) => return Published::More,
+                Ok(0) => return (Published::First, blocks),
+                Ok(_) => return (Published::More, blocks),
                 Err(now) => seen = now,
             }
         }

@@ -76,7 +76,8 @@ pub(crate) unsafe fn increment<const OFFSET: usize>(record: *const u8) -> bool {
     // SAFETY: forwarded to the caller.
     let counter = unsafe { &*record.byte_add(OFFSET).cast::<atomic::AtomicI32>() };
     let value = counter.load(Ordering::Relaxed).wrapping_add(1);
-    counter.store(value, Ordering::Relaxed);
+    // Release, as every store is on x86-64: who sees the count sees what was written before it.
+    counter.store(value, Ordering::Release);
     value == 0
 }
 

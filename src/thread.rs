@@ -9,7 +9,7 @@ use core::ptr::{self, NonNull};
 
 use crate::chunk;
 use crate::depot;
-use crate::heap::{Heap, shared, tally};
+use crate::heap::{Heap, help, shared, tally};
 use crate::large;
 use crate::meta;
 use crate::slot::{self, NEW};
@@ -175,6 +175,7 @@ unsafe extern "C-unwind" fn before_fork() {
     crate::profile::hold();
     #[cfg(feature = "background-purge")]
     crate::background::hold();
+    help::hold();
     IDLE.hold();
     shared::hold();
     depot::hold();
@@ -195,6 +196,7 @@ unsafe extern "C-unwind" fn after_fork() {
         depot::release_lock();
         shared::release();
         IDLE.release();
+        help::release();
         #[cfg(feature = "background-purge")]
         crate::background::release();
         #[cfg(feature = "profile")]
@@ -222,20 +224,12 @@ pub(crate) fn hollow() {
 }
 
 /// Adopts and gives back what ended threads and the calling thread left, and what other threads
-/// have put aside.
+/// have put aside or were freed while they sleep.
 pub(crate) fn trim() {
     rest();
     tally::heaps().for_each(Heap::give_up_spares);
-    // Late announcements to heaps that wait for a thread are passed on.
-    {
-        let idle = IDLE.lock();
-        let mut next = idle.0;
-        // SAFETY: heaps are never unmapped, and those on the list are used under its lock only.
-        while let Some(heap) = unsafe { next.as_ref() } {
-            heap.collect();
-            next = heap.next_idle.get();
-        }
-    }
+    // Also passes on late announcements to heaps that wait for a thread.
+    help::all();
     shared::trim();
     #[cfg(feature = "profile")]
     crate::profile::trim();

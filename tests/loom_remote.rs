@@ -114,7 +114,7 @@ impl Slab {
             self.links[pair[0] as usize].set(pair[1]);
         }
         let [first, .., last] = [chain[0], chain[0], chain[chain.len() - 1]];
-        let published = self.remote.publish(Chain { first, blocks: chain.len() as u32 }, |before| {
+        let (published, _) = self.remote.publish(Chain { first, blocks: chain.len() as u32 }, |before| {
             self.links[last as usize].set(before.unwrap_or(NOWHERE));
         });
         if published == Published::First {

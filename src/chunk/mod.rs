@@ -65,6 +65,9 @@ pub(crate) struct Chunk {
     pub(crate) next_due: Cell<*const Chunk>,
     /// Whether a look is planned.
     pub(crate) planned: Cell<bool>,
+    /// Whether a thread may be about to read a record of it, although none of its slabs is that thread's: see
+    /// the depot's `pin`.
+    pub(crate) pinned: Cell<bool>,
     /// Units mapped, fewer than [`UNITS`] where memory was short.
     mapped: Cell<u8>,
     /// Length of the longest run of free units.

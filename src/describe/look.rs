@@ -73,10 +73,11 @@ fn state(slab: &'static Slab, start: usize) -> BlockState {
     if !slab.has_block_at(start) {
         return BlockState::Untouched;
     }
-    let is_own = ptr::eq(slab.home(), thread::heap().inbox());
-    if is_own && (slab.lists(start) || slab.awaits(start)) {
+    let is_free = thread::heap().has_free_at(slab, start);
+    if is_free == Some(true) {
         return BlockState::Free;
     }
+    let is_own = is_free.is_some();
     // SAFETY: a block that was carved begins here, and its chunk stays mapped under the depot's
     // lock.
     let marked = unsafe { hardening::looks_free_from_afar(slab, ptr::with_exposed_provenance(start)) };

@@ -2,8 +2,9 @@
 //!
 //! A heap has one owner at a time: the thread it belongs to; for the shared heap, the one that holds
 //! its lock; for a heap that waits for a thread, the one that holds the lock of those; for the
-//! profiler's, the one that holds the lock of its records. Other threads reach what is atomic: the
-//! inbox, the slabs put aside, and what statistics read.
+//! profiler's, the one that holds the lock of its records. Other threads reach what is atomic (the
+//! inbox, the slabs put aside, what statistics read), and where its thread sleeps its lists of slabs
+//! that are not current, under their lock: see [`help`].
 
 use core::cell::Cell;
 use core::ptr;
@@ -17,10 +18,11 @@ use crate::hardening;
 use crate::options;
 use crate::size_class::{CLASSES, Class};
 use crate::slab::{Carved, Inbox, Left, Place, Slab, SlabList};
-use crate::sync::Seen;
-use crate::sync::atomic::AtomicUsize;
+use crate::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+use crate::sync::{Lock, Seen};
 use crate::sys;
 
+pub(crate) mod help;
 mod outbox;
 mod rest;
 pub(crate) mod shared;
@@ -39,13 +41,18 @@ static EMPTY: Slab = Slab::empty();
 pub(crate) struct Heap {
     /// Any thread announces here that slabs of this heap have remote frees.
     inbox: Inbox,
+    /// Announced slabs that helpers have passed over: the owner alone may adopt their remote frees now.
+    passed_over: Inbox,
+    /// Held by whoever touches `partial` and `full` or moves a slab to one of them or from it. The owner holds it
+    /// on slow paths, and nobody waits for anything else meanwhile but the shared heap's lock.
+    lists: Lock<()>,
     /// Bytes asked for by this heap's thread, less those it freed; wraps, as some threads only free.
     asked: Seen<AtomicUsize>,
     /// The slab each class allocates from; never null.
     current: [Cell<*const Slab>; CLASSES],
     /// Some of the slabs that [are served](Slab::is_served_by), by their unit's number: with one
-    /// look a free knows that its block is in a slab of this heap. Never null.
-    served: [Cell<*const Slab>; SERVED_UNITS],
+    /// look a free knows that its block is in a slab of this heap. Never null. The owner writes; helpers clear.
+    served: [AtomicPtr<Slab>; SERVED_UNITS],
     /// Slabs with room: first those with free blocks, then those with uncarved ones only.
     partial: [SlabList; CLASSES],
     /// Slabs without room.
@@ -58,6 +65,11 @@ pub(crate) struct Heap {
     kept_bytes: Cell<usize>,
     /// Empty slabs put aside.
     spares: Spares,
+    /// How often the owner has taken a slow path; and what helpers saw of that, under their lock.
+    calls: Seen<AtomicU32>,
+    calls_seen: Cell<u32>,
+    /// Whether helpers have cleared entries of `served` since the owner's last slow path.
+    robbed: AtomicBool,
     /// The depot's [`depot::looks`] at the last [`trim`](Self::trim).
     looks: Cell<u64>,
     /// Remote frees that were not published yet.
@@ -97,15 +109,20 @@ impl Heap {
     pub(crate) const fn new() -> Self {
         Self {
             inbox: Inbox::new(),
+            passed_over: Inbox::new(),
+            lists: Lock::new(()),
             asked: Seen::<AtomicUsize>::new(0),
             current: [const { Cell::new(&raw const EMPTY) }; CLASSES],
-            served: [const { Cell::new(&raw const EMPTY) }; SERVED_UNITS],
+            served: [const { AtomicPtr::new((&raw const EMPTY).cast_mut()) }; SERVED_UNITS],
             partial: [const { SlabList::new() }; CLASSES],
             full: SlabList::new(),
             classes: Cell::new(0),
             kept: Cell::new(0),
             kept_bytes: Cell::new(0),
             spares: Spares::new(),
+            calls: Seen::<AtomicU32>::new(0),
+            calls_seen: Cell::new(0),
+            robbed: AtomicBool::new(false),
             looks: Cell::new(0),
             outbox: Outbox::new(),
             tally: Tally::new(),
@@ -154,8 +171,9 @@ impl Heap {
     /// heap has such a one and has seen it lately.
     #[inline(always)]
     pub(crate) fn served(&self, address: usize) -> &'static Slab {
-        // SAFETY: the entries are slabs of this heap, whose chunks are mapped, or the empty one.
-        unsafe { &*self.entry(address).get() }
+        // SAFETY: the entries are the empty slab or slabs of this heap, whose chunks are mapped: helpers that
+        // take one pin its chunk.
+        unsafe { &*self.entry(address).load(Ordering::Relaxed) }
     }
 
     /// Counts bytes that the heap's thread was asked for.
@@ -185,7 +203,7 @@ impl Heap {
     }
 
     #[inline(always)]
-    fn entry(&self, address: usize) -> &Cell<*const Slab> {
+    fn entry(&self, address: usize) -> &AtomicPtr<Slab> {
         // SAFETY: the remainder is below the array's length.
         unsafe { self.served.get_unchecked(address / UNIT_BYTES % SERVED_UNITS) }
     }
@@ -221,7 +239,8 @@ impl Heap {
     /// that waits, from untouched pages, from an orphan, from the depot, in this order.
     pub(crate) fn find(&'static self, class: Class) -> Option<Found> {
         self.tally.refill(class);
-        let (_, partial) = self.bin(class);
+        self.calls.set(self.calls.get().wrapping_add(1));
+        self.note_robbed();
         if depot::looks() == self.looks.get() {
             self.collect();
         } else {
@@ -232,12 +251,8 @@ impl Heap {
             if let Some(block) = slab.pop_any() {
                 return Some(Found { block, zero: false });
             }
-            let waiting = partial.first().filter(|waiting| waiting.has_free() || !slab.has_uncarved());
-            let next = match waiting {
-                Some(waiting) => {
-                    partial.remove(waiting);
-                    waiting
-                }
+            let next = match self.take_waiting(class, slab) {
+                Some(waiting) => waiting,
                 None if slab.has_uncarved() => {
                     self.unkeep(slab);
                     let from = slab.carved_bytes();
@@ -250,6 +265,17 @@ impl Heap {
             self.park(slab);
             self.make_current(class, next);
         }
+    }
+
+    /// The slab to go on with after `slab`, if one waits that is better than what is left of it.
+    fn take_waiting(&'static self, class: Class, slab: &'static Slab) -> Option<&'static Slab> {
+        let _lists = self.lists.lock();
+        let (_, partial) = self.bin(class);
+        let waiting = partial.first().filter(|waiting| waiting.has_free() || !slab.has_uncarved())?;
+        partial.remove(waiting);
+        // Under the lock: helpers take what is partial for listed.
+        waiting.move_to(Place::Current);
+        Some(waiting)
     }
 
     /// A slab of `class` that this heap did not have; it is on no list yet.
@@ -265,6 +291,12 @@ impl Heap {
         if found.is_none() {
             // Before more becomes resident, what this heap has of other classes is cut anew.
             self.spares.give_back();
+            if depot::has_grown()
+                && help::instead_of_growing(self)
+                && let Some(orphan) = shared::adopt(class, self)
+            {
+                return Some(orphan);
+            }
             found = depot::acquire(class);
         }
         let (slab, zero) = found?;
@@ -283,6 +315,12 @@ impl Heap {
         self.unkeep(slab);
         #[cfg(debug_assertions)]
         slab.check();
+        let _lists = self.lists.lock();
+        self.park_listed(slab);
+    }
+
+    /// As [`park`](Self::park), for the holder of the lists' lock.
+    fn park_listed(&'static self, slab: &'static Slab) {
         if slab.has_free() || slab.has_uncarved() {
             self.park_partial(slab);
         } else {
@@ -322,17 +360,65 @@ impl Heap {
             // Another thread may have freed it first. If that was the last block in use, the
             // slab is gone now.
             self.collect();
-            if !ptr::eq(slab.home(), &self.inbox) || slab.lists(block.address()) {
+            let lists = self.lists.lock();
+            let is_free = !ptr::eq(slab.home(), &self.inbox) || slab.lists(block.address());
+            drop(lists);
+            if is_free {
                 return fatal::caught("double free", block.address());
             }
         }
+        if slab.place() == Place::Full {
+            return self.free_into_full(slab, block);
+        }
+        // With blocks left that others have freed, the slab may be gone now.
+        if slab.push(block) == Left::Nothing {
+            self.settle(slab, Left::Nothing);
+        }
+    }
+
+    /// Whether the block at `address` is on the list of `slab`, or waits for its adoption. None where the slab is
+    /// another heap's, or the lock could not be had within a while: the caller may be the one that holds it.
+    pub(crate) fn has_free_at(&self, slab: &Slab, address: usize) -> Option<bool> {
+        let _lists = self.lists.lock_within_a_while()?;
+        ptr::eq(slab.home(), &self.inbox).then(|| slab.lists(address) || slab.awaits(address))
+    }
+
+    /// Frees a block into a slab that is full, unless a helper has just moved it.
+    fn free_into_full(&'static self, slab: &'static Slab, block: Block) {
+        let lists = self.lists.lock();
+        if !ptr::eq(slab.home(), &self.inbox) {
+            drop(lists);
+            // SAFETY: the token says that the block is given up, and it was a used one of the slab.
+            return unsafe { self.send(slab, block) };
+        }
         let left = slab.push(block);
-        self.settle(slab, left);
+        let emptied = self.relist(slab, left);
+        drop(lists);
+        if let Some(slab) = emptied {
+            self.put_aside(slab);
+        }
     }
 
     /// Puts a slab that gained free blocks where it belongs now.
     #[inline]
     pub(crate) fn settle(&'static self, slab: &'static Slab, left: Left) {
+        match (slab.place(), left) {
+            (Place::Current, Left::Nothing) => self.keep(slab),
+            (Place::Partial | Place::Current, Left::Some) => {}
+            _ => {
+                let lists = self.lists.lock();
+                let emptied = self.relist(slab, left);
+                drop(lists);
+                if let Some(slab) = emptied {
+                    self.put_aside(slab);
+                }
+            }
+        }
+    }
+
+    /// Moves a slab that gained free blocks to the list where it belongs now. Returns it where it is empty, on no
+    /// list any more. For the holder of the lists' lock.
+    fn relist(&'static self, slab: &'static Slab, left: Left) -> Option<&'static Slab> {
         match (slab.place(), left) {
             (Place::Full, Left::Some) => {
                 self.leave_full(slab);
@@ -340,30 +426,34 @@ impl Heap {
             }
             (Place::Full, Left::Nothing) => {
                 self.leave_full(slab);
-                self.put_aside(slab);
+                slab.move_to(Place::Nowhere);
+                return Some(slab);
             }
             (Place::Partial, Left::Nothing) => {
                 self.bin(slab.class()).1.remove(slab);
-                self.put_aside(slab);
+                slab.move_to(Place::Nowhere);
+                return Some(slab);
             }
-            (Place::Current, Left::Nothing) => self.keep(slab),
+            (Place::Current, Left::Nothing) => return Some(slab),
             (Place::Partial | Place::Current, Left::Some) => {}
             (Place::Nowhere, _) => fatal::misuse("free into a slab that is not in use,", slab.base()),
         }
+        None
     }
 
     /// Frees into `slab` find it at the first look from now on, if it has one unit only.
     #[inline]
     pub(crate) fn serve(&self, slab: &'static Slab) {
         if slab.units() == 1 {
-            self.entry(slab.base()).set(slab);
+            // Release: who sees the entry changed knows that the owner has done with what was there.
+            self.entry(slab.base()).store(ptr::from_ref(slab).cast_mut(), Ordering::Release);
         }
     }
 
     fn forget(&self, slab: &Slab) {
         let entry = self.entry(slab.base());
-        if ptr::eq(entry.get(), slab) {
-            entry.set(&raw const EMPTY);
+        if ptr::eq(entry.load(Ordering::Relaxed), slab) {
+            entry.store((&raw const EMPTY).cast_mut(), Ordering::Release);
         }
     }
 
@@ -447,26 +537,48 @@ impl Heap {
     /// Adopts what other threads have freed into this heap's slabs.
     #[inline]
     pub(crate) fn collect(&'static self) {
-        if !self.inbox.is_empty() {
+        if !self.inbox.is_empty() || !self.passed_over.is_empty() {
             self.collect_slow();
         }
     }
 
     #[cold]
     fn collect_slow(&'static self) {
-        self.inbox.take_all(|slab| {
-            let home = slab.home();
-            if ptr::eq(home, &self.inbox) {
-                let used = slab.used();
-                let left = slab.adopt();
-                self.tally.adopted(slab.class(), used.wrapping_sub(slab.used()));
-                self.settle(slab, left);
-            } else {
-                // The slab changed hands between a publication and its announcement.
-                // SAFETY: a slab with remote frees has a home, and heaps are never unmapped.
-                unsafe { &*home }.announce(slab);
+        let emptied = SlabList::new();
+        let lists = self.lists.lock();
+        let mut each = |slab| {
+            if let Some(slab) = self.collect_one(slab) {
+                emptied.push_last(slab);
             }
-        });
+        };
+        self.inbox.take_all(&mut each);
+        self.passed_over.take_all(&mut each);
+        drop(lists);
+        while let Some(slab) = emptied.pop() {
+            if slab.place() == Place::Current { self.keep(slab) } else { self.put_aside(slab) }
+        }
+    }
+
+    /// Adopts what came back to an announced slab. Returns the slab if it is empty now, on no list any more. For the
+    /// owner, who holds the lists' lock.
+    fn collect_one(&'static self, slab: &'static Slab) -> Option<&'static Slab> {
+        let home = slab.home();
+        if ptr::eq(home, &self.inbox) {
+            let left = self.adopt(slab);
+            return self.relist(slab, left);
+        }
+        // The slab changed hands between a publication and its announcement.
+        // SAFETY: a slab with remote frees has a home, and heaps are never unmapped.
+        unsafe { &*home }.announce(slab);
+        None
+    }
+
+    /// Adopts what came back to an announced slab of this heap, and counts it.
+    fn adopt(&'static self, slab: &'static Slab) -> Left {
+        let used = slab.used();
+        let left = slab.adopt();
+        self.tally.adopted(slab.class(), used.wrapping_sub(slab.used()));
+        left
     }
 
     /// See [`Self::count_asked`].

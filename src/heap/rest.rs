@@ -1,10 +1,13 @@
 //! What a heap gives back when somebody has looked for pages to purge, and when its thread ends.
 
+use core::ptr;
+
 use super::{EMPTY, Heap, shared};
 use crate::config::PURGE_STEP_BYTES;
 use crate::depot;
 use crate::size_class::Class;
 use crate::slab::{Rest, SlabList};
+use crate::sync::atomic::Ordering;
 use crate::sys;
 
 impl Heap {
@@ -27,6 +30,7 @@ impl Heap {
     pub(crate) fn hollow(&'static self, all: bool, most_bytes: usize) {
         let mut left = most_bytes;
         let least = sys::page_bytes();
+        let _lists = self.lists.lock();
         for class in Class::in_set(u128::MAX).filter(|class| class.shape().block as usize > least) {
             let (_, partial) = self.bin(class);
             for slab in core::iter::successors(partial.first(), |slab| SlabList::after(slab)) {
@@ -44,18 +48,24 @@ impl Heap {
     /// Ends the heap's use by its thread: what holds used blocks goes to the shared heap.
     pub(crate) fn retire(&'static self) {
         self.trim();
+        let lists = self.lists.lock();
         for entry in &self.served {
-            entry.set(&raw const EMPTY);
+            entry.store((&raw const EMPTY).cast_mut(), Ordering::Release);
         }
         for class in Class::in_set(self.classes.get()) {
             let (current, partial) = self.bin(class);
             let slab = self.current(class);
             current.set(&raw const EMPTY);
-            self.park(slab);
+            if !ptr::eq(slab, &raw const EMPTY) {
+                self.unkeep(slab);
+                self.park_listed(slab);
+            }
             shared::take_in(self, partial);
         }
         self.classes.set(0);
         shared::take_in(self, &self.full);
+        drop(lists);
+        self.note_robbed();
         // Announcements that came before the slabs changed hands; later ones are passed on by
         // whoever uses this heap next.
         self.collect();

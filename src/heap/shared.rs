@@ -3,6 +3,8 @@
 
 use core::ptr;
 
+#[cfg(feature = "background-purge")]
+use super::help;
 use super::{Found, Heap, tally};
 use crate::free_list::{self, Block};
 use crate::size_class::{CLASSES, Class};
@@ -73,8 +75,12 @@ pub(crate) unsafe fn free(slab: &'static Slab, mut block: Block) {
 }
 
 /// Adopts remote frees at once if the home that was `told` of some is the shared heap: no thread
-/// of its own would.
+/// of its own would. For another, somebody looks later whether its thread has.
 pub(crate) fn serve(told: Option<&'static Inbox>) {
+    #[cfg(feature = "background-purge")]
+    if told.is_some() {
+        help::expect();
+    }
     if told.is_some_and(|home| is_shared(home))
         && let Some(_guard) = LOCK.try_lock()
     {
@@ -114,6 +120,8 @@ pub(crate) fn adopt(class: Class, by: &'static Heap) -> Option<&'static Slab> {
     let slab = partial.pop();
     waiting.store(usize::from(partial.first().is_some()), Ordering::Relaxed);
     let slab = slab?;
+    // Before it is the heap's: helpers take what is partial for listed.
+    slab.move_to(Place::Current);
     slab.set_home(by.inbox());
     Some(slab)
 }
@@ -142,6 +150,21 @@ pub(super) fn take_in(from: &Heap, list: &SlabList) {
                 partial.push_first(slab);
                 note_waiting(&SHARED, slab.class());
             }
+        }
+    }
+}
+
+/// Takes in every slab of `list`, which have room: full ones until now, of a heap whose thread sleeps.
+pub(super) fn take_in_with_room(list: &SlabList) {
+    while list.first().is_some() {
+        let _guard = LOCK.lock();
+        for slab in core::iter::from_fn(|| list.pop()).take(STEP) {
+            // In this order, see `Slab::is_served_by`.
+            slab.set_home(SHARED.inbox());
+            slab.move_to(Place::Partial);
+            let (_, partial) = SHARED.bin(slab.class());
+            partial.push_first(slab);
+            note_waiting(&SHARED, slab.class());
         }
     }
 }

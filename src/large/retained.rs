@@ -285,6 +285,6 @@ mod tests {
             sizes.push(retained.bytes / MIB);
         }
         let (first, second) = (sizes.get(7), sizes.get(8));
-        assert_eq!((first, second, sizes.last()), (Some(&200), Some(&100), Some(&0)), "{sizes:?}");
+        assert_eq!((first, second, sizes.last()), (Some(&200), Some(&124), Some(&0)), "{sizes:?}");
     }
 }

@@ -223,7 +223,8 @@ impl Slab {
     /// full slabs, which change their place then.
     #[inline]
     pub(crate) fn is_served_by(&self, inbox: *const Inbox) -> bool {
-        ptr::eq(self.home.load(Ordering::Relaxed), inbox) && self.place() != Place::Full
+        // In this order: whoever gives a full slab to another heap does so before it moves it.
+        self.place() != Place::Full && ptr::eq(self.home.load(Ordering::Relaxed), inbox)
     }
 
     // ---- where it is ----
@@ -319,7 +320,8 @@ impl Slab {
     }
 
     pub(crate) fn place(&self) -> Place {
-        Place::from_byte(self.place.load(Ordering::Relaxed))
+        // Acquire: the counterpart of the store in `move_to`.
+        Place::from_byte(self.place.load(Ordering::Acquire))
     }
 
     /// Whether this is the record of a slab's first unit. Any thread may ask, and sees then what
@@ -433,7 +435,7 @@ impl Slab {
     }
 
     pub(crate) fn move_to(&self, place: Place) {
-        // Release: the counterpart of the load in `is_open`.
+        // Release: who finds the slab in its place sees what was done to it before.
         self.place.store(place as u8, Ordering::Release);
     }
 

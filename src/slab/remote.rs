@@ -6,34 +6,55 @@ use super::{Left, Slab};
 use crate::fatal;
 use crate::free_list::{self, Block};
 use crate::remote_list::{Chain, Published, Stack, Stacked};
-use crate::sync::atomic::{AtomicPtr, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 /// Where a heap is told that some of its slabs have remote frees. In a cache line of its own: other
 /// threads write it, and beside it lies what the owner writes all the time.
 #[repr(C, align(64))]
-pub(crate) struct Inbox(Stack<Slab>);
+pub(crate) struct Inbox {
+    announced: Stack<Slab>,
+    /// Whether all blocks of a slab have come back since this was last cleared, announced before or now.
+    whole: AtomicBool,
+}
 
 impl Inbox {
     pub(crate) const fn new() -> Self {
-        Self(Stack::from_top(AtomicPtr::new(ptr::null_mut())))
+        Self { announced: Stack::from_top(AtomicPtr::new(ptr::null_mut())), whole: AtomicBool::new(false) }
     }
 
     /// Whether nothing was announced; a moment's impression.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.announced.is_empty()
     }
 
     /// Announces `slab`, which the caller has made non-empty or was handed by another inbox.
     pub(crate) fn announce(&self, slab: &'static Slab) {
-        self.0.push(NonNull::from(slab));
+        self.announced.push(NonNull::from(slab));
+    }
+
+    /// Notes that all blocks of one of the slabs have come back.
+    fn note_whole(&self) {
+        if !self.whole.load(Ordering::Relaxed) {
+            self.whole.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether all blocks of some slab have come back since the last [`clear_whole`](Self::clear_whole).
+    pub(crate) fn has_whole(&self) -> bool {
+        self.whole.load(Ordering::Relaxed)
+    }
+
+    /// Before the slabs are looked at.
+    pub(crate) fn clear_whole(&self) {
+        self.whole.store(false, Ordering::Relaxed);
     }
 
     /// Takes every announced slab.
     pub(crate) fn take_all(&self, mut each: impl FnMut(&'static Slab)) {
         // SAFETY: records live as long as their chunk, and a chunk with announced slabs has
         // used blocks and is never unmapped.
-        self.0.take_all(|slab| each(unsafe { slab.as_ref() }));
+        self.announced.take_all(|slab| each(unsafe { slab.as_ref() }));
     }
 }
 
@@ -72,6 +93,17 @@ impl Slab {
             self.judge(place);
         }
         if self.count.load(Ordering::Relaxed) == 0 { Left::Nothing } else { Left::Some }
+    }
+
+    /// Whether nobody holds a block of this slab, and none is on its way: all used ones wait for their adoption.
+    /// For the holder of the lock of the heap's lists, of a slab on the list of partial ones.
+    ///
+    /// Until it leaves that list, the number of used blocks only falls, and the number of waiting ones only
+    /// rises and is never above it. So once they were seen to be equal, even one after the other, they are.
+    pub(crate) fn is_unheld(&self) -> bool {
+        // Acquire: the counterpart of the owner's count, behind what it wrote into the slab.
+        let used = self.count.load(Ordering::Acquire).unsigned_abs();
+        self.remote.peek().is_some_and(|chain| chain.blocks == used)
     }
 
     /// Whether the block at `address` was freed by another thread and waits for its adoption. For
@@ -120,7 +152,7 @@ impl Slab {
     }
 
     /// Gives back the chain of `blocks` from `first` to `last` to the slab's home.
-    /// Returns the home if it had to be told.
+    /// Returns the home if it had to be told, or if all blocks have come back now.
     ///
     /// # Safety
     /// The caller owns the chain: used blocks of this slab, linked from first to last.
@@ -131,13 +163,21 @@ impl Slab {
         blocks: u32,
     ) -> Option<&'static Inbox> {
         let chain = Chain { first: self.place_of(first), blocks };
-        let published = self.remote.publish(chain, |before| {
+        // Before: afterwards the slab may be somebody else's, or gone.
+        let (home, carved) = (self.home(), self.carved.get());
+        let (published, waiting) = self.remote.publish(chain, |before| {
             // SAFETY: `last` is a block of the caller's chain until the publication succeeds.
             let last = unsafe { Block::from_raw(NonNull::new_unchecked(last)) };
             last.link(before.map_or(ptr::null_mut(), |place| self.pointer(place)));
         });
         if published == Published::More {
-            return None;
+            if waiting < carved {
+                return None;
+            }
+            // SAFETY: heaps are never unmapped.
+            let home = unsafe { home.as_ref() }?;
+            home.note_whole();
+            return Some(home);
         }
         // The slab has used blocks until somebody adopts these, which takes the announcement.
         self.remote_last.store(self.place_of(last), Ordering::Relaxed);

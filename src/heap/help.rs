@@ -1,0 +1,214 @@
+//! What other threads do for a heap whose own thread sleeps: what was freed into its slabs is reused, and given
+//! back, without it.
+//!
+//! A helper holds the lock of the heap's lists, which the owner takes on slow paths only. So it leaves alone what
+//! the owner reaches without: current slabs, and partial ones of which anybody holds a block, since that may be
+//! the owner, who frees it at once. It takes
+//!
+//! - *full* slabs with remote frees: the owner's free into a full slab is a slow path;
+//! - *partial* slabs all of whose used blocks wait on the remote list: there is nothing that the owner could free.
+//!
+//! Such a slab goes to the depot if it is empty, else to the shared heap. The owner may still be about to read its
+//! record where the slab is in the table of served ones: then the entry is cleared and the chunk is *pinned*, that
+//! is not unmapped, until the owner has taken a slow path.
+
+use core::ptr;
+
+use super::{EMPTY, Heap, shared, tally};
+use crate::chunk;
+use crate::depot;
+#[cfg(feature = "background-purge")]
+use crate::options;
+use crate::slab::{Left, Place, Slab, SlabList};
+use crate::sync::Lock;
+#[cfg(feature = "background-purge")]
+use crate::sync::atomic::AtomicU64;
+use crate::sync::atomic::Ordering;
+#[cfg(feature = "background-purge")]
+use crate::sys;
+
+/// Held by whoever helps, before any other lock: so a fork that holds it finds no heap in a helper's hands.
+static HELPING: Lock<()> = Lock::new(());
+
+/// Locks out helpers, for a fork.
+pub(crate) fn hold() {
+    HELPING.hold();
+}
+
+/// Ends [`hold`].
+///
+/// # Safety
+/// As for [`Lock::release`].
+pub(crate) unsafe fn release() {
+    // SAFETY: forwarded to the caller.
+    unsafe { HELPING.release() }
+}
+
+/// Helps every thread's heap.
+pub(crate) fn all() {
+    let emptied = SlabList::new();
+    let helping = HELPING.lock();
+    for heap in threads_heaps() {
+        let is_idle = heap.is_idle();
+        // Not for long: in the child of a fork, the lock may be held for ever by a thread that is not there.
+        if let Some(_lists) = heap.lists.lock_within_a_while() {
+            heap.help(is_idle, &emptied);
+        }
+    }
+    drop(helping);
+    give_back(&emptied);
+}
+
+/// Gives closed slabs to the depot, with no lock held: that may start the purger's thread, which allocates.
+fn give_back(emptied: &SlabList) {
+    while let Some(slab) = emptied.pop() {
+        depot::release(slab);
+    }
+}
+
+/// Helps the heaps whose threads have taken no slow path since the last call, before `own` takes more memory from
+/// the kernel. Whether there was anything.
+pub(super) fn instead_of_growing(own: &Heap) -> bool {
+    // The holder of the shared heap's lock would wait for itself.
+    if !is_a_threads(own) {
+        return false;
+    }
+    let Some(helping) = HELPING.try_lock() else { return false };
+    let emptied = SlabList::new();
+    let mut helped = false;
+    for heap in threads_heaps().filter(|heap| !ptr::eq(*heap, own)) {
+        let has_news = !heap.inbox.is_empty() || heap.inbox.has_whole();
+        if heap.is_idle()
+            && has_news
+            && let Some(_lists) = heap.lists.try_lock()
+        {
+            heap.help(true, &emptied);
+            helped = true;
+        }
+    }
+    drop(helping);
+    give_back(&emptied);
+    helped
+}
+
+fn threads_heaps() -> impl Iterator<Item = &'static Heap> {
+    tally::heaps().filter(|heap| is_a_threads(heap))
+}
+
+/// Not the shared heap, nor the sampled blocks': those are used under a lock, by whoever holds it.
+fn is_a_threads(heap: &Heap) -> bool {
+    #[cfg(feature = "profile")]
+    if crate::profile::is_home(heap.inbox()) {
+        return false;
+    }
+    !shared::is_shared(heap.inbox())
+}
+
+impl Heap {
+    /// Whether the owner has taken no slow path since this was last asked. For helpers.
+    fn is_idle(&self) -> bool {
+        let calls = self.calls.get();
+        self.calls_seen.replace(calls) == calls
+    }
+
+    /// Adopts for the owner what it may, and takes what is of use to others: empty slabs, and where it `is_idle`
+    /// those that were full; the former are added to `emptied`. For a helper that holds the lists' lock.
+    fn help(&'static self, is_idle: bool, emptied: &SlabList) {
+        let roomy = SlabList::new();
+        self.inbox.clear_whole();
+        let mut each = |slab| self.help_with(slab, is_idle, emptied, &roomy);
+        self.inbox.take_all(&mut each);
+        self.passed_over.take_all(&mut each);
+        shared::take_in_with_room(&roomy);
+    }
+
+    fn help_with(&'static self, slab: &'static Slab, is_idle: bool, emptied: &SlabList, roomy: &SlabList) {
+        if !ptr::eq(slab.home(), &self.inbox) {
+            let _ = self.collect_one(slab);
+            return;
+        }
+        let is_unheld = match slab.place() {
+            Place::Full => false,
+            Place::Partial if slab.is_unheld() => true,
+            _ => return self.passed_over.announce(slab),
+        };
+        let left = self.adopt(slab);
+        match left {
+            Left::Nothing => {
+                let _ = self.relist(slab, left);
+                self.clear_entry(slab);
+                slab.close();
+                emptied.push_last(slab);
+            }
+            Left::Some if is_idle && !is_unheld => {
+                self.leave_full(slab);
+                roomy.push_last(slab);
+            }
+            Left::Some => {
+                let _ = self.relist(slab, left);
+            }
+        }
+    }
+
+    /// Clears the slab's entry among those that are served, if there is one, which the owner may be about to
+    /// follow: its chunk stays until the owner's next slow path.
+    fn clear_entry(&self, slab: &Slab) {
+        let this = ptr::from_ref(slab).cast_mut();
+        let empty = (&raw const EMPTY).cast_mut();
+        // Acquire, if there is another: the owner has done with this one.
+        let cleared = self
+            .entry(slab.base())
+            .compare_exchange(this, empty, Ordering::Relaxed, Ordering::Acquire)
+            .is_ok();
+        if cleared {
+            depot::pin(chunk::chunk_of(slab), !self.robbed.swap(true, Ordering::Relaxed));
+        }
+    }
+
+    /// Lets go, on a slow path of the owner, of the chunks that helpers pinned on its account.
+    #[inline]
+    pub(super) fn note_robbed(&self) {
+        if self.robbed.load(Ordering::Relaxed) {
+            self.end_robbed();
+        }
+    }
+
+    #[cold]
+    fn end_robbed(&self) {
+        let lists = self.lists.lock();
+        let was_robbed = self.robbed.swap(false, Ordering::Relaxed);
+        drop(lists);
+        if was_robbed {
+            depot::unpin();
+        }
+    }
+}
+
+/// When somebody is to look whether sleeping threads were freed something for; `u64::MAX` where nothing was.
+#[cfg(feature = "background-purge")]
+static DUE_MS: AtomicU64 = AtomicU64::new(u64::MAX);
+
+/// Notes that a heap was told of something, which its thread may not look at for long.
+#[cfg(feature = "background-purge")]
+#[inline]
+pub(super) fn expect() {
+    if DUE_MS.load(Ordering::Relaxed) == u64::MAX && options::get().purge_delay_ms != u64::MAX {
+        DUE_MS.store(sys::now_ms().saturating_add(options::get().purge_delay_ms), Ordering::Relaxed);
+        crate::background::need();
+    }
+}
+
+/// When the purger is to help.
+#[cfg(feature = "background-purge")]
+pub(crate) fn next_due_ms() -> u64 {
+    DUE_MS.load(Ordering::Relaxed)
+}
+
+/// Helps, if it is time.
+#[cfg(feature = "background-purge")]
+pub(crate) fn help_due(now_ms: u64) {
+    if DUE_MS.load(Ordering::Relaxed) <= now_ms {
+        DUE_MS.store(u64::MAX, Ordering::Relaxed);
+        all();
+    }
+}
