@@ -206,7 +206,9 @@ impl Home {
         let Self::Slab(slab) = self else { return false };
         // SAFETY: a block begins here, and blocks have at least two words.
         let looks_free = unsafe { free_list::looks_free(start.as_ptr()) };
-        looks_free && ptr::eq(slab.home(), thread::heap().inbox()) && slab.lists(start.addr().get())
+        looks_free
+            && ptr::eq(slab.home(), thread::heap().inbox())
+            && hardening::is_listed(slab, start.addr().get())
     }
 }
 

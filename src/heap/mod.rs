@@ -301,7 +301,7 @@ impl Heap {
             // Another thread may have freed it first. If that was the last block in use, the
             // slab is gone now.
             self.collect();
-            if !ptr::eq(slab.home(), &self.inbox) || slab.lists(block.address()) {
+            if !ptr::eq(slab.home(), &self.inbox) || hardening::is_listed(slab, block.address()) {
                 return fatal::caught("double free", block.address());
             }
         }
