@@ -3,6 +3,7 @@
 mod common;
 
 use std::alloc::{alloc, dealloc};
+use std::hint::black_box;
 
 use common::block::layout;
 use common::child;
@@ -18,14 +19,14 @@ const SAID: u32 = 24;
 
 fn block() -> *mut u8 {
     // SAFETY: the size is not zero.
-    let start = unsafe { alloc(layout(SIZE, 1)) };
+    let start = black_box(unsafe { alloc(layout(SIZE, 1)) });
     assert!(!start.is_null());
     start
 }
 
 fn word(start: *const u8, offset: usize) -> u64 {
     // SAFETY: none: read beyond a block's end on purpose, as a program with a fault might. It is mapped.
-    unsafe { start.wrapping_add(offset).cast::<u64>().read_unaligned() }
+    u64::from_le_bytes(unsafe { start.wrapping_add(offset).cast::<[u8; 8]>().read_volatile() })
 }
 
 /// What a seal is made with, since what it says is no secret.
