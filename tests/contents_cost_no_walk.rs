@@ -16,8 +16,11 @@ use freestone::untyped;
 #[global_allocator]
 static ALLOC: freestone::Freestone = freestone::Freestone::new();
 
-/// So much longer than an ordinary pair may one take, at worst: the slow path and the timer's noise.
-const MOST: u64 = 12;
+/// So much longer than an ordinary pair may one take whose value has holes: noise.
+const MOST: u64 = 10;
+/// And one of a block that holds the mark: the slow path as well. A walk through a slab's list takes 300 times
+/// as long.
+const MOST_SUSPECTED: u64 = 30;
 /// Blocks of 16 bytes in a slab, the most that a walk may have to pass.
 const SLAB_BLOCKS: usize = 4096;
 const PAIRS: u64 = 4000;
@@ -40,8 +43,9 @@ fn shortest(job: &mut dyn FnMut()) -> u64 {
     (0..5).map(run).min().expect("five runs")
 }
 
-/// Fails if `job`, `PAIRS` allocations and frees, takes much longer than as many ordinary ones of `size` bytes.
-fn is_ordinary(what: &str, size: usize, mut job: impl FnMut()) {
+/// Fails if `job`, `PAIRS` allocations and frees, takes more than `most` times as long as ordinary ones of `size`
+/// bytes.
+fn is_ordinary(what: &str, size: usize, most: u64, mut job: impl FnMut()) {
     let least = shortest(&mut || {
         for _ in 0..PAIRS {
             let start = black_box(allocate(size));
@@ -50,7 +54,7 @@ fn is_ordinary(what: &str, size: usize, mut job: impl FnMut()) {
     });
     let taken = shortest(&mut job);
     // A pair of a few nanoseconds may be as short as the clock's step is long.
-    let bound = least.max(5 * PAIRS) * MOST;
+    let bound = least.max(5 * PAIRS) * most;
     assert!(taken <= bound, "{what} of {size} bytes: {taken} ns for {PAIRS} pairs, ordinary ones {least} ns");
 }
 
@@ -122,8 +126,8 @@ macro_rules! shapes {
                 Box::new($value)
             }
             with_long_lists(SIZE, || {
-                is_ordinary("boxed", SIZE, || (0..PAIRS).for_each(|_| boxed()));
-                is_ordinary("passed on", SIZE, || (0..PAIRS).for_each(|_| drop(black_box(passed_on()))));
+                is_ordinary("boxed", SIZE, MOST, || (0..PAIRS).for_each(|_| boxed()));
+                is_ordinary("passed on", SIZE, MOST, || (0..PAIRS).for_each(|_| drop(black_box(passed_on()))));
             });
         }
     )* };
@@ -178,7 +182,7 @@ const DOORS: [Door; 2] =
 fn with_its_own_mark(size: usize, door: Door) {
     let (what, get, give) = door;
     with_long_lists(size, || {
-        is_ordinary(what, size, || {
+        is_ordinary(what, size, MOST_SUSPECTED, || {
             let mut free_word = 0;
             for _ in 0..PAIRS {
                 let start = get(size);
@@ -232,7 +236,7 @@ fn many_blocks_that_hold_the_mark_cost_no_walk_each() {
         };
         let ordinary = (0..5).map(|_| round(false)).min().expect("five rounds");
         let marked = (0..5).map(|_| round(true)).min().expect("five rounds");
-        let bound = ordinary.max(5 * 2 * SLAB_BLOCKS as u64) * MOST;
+        let bound = ordinary.max(5 * 2 * SLAB_BLOCKS as u64) * MOST_SUSPECTED;
         assert!(marked <= bound, "{what}, backwards {backwards}: {marked} ns, ordinary ones {ordinary} ns");
     }
 }
@@ -271,7 +275,10 @@ fn a_block_that_holds_the_mark_is_resized_without_a_walk() {
     with_long_lists(24, || {
         let ordinary = shortest(&mut || pair(false)).max(10 * PAIRS);
         let marked = shortest(&mut || pair(true));
-        assert!(marked <= ordinary * MOST, "{marked} ns for {PAIRS} pairs, ordinary ones {ordinary} ns");
+        assert!(
+            marked <= ordinary * MOST_SUSPECTED,
+            "{marked} ns for {PAIRS} pairs, ordinary ones {ordinary} ns"
+        );
     });
 }
 
@@ -298,7 +305,10 @@ fn a_heap_of_ones_own_walks_no_list_either() {
     };
     let ordinary = shortest(&mut || pairs(false)).max(5 * PAIRS);
     let marked = shortest(&mut || pairs(true));
-    assert!(marked <= ordinary * MOST, "{marked} ns for {PAIRS} pairs, ordinary ones {ordinary} ns");
+    assert!(
+        marked <= ordinary * MOST_SUSPECTED,
+        "{marked} ns for {PAIRS} pairs, ordinary ones {ordinary} ns"
+    );
 }
 
 /// Whatever is noted on the list, a block deep inside it is found, and one that is not is not.
@@ -334,4 +344,40 @@ fn a_second_free_is_told_from_data_that_looks_like_one() {
     // SAFETY: allocated just now, with that layout.
     let last = unsafe { realloc(last, layout(16, 8), 24) };
     release(last, 24);
+}
+
+/// Freed by another thread, which cannot know, and adopted by its owner, who looks.
+#[test]
+fn blocks_that_hold_the_mark_go_back_to_their_thread_without_a_walk() {
+    let _alone = alone();
+    const BLOCKS: usize = 2 * SLAB_BLOCKS;
+    let round = |marked: bool| {
+        let first: Vec<*mut u8> = (0..BLOCKS).map(|_| allocate(16)).collect();
+        first.iter().for_each(|start| release(*start, 16));
+        // SAFETY: none, as above.
+        let words = first.iter().map(|start| (start.addr(), unsafe { second(*start).read_volatile() }));
+        let words: std::collections::HashMap<usize, u64> = words.collect();
+        let blocks: Vec<usize> = (0..BLOCKS)
+            .map(|_| {
+                let start = allocate(16);
+                let word = words.get(&start.addr()).copied().unwrap_or(0);
+                // SAFETY: the block has two words.
+                unsafe { second(start).write_volatile(if marked { word } else { 7 }) };
+                start.expose_provenance()
+            })
+            .collect();
+        let there = std::thread::spawn(move || {
+            let begin = thread_ns();
+            blocks.iter().for_each(|start| release(std::ptr::with_exposed_provenance_mut(*start), 16));
+            thread_ns() - begin
+        });
+        let there = there.join().expect("every free is well");
+        let begin = thread_ns();
+        freestone::thread_idle();
+        there + thread_ns() - begin
+    };
+    let ordinary = (0..5).map(|_| round(false)).min().expect("five rounds");
+    let marked = (0..5).map(|_| round(true)).min().expect("five rounds");
+    let bound = ordinary.max(5 * BLOCKS as u64) * MOST_SUSPECTED;
+    assert!(marked <= bound, "{marked} ns, ordinary ones {ordinary} ns");
 }
