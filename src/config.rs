@@ -102,11 +102,6 @@ pub(crate) const REMOTE_BATCH_BLOCKS: usize = 64;
 /// an idle thread holds back stays small.
 pub(crate) const REMOTE_BATCH_BYTES: usize = 8 << 10;
 
-/// What a free block carries in its second word. Finding it in a block that is being
-/// freed means *look closer*, never *abort*: user data may hold the same bits.
-#[cfg_attr(feature = "secure", expect(dead_code, reason = "seals say it"))]
-pub(crate) const FREE_TAG: u64 = 0xffff_ffff_9e37_79b9;
-
 const_assert!(UNITS == u64::BITS as usize);
 const_assert!(CHUNK_BYTES.is_power_of_two() && UNIT_BYTES.is_power_of_two());
 const_assert!(RECORD_BYTES.is_power_of_two() && RECORD_BYTES * UNITS <= UNIT_BYTES);

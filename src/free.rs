@@ -191,7 +191,7 @@ unsafe fn retired(pointer: *mut u8, key: Key, block_bytes: usize) -> Block {
     // Its pointer is made from the chunk's own provenance, since the caller's may reach fewer
     // bytes than the block has.
     let start = reexposed(pointer);
-    hardening::retire(start, key, block_bytes);
+    hardening::retire(start, block_bytes);
     // SAFETY: forwarded to the caller.
     unsafe { Block::with_key(start, key) }
 }
@@ -242,11 +242,12 @@ unsafe fn free_block(start: NonNull<u8>, layout: Option<Layout>) {
     let Some(slab) = slab_of_block(address) else {
         return fatal::caught("free of an address that is no allocation", address);
     };
-    if let Some(fault) = hardening::fault_of(slab, start.as_ptr(), layout) {
-        return fatal::caught(fault, address);
-    }
+    let key = match hardening::accepts_or_says(slab, start.as_ptr(), layout) {
+        Ok(key) => key,
+        Err(fault) => return fatal::caught(fault, address),
+    };
     // SAFETY: a block begins here, and the caller gives it up.
-    let block = unsafe { retired(start.as_ptr(), Key::of(start.as_ptr()), hardening::block_bytes(slab)) };
+    let block = unsafe { retired(start.as_ptr(), key, hardening::block_bytes(slab)) };
     #[cfg(feature = "profile")]
     if profile::is_home(slab.home()) {
         return profile::free(slab, block);

@@ -3,7 +3,7 @@
 use core::cell::Cell;
 use core::ptr::{self, NonNull};
 
-use crate::hardening::{Key, Link, Tag};
+use crate::hardening::{self, Key, Link, Tag};
 
 /// What a free block holds in its first words.
 #[repr(C)]
@@ -45,8 +45,10 @@ impl Block {
     /// it a first one.
     #[inline(always)]
     pub(crate) fn hand_out(self) -> NonNull<u8> {
+        // Volatile: where the caller's value has padding there, the compiler would take the store for
+        // overwritten and drop it.
         // SAFETY: the token owns the block, whose second word is writable.
-        unsafe { (&raw mut (*self.start.as_ptr()).tag).write(Tag::USED) };
+        unsafe { (&raw mut (*self.start.as_ptr()).tag).write_volatile(Tag::USED) };
         self.start.cast()
     }
 
@@ -72,21 +74,20 @@ impl Block {
     /// Makes `next` follow this block on a list.
     #[inline(always)]
     pub(crate) fn link(&self, next: *mut u8) {
-        let node = Node { next: Link::new(self.key, next), tag: Tag::FREE };
+        let node = Node { next: Link::new(self.key, next), tag: Tag::free(self.start.as_ptr().cast()) };
         // SAFETY: the token owns the block, whose first two words are writable.
         unsafe { self.start.as_ptr().write(node) }
     }
 }
 
-/// Whether the block at `start` looks freed: its second word holds the tag.
+/// Whether the block at `start` looks freed: its second word holds the mark.
 ///
 /// # Safety
 /// `start` begins a readable block of at least 16 bytes.
 #[inline(always)]
 pub(crate) unsafe fn looks_free(start: *const u8) -> bool {
-    // SAFETY: the block has a second word; user data may be uninitialised to the compiler
-    // but is memory that exists.
-    unsafe { (&raw const (*start.cast::<Node>()).tag).read() == Tag::FREE }
+    // SAFETY: forwarded to the caller.
+    unsafe { hardening::is_marked(start) }
 }
 
 /// Blocks in last-in, first-out order, linked through their first words; the last link is null.

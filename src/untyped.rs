@@ -208,7 +208,7 @@ impl Home {
         let Self::Slab(slab) = self else { return false };
         // SAFETY: a block begins here, and blocks have at least two words.
         let looks_free = unsafe { free_list::looks_free(start.as_ptr()) };
-        looks_free && thread::heap().has_free_at(slab, start.addr().get()) == Some(true)
+        looks_free && thread::heap().has_listed(slab, start.addr().get())
     }
 }
 

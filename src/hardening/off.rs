@@ -1,14 +1,17 @@
 //! No hardening: every step is nothing, and costs nothing.
 
 use core::alloc::Layout;
+#[cfg(target_arch = "x86_64")]
+use core::arch::asm;
+use core::hint;
+use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 
-use crate::config::FREE_TAG;
+use crate::config::UNIT_BYTES;
 use crate::free_list::{Block, FreeList};
 use crate::size_class::Class;
 pub(crate) use crate::size_class::{inline_class, route};
 use crate::slab::{Carved, Slab};
-use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// Whether anything is done here.
 pub(crate) const ON: bool = false;
@@ -81,14 +84,93 @@ impl Freed {
     }
 }
 
-/// What a free block carries in its second word.
+/// A block's second word while it is free: the *mark* in its lower half, a note in its upper one. The mark
+/// is the number of the unit in which the block begins: no constant that data could hold by chance or
+/// on purpose, and in a register when a block is freed. The note is what [`is_listed`] writes down, or
+/// what else the unit's number has.
 #[repr(transparent)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Tag(u64);
 
 impl Tag {
-    pub(crate) const FREE: Self = Self(FREE_TAG);
     pub(crate) const USED: Self = Self(0);
+
+    /// That of a free block at `start`, without a note.
+    #[inline(always)]
+    pub(crate) fn free(start: *const u8) -> Self {
+        Self((start.addr() / UNIT_BYTES) as u64)
+    }
+
+    /// That of a free block at `start`, with a note.
+    pub(crate) fn with_note(start: *const u8, note: u32) -> Self {
+        Self(u64::from(note) << u32::BITS | u64::from(Self::free(start).0 as u32))
+    }
+
+    /// What is noted beside the mark.
+    pub(crate) const fn note(self) -> u32 {
+        (self.0 >> u32::BITS) as u32
+    }
+}
+
+/// Where in a free block its tag is: it follows the link.
+const TAG_OFFSET: usize = size_of::<Link>();
+
+/// The tag of the block at `start`, or what its user has in its place.
+///
+/// # Safety
+/// A block begins at `start`.
+pub(crate) unsafe fn tag_of(start: *const u8) -> Tag {
+    let tag: *const MaybeUninit<Tag> = start.wrapping_byte_add(TAG_OFFSET).cast();
+    // SAFETY: every block has two words.
+    let tag = hint::black_box(unsafe { tag.read_volatile() });
+    // SAFETY: whatever is there are bits, and the compiler does not know where they come from.
+    unsafe { tag.assume_init() }
+}
+
+/// Changes the tag of the block at `start`.
+///
+/// # Safety
+/// A free block begins at `start`, of a list that is the caller's.
+pub(crate) unsafe fn set_tag(start: *mut u8, tag: Tag) {
+    // SAFETY: every block has two words.
+    unsafe { start.wrapping_byte_add(TAG_OFFSET).cast::<Tag>().write(tag) }
+}
+
+/// Whether the second word of the block at `start` holds the mark. The word may be the caller's and not
+/// initialised, on which nothing that the compiler sees may depend: so the processor reads it.
+///
+/// # Safety
+/// A block begins at `start`.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+pub(crate) unsafe fn is_marked(start: *const u8) -> bool {
+    // SAFETY: every block has two words, and these instructions only read.
+    unsafe {
+        asm!(
+            "cmp dword ptr [{start} + {offset}], {mark:e}",
+            "je {marked}",
+            start = in(reg) start,
+            offset = const TAG_OFFSET,
+            mark = in(reg) start.addr() / UNIT_BYTES,
+            marked = label {
+                hint::cold_path();
+                return true;
+            },
+            options(readonly, nostack),
+        );
+    }
+    false
+}
+
+/// As there.
+///
+/// # Safety
+/// As there.
+#[cfg(not(target_arch = "x86_64"))]
+#[inline(always)]
+pub(crate) unsafe fn is_marked(start: *const u8) -> bool {
+    // SAFETY: forwarded to the caller.
+    unsafe { tag_of(start) }.0 as u32 == Tag::free(start).0 as u32
 }
 
 /// Whether the block at `start`, which others may be writing, looks free.
@@ -96,10 +178,13 @@ impl Tag {
 /// # Safety
 /// A block that was carved begins there.
 pub(crate) unsafe fn looks_free_from_afar(_slab: &Slab, start: *const u8) -> bool {
-    // It follows the link.
-    let tag: *const u64 = start.wrapping_add(size_of::<Link>()).cast();
-    // SAFETY: the block has a second word, which is aligned.
-    Tag(unsafe { AtomicU64::from_ptr(tag.cast_mut()) }.load(Ordering::Relaxed)) == Tag::FREE
+    // SAFETY: forwarded to the caller.
+    unsafe { is_marked(start) }
+}
+
+/// Whether the block at `address`, which looks free, is on the list of its slab.
+pub(crate) fn is_listed(slab: &Slab, address: usize) -> bool {
+    slab.has_listed(address)
 }
 
 /// Prepares what blocks need, before there are any.
@@ -160,6 +245,15 @@ pub(crate) fn accepts(
     Some(Key)
 }
 
+/// As [`accepts`], or what is wrong with the block.
+pub(crate) fn accepts_or_says(
+    _slab: &Slab,
+    _start: *const u8,
+    _layout: Option<Layout>,
+) -> Result<Key, &'static str> {
+    Ok(Key)
+}
+
 /// What is wrong with the block of `_slab` at `_start`, if anything is.
 pub(crate) fn fault_of(_slab: &Slab, _start: *const u8, _layout: Option<Layout>) -> Option<&'static str> {
     None
@@ -205,4 +299,4 @@ pub(crate) const fn is_long(_block_bytes: usize) -> bool {
 
 /// Prepares a block for its list.
 #[inline(always)]
-pub(crate) fn retire(_start: NonNull<u8>, _key: Key, _block_bytes: usize) {}
+pub(crate) fn retire(_start: NonNull<u8>, _block_bytes: usize) {}

@@ -13,7 +13,7 @@ use core::cell::Cell;
 use core::ptr::{self, NonNull};
 
 pub(crate) use super::seal::{Key, SEAL_BYTES};
-use super::seal::{Says, faults, is_preceded, seal, seal_at, spilled};
+use super::seal::{Says, faults, is_preceded, last_word, seal, seal_at, spilled};
 pub(crate) use super::secret::prepare;
 use super::{nothing, secret};
 use crate::address::align_up;
@@ -77,7 +77,9 @@ pub(crate) fn dress(start: NonNull<u8>, class: Class, layout: Layout) {
     let start = start.as_ptr();
     // SAFETY: the block is the caller's, and of a class that has room for it. What is in it stays.
     unsafe {
-        seal(start, Key::of(start), class.shape().block as usize, layout, |word| word.read_unaligned());
+        let block_bytes = class.shape().block as usize;
+        let found = last_word(start, layout.size(), block_bytes);
+        seal(start, Key::of(start).mask(), block_bytes, layout, found);
     }
 }
 
@@ -117,7 +119,7 @@ pub(crate) fn issue(block: Block, class: Class, layout: Layout) -> NonNull<u8> {
         return issue_although_written(start, class, layout);
     }
     // SAFETY: as above; what is left of the word is zero.
-    unsafe { seal(start.as_ptr(), key, block_bytes, layout, |_| 0) };
+    unsafe { seal(start.as_ptr(), key.mask(), block_bytes, layout, 0) };
     start
 }
 
@@ -126,7 +128,7 @@ pub(crate) fn issue_fresh(block: Block, class: Class, layout: Layout) -> NonNull
     let key = block.key();
     let start = clear_head(block);
     // SAFETY: the block is this function's own, and all of it zero.
-    unsafe { seal(start.as_ptr(), key, class.shape().block as usize, layout, |_| 0) };
+    unsafe { seal(start.as_ptr(), key.mask(), class.shape().block as usize, layout, 0) };
     start
 }
 
@@ -160,14 +162,16 @@ pub(crate) fn prepare_carved(slab: &Slab, from: usize, carved: &Carved) {
             unsafe { head.write_bytes(0, zeroed(block_bytes).saturating_sub(HEAD_BYTES)) };
         }
         // SAFETY: as above.
-        unsafe { seal_at(start, block_bytes) }.store(Key::of(start).seal(Says::FREE), Ordering::Relaxed);
+        let seal = unsafe { seal_at(start, block_bytes) };
+        seal.store(Key::of(start).mask().seal(Says::FREE), Ordering::Relaxed);
     }
 }
 
 // ---- frees ----
 
-/// The key of the block of `slab` that begins at `start`, `place` bytes from the first, if all is well with
-/// it as it is about to be freed. `layout`: what it is said to be.
+/// The key of the block of `slab` that begins at `start`, `place` bytes from the first, if all was well with
+/// it, and it is free now: what its seal said and says is changed in one step, so that of two who free a block
+/// at the same moment one is told. `layout`: what it is said to be.
 #[inline(always)]
 pub(crate) fn accepts(slab: &Slab, start: *const u8, place: usize, layout: Option<Layout>) -> Option<Key> {
     let block_bytes = slab.block_bytes();
@@ -176,19 +180,43 @@ pub(crate) fn accepts(slab: &Slab, start: *const u8, place: usize, layout: Optio
         return None;
     }
     let key = Key::of(start);
+    let mask = key.mask();
     // SAFETY: as above.
-    let seal = unsafe { seal_at(start, block_bytes) }.load(Ordering::Relaxed);
+    let seal = unsafe { seal_at(start, block_bytes) };
+    let found = seal.load(Ordering::Relaxed);
     let wrong = match layout {
         Some(layout) => {
             // SAFETY: as above.
-            let spilled = unsafe { spilled(start, layout.size(), block_bytes) };
-            (seal ^ key.seal(Says::layout(layout))) | spilled | Says::excess(layout)
+            let spilled = unsafe { spilled(start, mask, layout.size(), block_bytes) };
+            (found ^ mask.seal(Says::layout(layout))) | spilled | Says::excess(layout)
         }
         // SAFETY: as above.
-        None => unsafe { faults(key.open(seal), start, block_bytes) },
+        None => unsafe { faults(mask, mask.open(found), start, block_bytes) },
     };
-    if wrong == 0 { Some(key) } else { None }
+    if wrong != 0 {
+        return None;
+    }
+    // Relaxed: who frees the block passes it on by other words, and who is refused does nothing with it.
+    let freed = seal.compare_exchange(found, mask.seal(Says::FREE), Ordering::Relaxed, Ordering::Relaxed);
+    freed.ok().map(|_| key)
 }
+
+/// As [`accepts`], or what is wrong with the block.
+#[cold]
+pub(crate) fn accepts_or_says(
+    slab: &Slab,
+    start: *const u8,
+    layout: Option<Layout>,
+) -> Result<Key, &'static str> {
+    match fault_of(slab, start, layout) {
+        Some(fault) => Err(fault),
+        // Somebody else was faster.
+        None => accepts(slab, start, start.addr().wrapping_sub(slab.base()), layout).ok_or(TWICE),
+    }
+}
+
+/// What is said of a block that is free already.
+const TWICE: &str = "double free";
 
 /// What is wrong with the block of `slab` at `start`, if anything is. `layout`: what it is said to be.
 #[cold]
@@ -196,12 +224,13 @@ pub(crate) fn fault_of(slab: &Slab, start: *const u8, layout: Option<Layout>) ->
     let block_bytes = slab.block_bytes();
     // SAFETY: a block of the slab begins here.
     let seal = unsafe { seal_at(start, block_bytes) }.load(Ordering::Relaxed);
-    let says = Key::of(start).open(seal);
+    let mask = Key::of(start).mask();
+    let says = mask.open(seal);
     if says.is_free() {
-        return Some("double free");
+        return Some(TWICE);
     }
     // SAFETY: as above.
-    if unsafe { faults(says, start, block_bytes) } != 0 {
+    if unsafe { faults(mask, says, start, block_bytes) } != 0 {
         return Some("write beyond the end of a block");
     }
     // SAFETY: as above.
@@ -224,7 +253,7 @@ pub(crate) fn fault_of(slab: &Slab, start: *const u8, layout: Option<Layout>) ->
 pub(crate) unsafe fn looks_free_from_afar(slab: &Slab, start: *const u8) -> bool {
     // SAFETY: forwarded to the caller.
     let seal = unsafe { seal_at(start, slab.block_bytes()) }.load(Ordering::Relaxed);
-    let says = Key::of(start).open(seal);
+    let says = Key::of(start).mask().open(seal);
     says.is_free()
 }
 
@@ -232,7 +261,7 @@ pub(crate) unsafe fn looks_free_from_afar(slab: &Slab, start: *const u8) -> bool
 pub(crate) fn usable(start: *const u8, block_bytes: usize) -> usize {
     // SAFETY: a block of that length begins here.
     let seal = unsafe { seal_at(start, block_bytes) }.load(Ordering::Relaxed);
-    let says = Key::of(start).open(seal);
+    let says = Key::of(start).mask().open(seal);
     // One whose seal is broken has nothing to use.
     if says.is_whole() { says.size().min(block_bytes.wrapping_sub(SEAL_BYTES)) } else { 0 }
 }
@@ -265,9 +294,9 @@ pub(crate) const fn is_long(block_bytes: usize) -> bool {
     block_bytes > FIRST_BYTES + SEAL_BYTES
 }
 
-/// Prepares a block for its list: zeroes, and says that it is free.
+/// Prepares a block, whose seal says that it is free, for its list: zeroes.
 #[inline(always)]
-pub(crate) fn retire(start: NonNull<u8>, key: Key, block_bytes: usize) {
+pub(crate) fn retire(start: NonNull<u8>, block_bytes: usize) {
     // Not one byte further than what is zeroed: others may be looking at the seal.
     // SAFETY: the caller gave the block up, and it is that long.
     let at = |place: usize| unsafe { start.byte_add(place) };
@@ -284,9 +313,6 @@ pub(crate) fn retire(start: NonNull<u8>, key: Key, block_bytes: usize) {
             unsafe { at(FIRST_BYTES).write_bytes(0, zeroed(block_bytes).wrapping_sub(FIRST_BYTES)) };
         }
     }
-    // SAFETY: as above.
-    let seal = unsafe { seal_at(start.as_ptr(), block_bytes) };
-    seal.store(key.seal(Says::FREE), Ordering::Relaxed);
 }
 
 /// Prepares a mapping that was used before for another use: it begins with zeroes, as blocks do.
@@ -312,13 +338,13 @@ impl Link {
     /// The link from the block with this key to the one at `to`.
     #[inline(always)]
     pub(crate) fn new(key: Key, to: *mut u8) -> Self {
-        Self(to.addr() as u64 ^ key.0)
+        Self(to.addr() as u64 ^ key.link())
     }
 
     /// Where the link in the block at `from` leads, if that is in the same chunk.
     #[inline(always)]
     pub(crate) fn follow(self, key: Key, from: *const u8) -> Option<*mut u8> {
-        let to = (self.0 ^ key.0) as usize;
+        let to = (self.0 ^ key.link()) as usize;
         if (to ^ from.addr()) & !STEP_BITS != 0 {
             return None;
         }
@@ -330,7 +356,7 @@ impl Link {
     #[cold]
     #[inline(never)]
     pub(crate) fn end(self, key: Key, from: *const u8) -> *mut u8 {
-        if self.0 != key.0 {
+        if self.0 != key.link() {
             fatal::caught("write to a free block", from.addr());
         }
         ptr::null_mut()
@@ -342,16 +368,26 @@ impl Link {
 pub(crate) struct Tag;
 
 impl Tag {
-    pub(crate) const FREE: Self = Self;
     pub(crate) const USED: Self = Self;
+
+    #[inline(always)]
+    pub(crate) const fn free(_start: *const u8) -> Self {
+        Self
+    }
 }
 
-impl PartialEq for Tag {
-    /// Never: nothing is known from it.
-    #[inline(always)]
-    fn eq(&self, _: &Self) -> bool {
-        false
-    }
+/// Whether the block at `_start` has a mark: none has, and seals tell in time.
+///
+/// # Safety
+/// None; the other build has conditions.
+#[inline(always)]
+pub(crate) const unsafe fn is_marked(_start: *const u8) -> bool {
+    false
+}
+
+/// Whether the block at `address`, which looks free, is on the list of its slab.
+pub(crate) fn is_listed(slab: &Slab, address: usize) -> bool {
+    slab.lists(address)
 }
 
 /// Where a slab's freed blocks wait until it has no others: a block that was just freed is not handed

@@ -361,7 +361,7 @@ impl Heap {
             // slab is gone now.
             self.collect();
             let lists = self.lists.lock();
-            let is_free = !ptr::eq(slab.home(), &self.inbox) || slab.lists(block.address());
+            let is_free = !ptr::eq(slab.home(), &self.inbox) || hardening::is_listed(slab, block.address());
             drop(lists);
             if is_free {
                 return fatal::caught("double free", block.address());
@@ -381,6 +381,12 @@ impl Heap {
     pub(crate) fn has_free_at(&self, slab: &Slab, address: usize) -> Option<bool> {
         let _lists = self.lists.lock_within_a_while()?;
         ptr::eq(slab.home(), &self.inbox).then(|| slab.lists(address) || slab.awaits(address))
+    }
+
+    /// Whether `slab` is this heap's and the block at `address`, which looks free, is on its list. For the owner.
+    pub(crate) fn has_listed(&self, slab: &Slab, address: usize) -> bool {
+        let _lists = self.lists.lock();
+        ptr::eq(slab.home(), &self.inbox) && hardening::is_listed(slab, address)
     }
 
     /// Frees a block into a slab that is full, unless a helper has just moved it.

@@ -31,6 +31,8 @@ use crate::sys;
 mod again;
 mod hollow;
 mod list;
+#[cfg(not(feature = "secure"))]
+mod listed;
 mod remote;
 
 pub(crate) use hollow::Rest;

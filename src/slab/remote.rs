@@ -5,6 +5,7 @@ use core::ptr::{self, NonNull};
 use super::{Left, Slab};
 use crate::fatal;
 use crate::free_list::{self, Block};
+use crate::hardening;
 use crate::remote_list::{Chain, Published, Stack, Stacked};
 use crate::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
@@ -131,7 +132,7 @@ impl Slab {
         // Without the tag, it was handed out in between: so it was free when it was freed.
         // SAFETY: the block's memory is the slab's, which is open.
         let tagged = unsafe { free_list::looks_free(block.address() as *const u8) };
-        if !tagged || self.lists(block.address()) || self.used() == 0 {
+        if !tagged || hardening::is_listed(self, block.address()) || self.used() == 0 {
             return fatal::caught("double free by another thread", block.address());
         }
         let _ = self.push(block);

@@ -21,6 +21,8 @@ pub(crate) mod file;
 pub(crate) mod mapping;
 pub(crate) mod mutex;
 mod process;
+#[cfg(feature = "secure")]
+mod random;
 mod status;
 
 use advice::discard_locked;
@@ -29,6 +31,8 @@ pub(crate) use errno::{Errno, KeepErrno};
 #[cfg(feature = "profile")]
 pub(crate) use process::variable;
 pub(crate) use process::{environment, is_privileged, most_mappings, read_file};
+#[cfg(feature = "secure")]
+pub(crate) use random::{random, start_words};
 pub(crate) use status::{resident_bytes, thread_id};
 
 /// An answer of the kernel.
@@ -193,21 +197,6 @@ pub(crate) fn sleep_ns(nanoseconds: i64) {
 pub(crate) fn write_stderr(line: &[u8]) {
     // SAFETY: the slice is readable.
     let _ = unsafe { libc::write(libc::STDERR_FILENO, line.as_ptr().cast(), line.len()) };
-}
-
-/// The sixteen random bytes that the kernel gives each program at its start (getauxval(3),
-/// `AT_RANDOM`); where there are none, what addresses and the clock give.
-#[cfg(feature = "secure")]
-pub(crate) fn random_words() -> [u64; 2] {
-    // SAFETY: no preconditions.
-    let place = unsafe { libc::getauxval(libc::AT_RANDOM) } as usize;
-    let place: *const [u64; 2] = ptr::with_exposed_provenance(place);
-    if place.is_null() {
-        let here = 0_u8;
-        return [(&raw const here).addr() as u64, now_ms()];
-    }
-    // SAFETY: the kernel put sixteen bytes there, where they stay.
-    unsafe { place.read_unaligned() }
 }
 
 /// Ends the process with `SIGABRT`.
