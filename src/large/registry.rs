@@ -2,7 +2,7 @@
 
 use core::ptr::{self, NonNull};
 
-use super::Range;
+use super::{Range, crowd};
 use crate::stray;
 use crate::sys;
 
@@ -101,6 +101,7 @@ impl Registry {
         if taken.wrapping_add(1) >= self.slots {
             return false;
         }
+        crowd::enter(range);
         self.place(range);
         true
     }
@@ -119,6 +120,7 @@ impl Registry {
     /// Notes a range again that [`take`](Self::take) took out.
     pub(super) fn insert_again(&mut self, range: Range) {
         self.reserved = self.reserved.wrapping_sub(1);
+        crowd::enter(range);
         self.place(range);
     }
 
@@ -163,7 +165,9 @@ impl Registry {
         self.live_bytes = self.live_bytes.wrapping_sub(found.bytes);
         // From the mapping's own provenance: the caller's pointer may reach its block only.
         let start = NonNull::new(ptr::with_exposed_provenance_mut(found.address))?;
-        Some(Range { start, bytes: found.bytes, mapping: found.mapping })
+        let range = Range { start, bytes: found.bytes, mapping: found.mapping };
+        crowd::leave(range);
+        Some(range)
     }
 
     /// Writes allocations into `into`, from position `at` of the table on. Says how many, and where

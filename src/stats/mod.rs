@@ -52,7 +52,8 @@ pub struct Stats {
     pub slabs: usize,
     /// Free units of chunks whose pages may be resident.
     pub dirty: usize,
-    /// Free units of chunks without a resident page: purged, or never touched.
+    /// Free units of chunks without a resident page: purged, or never touched; and what lies between the blocks
+    /// of a shared mapping.
     pub clean: usize,
     /// Freed large ranges that wait for reuse, and whatever the kernel did not take back yet.
     pub retained: usize,
@@ -145,7 +146,7 @@ pub fn stats() -> Stats {
         active: large.live_bytes,
         slabs: 0,
         dirty: 0,
-        clean: 0,
+        clean: large.spare_bytes,
         retained: large.retained_bytes.wrapping_add(stray::bytes()),
         metadata: meta::mapped_bytes().wrapping_add(large.table_bytes),
         mapped: 0,

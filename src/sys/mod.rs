@@ -82,6 +82,13 @@ pub(crate) fn map(hint: Option<NonZeroUsize>, bytes: usize) -> Result<NonNull<u8
     count::MMAP.note(mapping::map_at(hint.map_or(0, NonZeroUsize::get), bytes, protection, flags, None))
 }
 
+/// As [`map`], of address space that does not count for the overcommit limit (`MAP_NORESERVE`).
+pub(crate) fn map_unreserved(hint: Option<NonZeroUsize>, bytes: usize) -> Result<NonNull<u8>> {
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    count::MMAP.note(mapping::map_at(hint.map_or(0, NonZeroUsize::get), bytes, protection, flags, None))
+}
+
 /// `munmap`. May fail with `ENOMEM` when it would split a mapping at the map-count limit;
 /// the range is then as before.
 ///
