@@ -9,11 +9,11 @@ use common::{KIB, MIB, child};
 #[global_allocator]
 static ALLOC: freestone::Freestone = freestone::Freestone::new();
 
-/// The mappings of a first slab, of one after 100 MiB of slabs, of a large block, and of one that
-/// has grown to 16 MiB.
+/// The mappings of a first slab, of one after 64 MiB of filled slabs of short blocks, of a large block, and of one
+/// that was filled and has grown to 16 MiB.
 fn mappings() -> [Mapping; 4] {
     let first = Block::new(layout(100, 1), 0);
-    let many: Vec<_> = (0..100 * MIB / (60 * KIB)).map(|tag| Block::new(layout(60 * KIB, 1), tag)).collect();
+    let many: Vec<_> = (0..64 * MIB / KIB).map(|tag| Block::new(layout(KIB, 1), tag)).collect();
     let large = Block::new(layout(3 * MIB, 1), 1);
     let mut grown = Block::new(layout(3 * MIB, 1), 2);
     grown.resize(16 * MIB);
@@ -76,6 +76,9 @@ fn after_a_dear_one_small_pages() {
             let mapping = Mapping::of(grown.address() as *const u8);
             assert!(!was_dear || mapping.has("nh"), "asked on: {mapping:?}");
             assert!(was_dear || !kernel_has_them || mapping.has("hg") || seen > 0, "{mapping:?}");
+            // Else the next would grow into what this one had.
+            drop(grown);
+            freestone::purge();
         }
     });
 }

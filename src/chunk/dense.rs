@@ -58,3 +58,45 @@ impl Chunk {
         units >= SHORT_UNITS && carved / DENSE_EIGHTHS >= units.wrapping_mul(UNIT_BYTES / 8)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chunk::Units;
+    use crate::config::UNITS;
+    use crate::size_class::Class;
+    use crate::slab::Inbox;
+
+    static INBOX: Inbox = Inbox::new();
+
+    /// Whether a chunk is filled whose units are all in slabs of blocks of `bytes`, so many of them carved.
+    fn is_filled_with(bytes: usize, carved: usize) -> bool {
+        let chunk = Chunk::map(1, Blocks::Long, |_| false).expect("a chunk");
+        let class = Class::of(bytes);
+        let units = class.shape().units as usize;
+        let mut slabs = 0;
+        while let Some((slab, zero)) = chunk.take(units) {
+            slab.open(class, zero, &INBOX);
+            while slabs < carved && slab.has_uncarved() {
+                slab.carve();
+            }
+            slabs += 1;
+        }
+        let is_filled = chunk.is_filled();
+        chunk.put_units(Units::MAX << 1, crate::chunk::State::Clean);
+        // SAFETY: nobody else knows of the chunk.
+        assert!(unsafe { chunk.unmap() });
+        is_filled
+    }
+
+    #[test]
+    fn short_blocks_fill_a_chunk_when_they_are_carved_and_long_ones_never_do() {
+        for bytes in [16, 100, 1024, 2048] {
+            assert!(is_filled_with(bytes, UNITS), "{bytes}");
+            assert!(!is_filled_with(bytes, UNITS / 2), "{bytes}");
+        }
+        for bytes in [sys::page_bytes(), 16 << 10, 256 << 10] {
+            assert!(!is_filled_with(bytes, UNITS), "{bytes}");
+        }
+    }
+}

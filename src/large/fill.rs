@@ -76,3 +76,51 @@ fn is_page_resident(page: NonNull<u8>) -> bool {
     // SAFETY: a byte for the one page.
     unsafe { sys::mapping::residency(page, sys::page_bytes(), &raw mut answer) }.is_ok() && answer & 1 != 0
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: usize = 1 << 20;
+
+    /// Writes the first byte of every page of what `range` has from `from` on, one in so many of them.
+    fn write(range: Range, from: usize, one_in: usize) {
+        let page = sys::page_bytes();
+        for at in (from..range.bytes).step_by(page * one_in) {
+            // SAFETY: inside the range, which is the test's own.
+            unsafe { range.start.byte_add(at).write(1) };
+        }
+    }
+
+    #[test]
+    fn a_filled_block_is_told_from_one_that_is_not() {
+        let range = Range::map(16 * MIB, 1).expect("memory");
+        assert!(!is_filled(range));
+        write(range, 0, 256);
+        assert!(!is_filled(range));
+        write(Range { bytes: 8 * MIB, ..range }, 0, 1);
+        assert!(!is_filled(range), "the first half");
+        write(range, 0, 1);
+        assert!(is_filled(range));
+        // SAFETY: the range is the test's own.
+        assert!(unsafe { range.unmap() });
+    }
+
+    #[test]
+    fn a_window_tells_although_the_rest_is_advised_to_be_huge() {
+        let range = Range::map(64 * MIB, 1).expect("memory");
+        assert_eq!(fresh_windows(range, 4 * MIB).collect::<Vec<_>>(), [6, 12, 24, 48].map(|at| at * MIB));
+        assert_eq!(fresh_windows(range, 32 * MIB).collect::<Vec<_>>(), [48 * MIB]);
+        assert!(!has_fresh_window(range, 49 * MIB));
+        // SAFETY: the range is the test's own, and fresh.
+        unsafe { keep_small(range, 4 * MIB) };
+        // SAFETY: as above. A kernel without huge pages refuses, and the pages are small anyway.
+        let _ = unsafe { sys::advise_huge(range.start, range.bytes) };
+        write(range, 0, 256);
+        assert!(!is_window_filled(range));
+        write(range, 0, 1);
+        assert!(is_window_filled(range));
+        // SAFETY: the range is the test's own.
+        assert!(unsafe { range.unmap() });
+    }
+}

@@ -4,6 +4,7 @@
 pub(crate) mod block;
 pub(crate) mod child;
 pub(crate) mod life;
+pub(crate) mod maps;
 pub(crate) mod memory;
 pub(crate) mod report;
 pub(crate) mod seed;
