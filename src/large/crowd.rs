@@ -10,7 +10,7 @@ use super::{guard, shelf};
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sys;
 
-/// Parts of live ranges that are on no shelf: a mapping each at most, without their guards.
+/// Live ranges that are on no shelf: a mapping each at most, without their guards.
 static RANGES: AtomicUsize = AtomicUsize::new(0);
 
 /// Shelves with a block. An empty one stays mapped while there are too many: unmapped, it could make two mappings
@@ -23,14 +23,14 @@ const FEW: usize = 1 << 10;
 /// Notes a range that is live from now on.
 pub(super) fn enter(range: Range) {
     if !shelf::is_on(range) {
-        RANGES.fetch_add(range.parts(), Ordering::Relaxed);
+        RANGES.fetch_add(1, Ordering::Relaxed);
     }
 }
 
 /// Notes that a range is live no more.
 pub(super) fn leave(range: Range) {
     if !shelf::is_on(range) {
-        RANGES.fetch_sub(range.parts(), Ordering::Relaxed);
+        RANGES.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -28,9 +28,6 @@ pub(super) struct Range {
 /// held was dense when it grew.
 const ADVISED: u64 = 1 << 60;
 
-/// Another: what was moved to a greater alignment, and what it grew by, which the kernel keeps apart.
-const IN_PARTS: u64 = 1 << 58;
-
 // SAFETY: a range is an address and a length, owned like a value.
 unsafe impl Send for Range {}
 
@@ -66,11 +63,6 @@ impl Mark {
 impl Range {
     fn end(self) -> usize {
         self.start.addr().get().wrapping_add(self.bytes)
-    }
-
-    /// How many mappings the range may be, without its guards.
-    pub(super) const fn parts(self) -> usize {
-        if self.mapping & IN_PARTS != 0 { 2 } else { 1 }
     }
 
     /// Whether `next` begins where this ends, in the same mapping, if only guards lie between.
@@ -227,8 +219,6 @@ impl Range {
             match unsafe { sys::remap_in_place(self.start, self.bytes, bytes) } {
                 Ok(()) => Self { bytes, ..*self },
                 Err(_) if bytes < self.bytes => return None,
-                // There would be more of them each time.
-                Err(_) if self.mapping & IN_PARTS != 0 => return None,
                 // SAFETY: forwarded to the caller.
                 Err(_) => unsafe { self.resize_elsewhere(bytes, align) }?,
             }
@@ -265,7 +255,7 @@ impl Range {
             return plain.without_advice();
         }
         // The kernel keeps an advised range apart from its neighbours.
-        let mapping = guard::next_mapping_like(self) | (self.mapping & IN_PARTS) | ADVISED;
+        let mapping = guard::next_mapping_like(self) | ADVISED;
         let advised = Self { mapping, ..self };
         if has_fresh && !huge::is_worth(touch) { advised.without_advice() } else { advised }
     }
@@ -299,29 +289,21 @@ impl Range {
             let start = unsafe { sys::remap(self.start, self.bytes, bytes) }.ok()?;
             return Some(Self { start, bytes, mapping: next_mapping() });
         }
-        // The whole target is mapped first, and the old range moved onto its beginning at equal
-        // length: so no limit can refuse the move after the target was replaced.
+        // The whole target is mapped first, and the old range moved there and grown by one call: moved at equal
+        // length, it would be two mappings with what it grows by, and one more each time.
         let target = Self::map_reserved(bytes, align)?;
         let mark = Mark::put(target);
         // SAFETY: the target was just mapped for this; the rest is forwarded to the caller.
-        if unsafe { sys::remap_to(self.start, self.bytes, target.start) }.is_ok() {
-            return Some(Self { mapping: target.mapping | IN_PARTS, ..target });
+        if unsafe { sys::remap_to(self.start, self.bytes, bytes, target.start) }.is_ok() {
+            return Some(target);
         }
         // The kernel may have unmapped what it was to replace before it refused (mremap(2)), and
         // another thread may have mapped there since: hands off, unless our mark is still there.
-        // What is beyond is ours.
-        let (replaced, beyond) = target.split(self.bytes);
-        let replaced = match mark.is_on(replaced) {
-            Ok(true) => Some(replaced),
-            Ok(false) => None,
-            Err(_) => {
-                stray::strand(replaced.bytes);
-                None
-            }
-        };
-        for spare in [replaced, beyond].into_iter().flatten() {
+        match mark.is_on(target) {
             // SAFETY: just mapped, and nobody refers to it.
-            unsafe { stray::give_back(spare.start, spare.bytes) };
+            Ok(true) => unsafe { stray::give_back(target.start, target.bytes) },
+            Ok(false) => {}
+            Err(_) => stray::strand(target.bytes),
         }
         None
     }

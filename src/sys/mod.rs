@@ -121,16 +121,16 @@ pub(crate) unsafe fn remap(start: NonNull<u8>, old: usize, new: usize) -> Result
         .note(checked(unsafe { libc::mremap(start.as_ptr().cast(), old, new, libc::MREMAP_MAYMOVE) }))
 }
 
-/// `mremap(MREMAP_FIXED)` at equal length: moves the mapping to `target`, replacing what is there.
+/// `mremap(MREMAP_FIXED)`: moves the mapping to `target`, replacing what is there, and makes it as long as `new`.
 ///
 /// # Safety
 /// Both ranges belong to the caller, they do not overlap, and nothing refers to the target.
-pub(crate) unsafe fn remap_to(start: NonNull<u8>, bytes: usize, target: NonNull<u8>) -> Result<()> {
+pub(crate) unsafe fn remap_to(start: NonNull<u8>, old: usize, new: usize, target: NonNull<u8>) -> Result<()> {
     fault::step(Call::Remap)?;
     let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
     let target = target.as_ptr().cast::<libc::c_void>();
     // SAFETY: forwarded to the caller.
-    let moved = checked(unsafe { libc::mremap(start.as_ptr().cast(), bytes, bytes, flags, target) });
+    let moved = checked(unsafe { libc::mremap(start.as_ptr().cast(), old, new, flags, target) });
     count::MREMAP.note(moved.map(drop))
 }
 
