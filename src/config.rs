@@ -70,13 +70,34 @@ pub(crate) const RETAINED_RANGES: usize = 1024;
 /// Bytes of freed ranges kept for reuse, where no more is seen to be needed again.
 pub(crate) const RETAINED_BYTES: usize = 128 << 20;
 
+/// Address space of a mapping that blocks share, if it is to have more than one place: of the least alignment that
+/// takes one, 64 places are an eighth of it.
+pub(crate) const SHELF_BYTES: usize = 64 << 20;
+
 /// A block that grows to this length is advised to be backed by huge pages: it is filled from
 /// its beginning, and the one that is begun too early is at most a quarter of it.
 pub(crate) const HUGE_FROM_BYTES: usize = 8 << 20;
 
-/// Where there are as many chunks, and one more for each heap, further ones are advised to be backed
-/// by huge pages: 32 MiB are in use then, of which a chunk that is begun too early is an eighth at most.
+/// Where the first window with small pages begins in a block that has grown, see `large::fill`: in what it has grown
+/// by when it first has huge ones. Each further one begins at twice the offset.
+pub(crate) const WINDOW_FROM_BYTES: usize = 6 << 20;
+
+/// Bytes of a window: few, so that one huge page less is all that it costs as a rule.
+pub(crate) const WINDOW_BYTES: usize = 256 << 10;
+
+/// Where there are as many chunks, further ones may be advised to be backed by huge pages: 32 MiB are in use
+/// then, of which a chunk that is begun too early is an eighth at most.
 pub(crate) const HUGE_FROM_CHUNKS: usize = 8;
+
+/// Eighths of the pages that are resident where something counts as dense: huge pages then hold a seventh more
+/// than small ones at most.
+pub(crate) const DENSE_EIGHTHS: usize = 7;
+
+/// Units of short blocks in a chunk that tell whether they are dense: a quarter of them.
+pub(crate) const SHORT_UNITS: usize = 16;
+
+/// So many chunks are far from the limit to a process's mappings, which is not asked for below them: 4 GiB.
+pub(crate) const FEW_CHUNKS: usize = 1 << 10;
 
 /// What huge pages are on the processors this runs on, where OS pages are 4 KiB; shorter mappings
 /// are not advised about.

@@ -4,7 +4,7 @@ use core::ptr;
 
 use crate::address::align_down;
 use crate::by_run::ByRun;
-use crate::chunk::{self, Chunk, State};
+use crate::chunk::{self, Blocks, Chunk, State};
 use crate::chunk_map;
 use crate::config::{CHUNK_BYTES, DIRTY_BYTES, PURGE_STEP_BYTES, UNIT_BYTES, UNITS};
 use crate::demand::Demand;
@@ -21,6 +21,8 @@ use crate::sys;
 struct Depot {
     /// Those with free units.
     chunks: ByRun,
+    /// Those of them with huge pages for short blocks' sake.
+    short: ByRun,
     /// Chunks with dirty units in the order in which they are due.
     due_first: *const Chunk,
     due_last: *const Chunk,
@@ -39,6 +41,7 @@ unsafe impl Send for Depot {}
 
 static DEPOT: Lock<Depot> = Lock::new(Depot {
     chunks: ByRun::new(),
+    short: ByRun::new(),
     due_first: ptr::null(),
     due_last: ptr::null(),
     planned: 0,
@@ -65,15 +68,26 @@ pub(crate) unsafe fn release_lock() {
 }
 
 impl Depot {
+    fn lists_of(&self, chunk: &Chunk) -> &ByRun {
+        if chunk.is_for_short() { &self.short } else { &self.chunks }
+    }
+
+    /// The chunk where a run of `units` fits best: where they are for short blocks, with huge pages if there is
+    /// one, and for others without.
+    fn best(&self, units: usize, blocks: Blocks) -> Option<&'static Chunk> {
+        let short = (blocks == Blocks::Short).then(|| self.short.best(units)).flatten();
+        short.or_else(|| self.chunks.best(units))
+    }
+
     /// Puts a chunk on its list.
     fn list(&mut self, chunk: &'static Chunk) {
-        self.chunks.list(chunk);
+        self.lists_of(chunk).list(chunk);
         self.dirty_bytes = self.dirty_bytes.wrapping_add(chunk.dirty_bytes());
     }
 
     /// Takes a chunk off its list.
     fn unlist(&mut self, chunk: &'static Chunk) {
-        self.chunks.unlist(chunk);
+        self.lists_of(chunk).unlist(chunk);
         self.dirty_bytes = self.dirty_bytes.wrapping_sub(chunk.dirty_bytes());
     }
 
@@ -173,14 +187,26 @@ impl Depot {
 
 /// As [`acquire`], of units that are all resident, as far as they are easily found.
 pub(crate) fn acquire_resident(class: Class) -> Option<(&'static Slab, bool)> {
-    take(class.shape().units as usize, |clean_bytes| clean_bytes == 0)?
+    let (units, blocks) = (class.shape().units as usize, blocks_of(class));
+    // What is resident anyway serves any block, where there are huge pages too.
+    let places = if blocks == Blocks::Long { [blocks, Blocks::Short] } else { [blocks; 2] };
+    places.into_iter().find_map(|blocks| take(units, blocks, |clean_bytes| clean_bytes == 0)?)
 }
 
-/// Takes a run of `units` from the chunk where it fits best, if `may` be had what of it is clean, in
+/// How the blocks of `class` use their pages.
+fn blocks_of(class: Class) -> Blocks {
+    Blocks::of(class.shape().block as usize)
+}
+
+/// Takes a run of `units` for a slab of `blocks` from the chunk where it fits best, if `may` be had what of it is clean, in
 /// bytes. None where no chunk has as many, and none inside where they may not be had.
-fn take(units: usize, may: impl FnOnce(usize) -> bool) -> Option<Option<(&'static Slab, bool)>> {
+fn take(
+    units: usize,
+    blocks: Blocks,
+    may: impl FnOnce(usize) -> bool,
+) -> Option<Option<(&'static Slab, bool)>> {
     let mut depot = DEPOT.lock();
-    let chunk = depot.chunks.best(units)?;
+    let chunk = depot.best(units, blocks)?;
     let mut clean = 0;
     let noting = |clean_bytes| {
         clean = clean_bytes;
@@ -195,14 +221,14 @@ fn take(units: usize, may: impl FnOnce(usize) -> bool) -> Option<Option<(&'stati
 
 /// Units for a slab of `class`, and whether they read as zero. The slab is not open yet.
 pub(crate) fn acquire(class: Class) -> Option<(&'static Slab, bool)> {
-    let units = class.shape().units as usize;
-    let found = take(units, |clean_bytes| COMMITTED.reserve(clean_bytes));
+    let (units, blocks) = (class.shape().units as usize, blocks_of(class));
+    let found = take(units, blocks, |clean_bytes| COMMITTED.reserve(clean_bytes));
     let run = match found {
         // None where the memory limit forbids it; a chunk more would not help.
         Some(run) => run?,
         None => {
             // The call to the kernel is made without the lock; two threads may map one each.
-            let chunk = Chunk::map(units)?;
+            let chunk = Chunk::map(units, blocks, is_filled)?;
             if !chunk_map::insert(chunk.base(), chunk.mapped_units()) {
                 // SAFETY: just mapped, and in no list.
                 unsafe { chunk.give_back() };
@@ -218,6 +244,13 @@ pub(crate) fn acquire(class: Class) -> Option<(&'static Slab, bool)> {
     };
     purge_due();
     Some(run)
+}
+
+/// Whether there is a chunk at `base`, filled with short blocks.
+fn is_filled(base: usize) -> bool {
+    let mut is_filled = false;
+    with_chunk(base, |chunk| is_filled = chunk.is_filled());
+    is_filled
 }
 
 /// Takes the units of `slab` back, which was closed.
@@ -464,7 +497,11 @@ fn look_at(mut depot: Guard<'static, Depot>, chunk: &'static Chunk, most_bytes: 
 /// that it has; else plans the next look. Returns the bytes given back. The lock is held from the queue on:
 /// without a unit out and without a plan, the chunk could be unmapped by another thread.
 fn purge_stale(mut depot: Guard<'static, Depot>, chunk: &'static Chunk, most_bytes: usize) -> usize {
-    if chunk.is_idle() && chunk.dirty_bytes() <= most_bytes && may_unmap(chunk) {
+    if chunk.is_idle()
+        && chunk.dirty_bytes() <= most_bytes
+        && may_unmap(chunk)
+        && !chunk.is_amid_many(chunk_map::contains)
+    {
         let bytes = chunk.dirty_bytes();
         depot.unlist(chunk);
         depot.demand.gave_back(bytes);

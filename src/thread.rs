@@ -7,7 +7,6 @@
 use core::ffi::c_void;
 use core::ptr::{self, NonNull};
 
-use crate::chunk;
 use crate::depot;
 use crate::heap::{Heap, help, shared, tally};
 use crate::large;
@@ -81,7 +80,6 @@ fn new_heap() -> Option<&'static Heap> {
     // SAFETY: as above.
     let heap: &'static Heap = unsafe { place.as_ref() };
     tally::enlist(heap);
-    chunk::note_heap();
     Some(heap)
 }
 

@@ -15,11 +15,11 @@ use common::{KIB, MIB, skip};
 #[global_allocator]
 static ALLOC: freestone::Freestone = freestone::Freestone::new();
 
-/// The mappings of a first slab, of one after 100 MiB of slabs, of a large block, and of one that
-/// has grown to 16 MiB.
+/// The mappings of a first slab, of one after 64 MiB of filled slabs of short blocks, of a large block, and of one
+/// that was filled and has grown to 16 MiB.
 fn mappings() -> [Mapping; 4] {
     let first = Block::new(layout(100, 1), 0);
-    let many: Vec<_> = (0..100 * MIB / (60 * KIB)).map(|tag| Block::new(layout(60 * KIB, 1), tag)).collect();
+    let many: Vec<_> = (0..64 * MIB / KIB).map(|tag| Block::new(layout(KIB, 1), tag)).collect();
     let large = Block::new(layout(3 * MIB, 1), 1);
     let mut grown = Block::new(layout(3 * MIB, 1), 2);
     grown.resize(16 * MIB);
@@ -98,11 +98,18 @@ fn slowly<T>(job: impl FnOnce() -> T) -> T {
     answer
 }
 
-/// A block that has grown to 32 MiB, without a byte written: what is there is by the allocator's own touch.
+/// A filled block that has grown to 32 MiB: what is there beyond 4 MiB is by the allocator's own touch.
 fn grown() -> (*mut u8, Mapping) {
     let small = layout(4 * MIB, 1);
-    // SAFETY: the size is not zero, and the block is resized with its layout.
-    let start = unsafe { realloc(alloc(small), small, 32 * MIB) };
+    // SAFETY: the size is not zero, and that many bytes are written. Only what was filled is advised when it grows.
+    let filled = unsafe {
+        let start = alloc(small);
+        assert!(!start.is_null());
+        start.write_bytes(1, small.size());
+        start
+    };
+    // SAFETY: the block is resized with its layout.
+    let start = unsafe { realloc(filled, small, 32 * MIB) };
     assert!(!start.is_null());
     (start, Mapping::of(start))
 }

@@ -8,18 +8,20 @@ use core::ptr::{self, NonNull};
 use static_assertions::const_assert;
 
 use crate::address::{align_down, align_up};
-use crate::config::{CHUNK_BYTES, HUGE_FROM_CHUNKS, RECORD_BYTES, UNIT_BYTES, UNITS};
+use crate::config::{CHUNK_BYTES, FEW_CHUNKS, RECORD_BYTES, UNIT_BYTES, UNITS};
 use crate::huge;
 use crate::limit::COMMITTED;
-use crate::options::{self, HugePages, UNLIMITED};
+use crate::options::{self, HugePages};
 use crate::slab::{HOME_OFFSET, Slab};
 use crate::stray;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::sys;
 
+mod dense;
 mod runs;
 mod survey;
 
+pub(crate) use dense::Blocks;
 pub(crate) use runs::Units;
 use runs::{best_run, longest_run, run_mask};
 pub(crate) use survey::UnitState;
@@ -143,30 +145,16 @@ fn map_aligned(bytes: usize) -> Option<NonNull<u8>> {
     Some(aligned)
 }
 
-/// How many heaps there are or were at a time.
-static HEAPS: AtomicUsize = AtomicUsize::new(0);
-
-/// Notes another heap: it may open a slab in each class that it uses and touch a page of it, so as many
-/// chunks say nothing about how much memory is used.
-pub(crate) fn note_heap() {
-    HEAPS.fetch_add(1, Ordering::Relaxed);
-}
-
-/// Asks for huge pages, or against them, for a fresh chunk to which there are `others`.
-fn advise(start: NonNull<u8>, bytes: usize, others: usize) -> Backing {
-    let options = options::get();
-    let wants = match options.huge_pages {
+/// Asks for huge pages, or against them, for a fresh chunk to which there are `others`. `is_dense`: whether it
+/// is going to be, as far as can be told.
+fn advise(start: NonNull<u8>, bytes: usize, others: usize, is_dense: impl FnOnce(usize) -> bool) -> Backing {
+    let wants = match options::get().huge_pages {
         HugePages::Never => {
             // SAFETY: the range is the caller's. What the kernel does not do, it does not do.
             let _ = unsafe { sys::advise_not_huge(start, bytes) };
             false
         }
-        HugePages::Adaptive => {
-            let sparse = HEAPS.load(Ordering::Relaxed);
-            others >= HUGE_FROM_CHUNKS.wrapping_add(sparse)
-                && options.memory_limit == UNLIMITED
-                && huge::are_worth_asking()
-        }
+        HugePages::Adaptive => is_dense(others) && huge::are_worth_asking(),
         HugePages::Always => true,
     };
     // SAFETY: as above.
@@ -176,7 +164,13 @@ fn advise(start: NonNull<u8>, bytes: usize, others: usize) -> Backing {
 impl Chunk {
     /// Maps a chunk with a run of at least `units` free units: a full one, or where that
     /// cannot be had the smallest that will do. The header and the run count as committed.
-    pub(crate) fn map(units: usize) -> Option<&'static Self> {
+    /// The run is for a slab of `blocks`; `is_filled`: whether there is a chunk at an address that
+    /// [is](Self::is_filled).
+    pub(crate) fn map(
+        units: usize,
+        blocks: Blocks,
+        is_filled: impl FnOnce(usize) -> bool,
+    ) -> Option<&'static Self> {
         let least = units.wrapping_add(1).wrapping_mul(UNIT_BYTES);
         if !COMMITTED.reserve(least) {
             return None;
@@ -189,11 +183,14 @@ impl Chunk {
         };
         LAST.store(start.as_ptr().expose_provenance(), Ordering::Relaxed);
         // Before the first touch, which would make its half of the chunk one of small pages.
-        let backing = advise(start, bytes_of(mapped as u32), CHUNKS.fetch_add(1, Ordering::Relaxed));
+        let others = CHUNKS.fetch_add(1, Ordering::Relaxed);
+        let is_dense = |others| blocks == Blocks::Short && dense::is_next(others, is_filled);
+        let backing = advise(start, bytes_of(mapped as u32), others, is_dense);
         if backing == Backing::Huge {
             // SAFETY: a fresh mapping begins there; the header reads as zero.
             huge::is_worth(|| unsafe { start.write_volatile(0) });
         }
+        dense::note(start.addr().get());
         // SAFETY: fresh zeroed memory of that many units, aligned.
         let chunk = unsafe { Self::place(start, mapped, 1) };
         chunk.backing.set(backing);
@@ -242,6 +239,11 @@ impl Chunk {
         self.backing.get() != Backing::Plain
     }
 
+    /// Whether it has huge pages for short blocks' sake: a page of a long one may never be touched.
+    pub(crate) fn is_for_short(&self) -> bool {
+        self.backing.get() == Backing::Huge && options::get().huge_pages == HugePages::Adaptive
+    }
+
     /// Whether there are units to purge.
     pub(crate) fn is_stale(&self) -> bool {
         self.stale.get() != 0
@@ -263,10 +265,25 @@ impl Chunk {
         true
     }
 
-    /// Tells the kernel what [`stop_huge`](Self::stop_huge) decided.
+    /// Tells the kernel what [`stop_huge`](Self::stop_huge) decided, if that does not make too many mappings: the
+    /// chunk is then apart from its neighbours. Without it some of the pages may come back by themselves.
     pub(crate) fn advise_not_huge(&self) {
+        let many = CHUNKS.load(Ordering::Relaxed);
+        if many >= FEW_CHUNKS && many >= sys::most_mappings() / 16 {
+            return;
+        }
         // SAFETY: the range is the chunk's. Refused, purged pages may come back by themselves.
         let _ = unsafe { sys::advise_not_huge(NonNull::from(self).cast(), self.mapped_bytes()) };
+    }
+
+    /// Whether unmapping the chunk may make two mappings of one where the process must not have many more: there
+    /// are many chunks, and some on both sides. Those at an end go first.
+    pub(crate) fn is_amid_many(&self, is_chunk: impl Fn(usize) -> bool) -> bool {
+        let (base, many) = (self.base(), CHUNKS.load(Ordering::Relaxed));
+        many >= FEW_CHUNKS
+            && many >= sys::most_mappings() / 16
+            && is_chunk(base.wrapping_sub(CHUNK_BYTES))
+            && is_chunk(base.wrapping_add(CHUNK_BYTES))
     }
 
     /// Unmaps the chunk. False where the kernel refuses; it is then as before.
@@ -488,7 +505,7 @@ mod tests {
 
     #[test]
     fn units_come_back_dirty_and_are_purged_after_two_looks() {
-        let chunk = Chunk::map(3).expect("a chunk");
+        let chunk = Chunk::map(3, Blocks::Long, |_| false).expect("a chunk");
         assert!(chunk.is_unused() && !chunk.is_dirty());
         let (slab, zero) = chunk.take(3).expect("a run");
         assert!(zero && !chunk.is_unused());

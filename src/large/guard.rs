@@ -7,6 +7,7 @@
 
 use core::ptr::NonNull;
 
+use super::crowd;
 use super::range::Range;
 use crate::address::align_up;
 use crate::stray;
@@ -22,6 +23,11 @@ const SEPARATE: u64 = 1 << 61;
 
 /// Live ranges whose guards are mappings.
 static SEPARATELY_GUARDED: AtomicUsize = AtomicUsize::new(0);
+
+/// See [`SEPARATELY_GUARDED`].
+pub(super) fn separately_guarded() -> usize {
+    SEPARATELY_GUARDED.load(Ordering::Relaxed)
+}
 
 /// Whether `range` has guards.
 const fn is_guarded(range: Range) -> bool {
@@ -219,11 +225,11 @@ unsafe fn install(guards: [NonNull<u8>; 2], page: usize) -> Option<u64> {
         // SAFETY: as above.
         unsafe { sys::remove_guard(first, page) }.ok()?;
     }
-    // Two mappings each, and at most a quarter of what the kernel allows.
-    let others = SEPARATELY_GUARDED.fetch_add(1, Ordering::Relaxed);
+    // Two mappings each, as long as there are not too many.
+    SEPARATELY_GUARDED.fetch_add(1, Ordering::Relaxed);
     // SAFETY: forwarded to the caller.
     let forbid = |guard: &NonNull<u8>| unsafe { sys::forbid(*guard, page) }.is_ok();
-    if others < sys::most_mappings() / 8 && guards.iter().all(forbid) {
+    if !crowd::is_crowded() && guards.iter().all(forbid) {
         return Some(super::range::next_mapping() | SEPARATE);
     }
     SEPARATELY_GUARDED.fetch_sub(1, Ordering::Relaxed);

@@ -17,10 +17,13 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sys;
 
 mod colour;
+mod crowd;
+mod fill;
 mod guard;
 mod range;
 mod registry;
 mod retained;
+mod shelf;
 mod zeroing;
 
 use range::Range;
@@ -49,6 +52,8 @@ pub(crate) struct Survey {
     pub(crate) live: usize,
     pub(crate) live_bytes: usize,
     pub(crate) retained_bytes: usize,
+    /// Address space of shared mappings that no block has, and no page of which is resident.
+    pub(crate) spare_bytes: usize,
     /// Bytes mapped for the registry.
     pub(crate) table_bytes: usize,
 }
@@ -61,6 +66,7 @@ pub(crate) fn survey() -> Survey {
         live: registry.len(),
         live_bytes: registry.live_bytes(),
         retained_bytes,
+        spare_bytes: shelf::spare_bytes(),
         table_bytes: registry.mapped_bytes(),
     }
 }
@@ -146,6 +152,7 @@ pub(crate) enum Contents {
 pub(crate) fn hold() {
     REGISTRY.hold();
     RETAINED.hold();
+    shelf::hold();
 }
 
 /// Ends [`hold`].
@@ -153,6 +160,8 @@ pub(crate) fn hold() {
 /// # Safety
 /// As for [`Lock::release`].
 pub(crate) unsafe fn release() {
+    // SAFETY: forwarded to the caller.
+    unsafe { shelf::release() };
     // SAFETY: forwarded to the caller.
     unsafe { RETAINED.release() };
     // SAFETY: forwarded to the caller.
@@ -299,7 +308,7 @@ fn reuse(bytes: usize, align: usize, contents: Contents) -> Option<Range> {
         found
     } else {
         // SAFETY: nobody refers to a retained range.
-        match unsafe { found.resize(bytes, 1) } {
+        match unsafe { found.resize_plain(bytes, 1) } {
             Some(grown) => grown,
             None => {
                 retain_or_unmap(found);
@@ -321,7 +330,9 @@ fn reuse(bytes: usize, align: usize, contents: Contents) -> Option<Range> {
 fn retain_or_unmap(range: Range) {
     let now_ms = sys::now_ms();
     // SAFETY: nobody refers to a freed range.
-    let may_wait = unsafe { guard::shut(range) };
+    let may_wait = !shelf::is_on(range) && unsafe { guard::shut(range) };
+    // Who is given it next may use it in another way.
+    let range = range.without_advice();
     let rejected = if may_wait { RETAINED.lock().put(range, now_ms) } else { Some(range) };
     if let Some(rejected) = rejected {
         unmap(rejected, now_ms);
@@ -362,6 +373,7 @@ pub(crate) fn unmap_due() {
 /// Unmaps everything that is retained.
 pub(crate) fn release_retained() {
     stray::retry(usize::MAX);
+    shelf::release_empty();
     // Bounded: a range that the kernel would not take comes back with this moment's stamp.
     let now_ms = sys::now_ms();
     for _ in 0..crate::config::RETAINED_RANGES {

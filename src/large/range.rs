@@ -3,9 +3,10 @@
 
 use core::ptr::NonNull;
 
-use super::guard;
+use super::shelf::{self, Between};
+use super::{crowd, fill, guard};
 use crate::address::align_up;
-use crate::config::{HUGE_FROM_BYTES, HUGE_PAGE_BYTES};
+use crate::config::{HUGE_FROM_BYTES, HUGE_PAGE_BYTES, MAX_BLOCK_BYTES};
 use crate::huge;
 use crate::limit::COMMITTED;
 use crate::options::{self, HugePages};
@@ -22,6 +23,10 @@ pub(super) struct Range {
     /// kernel does not resize a range that spans two. The upper bits are `guard`'s.
     pub(super) mapping: u64,
 }
+
+/// A bit of a range's mapping number, below `guard`'s: the mapping is advised to have huge pages, since what it
+/// held was dense when it grew.
+const ADVISED: u64 = 1 << 60;
 
 // SAFETY: a range is an address and a length, owned like a value.
 unsafe impl Send for Range {}
@@ -99,13 +104,33 @@ impl Range {
         if !COMMITTED.reserve(bytes) {
             return None;
         }
-        let guarded = if options::get().guard_pages { guard::map(bytes, align) } else { None };
-        let range = guarded.or_else(|| Self::map_reserved(bytes, align));
-        match range {
-            Some(range) => range.advise(),
-            None => COMMITTED.release(bytes),
+        let range = Self::map_uncounted(bytes, align);
+        if range.is_none() {
+            COMMITTED.release(bytes);
         }
         range
+    }
+
+    fn map_uncounted(bytes: usize, align: usize) -> Option<Self> {
+        let has_guards = options::get().guard_pages;
+        let between = if has_guards { Between::Guards } else { Between::Pages };
+        let is_crowded = crowd::is_crowded();
+        // Aligned to more than its length, it would be a mapping without neighbours.
+        let shares = is_crowded || align > sys::page_bytes() && bytes <= MAX_BLOCK_BYTES;
+        if shares && let Some(shelved) = shelf::take(bytes, align, between) {
+            return Some(shelved);
+        }
+        let guarded = if has_guards { guard::map(bytes, align) } else { None };
+        if guarded.is_none()
+            && has_guards
+            && is_crowded
+            && let Some(shelved) = shelf::take(bytes, align, Between::Pages)
+        {
+            return Some(shelved);
+        }
+        let range = guarded.or_else(|| Self::map_reserved(bytes, align))?;
+        range.advise();
+        Some(range)
     }
 
     /// Asks for huge pages, or against them, for a fresh range.
@@ -145,12 +170,26 @@ impl Range {
         Some(kept)
     }
 
+    /// Resizes the range of a block to `bytes`, as [`resize_plain`](Self::resize_plain) does, and asks for huge
+    /// pages where it grows and was filled.
+    ///
+    /// # Safety
+    /// As there.
+    pub(super) unsafe fn resize(&mut self, bytes: usize, align: usize) -> Option<Self> {
+        // SAFETY: forwarded to the caller.
+        let resized = unsafe { self.resize_plain(bytes, align) }?;
+        if bytes < HUGE_FROM_BYTES || options::get().huge_pages == HugePages::Never {
+            return Some(resized);
+        }
+        Some(resized.advise_growth(self.bytes))
+    }
+
     /// Resizes the range to `bytes` by moving page tables, in place or elsewhere. Where that fails it is
     /// as it was, but for a guard that the kernel may not have given back.
     ///
     /// # Safety
     /// The caller gives up the old range if the answer is a new one, and what a shrink cuts off.
-    pub(super) unsafe fn resize(&mut self, bytes: usize, align: usize) -> Option<Self> {
+    pub(super) unsafe fn resize_plain(&mut self, bytes: usize, align: usize) -> Option<Self> {
         let more = bytes.saturating_sub(self.bytes);
         // Moved with its guards, a range may lose its alignment.
         let may_move = !guard::is_marked(*self) || align <= sys::page_bytes();
@@ -169,7 +208,10 @@ impl Range {
     /// # Safety
     /// As for [`Self::resize`].
     unsafe fn resize_reserved(&mut self, bytes: usize, align: usize) -> Option<Self> {
-        let resized = if guard::is_marked(*self) {
+        let resized = if shelf::is_on(*self) {
+            // SAFETY: forwarded to the caller.
+            unsafe { shelf::resize(*self, bytes) }?
+        } else if guard::is_marked(*self) {
             // SAFETY: forwarded to the caller.
             unsafe { guard::resize(self, bytes) }?
         } else {
@@ -181,14 +223,12 @@ impl Range {
                 Err(_) => unsafe { self.resize_elsewhere(bytes, align) }?,
             }
         };
-        if bytes < HUGE_FROM_BYTES || options::get().huge_pages == HugePages::Never {
-            return Some(resized);
-        }
-        Some(resized.advise_growth(self.bytes))
+        // The advice moves with the mapping.
+        Some(Self { mapping: resized.mapping | (self.mapping & ADVISED), ..resized })
     }
 
-    /// Asks for huge pages for a range that was `old_bytes` long: what grows is being filled from
-    /// its beginning, so they are used soon. The advice moves with the mapping; it may be refused.
+    /// Asks for huge pages for a range that was `old_bytes` long, if those are filled: then what it has grown by
+    /// is filled soon. Where they are not, the advice of an earlier growth ends.
     fn advise_growth(self, old_bytes: usize) -> Self {
         let fresh = self.start.addr().get().wrapping_add(old_bytes);
         let next = align_up(fresh, HUGE_PAGE_BYTES);
@@ -196,6 +236,12 @@ impl Range {
         if !has_fresh && old_bytes >= HUGE_FROM_BYTES {
             return self;
         }
+        if !self.is_filled(old_bytes) {
+            return self.without_advice();
+        }
+        let plain = if fill::has_fresh_window(self, old_bytes) { self.without_advice() } else { self };
+        // SAFETY: what a block has grown by nobody has used.
+        unsafe { fill::keep_small(plain, old_bytes) };
         // With its guards, or it would be three mappings.
         let (start, bytes) = guard::with_guards(self);
         // SAFETY: the range is the caller's.
@@ -205,12 +251,34 @@ impl Range {
             // SAFETY: in the range, and fresh: it reads as zero.
             unsafe { self.start.byte_add(offset).write_volatile(0) };
         };
-        if !advised || has_fresh && !huge::is_worth(touch) {
-            // SAFETY: as above. The huge pages that it has stay.
-            let _ = unsafe { sys::advise_not_huge(start, bytes) };
+        if !advised {
+            return plain.without_advice();
         }
         // The kernel keeps an advised range apart from its neighbours.
-        Self { mapping: guard::next_mapping_like(self), ..self }
+        let mapping = guard::next_mapping_like(self) | ADVISED;
+        let advised = Self { mapping, ..self };
+        if has_fresh && !huge::is_worth(touch) { advised.without_advice() } else { advised }
+    }
+
+    /// Whether what is beyond the first `bytes` is likely to be filled soon: they are.
+    fn is_filled(self, bytes: usize) -> bool {
+        let (first, _) = self.split(bytes);
+        match options::get().huge_pages {
+            HugePages::Always => true,
+            _ if self.mapping & ADVISED != 0 => fill::is_window_filled(first),
+            _ => fill::is_filled(first),
+        }
+    }
+
+    /// Ends the advice of an earlier growth, if there was one. The huge pages that the range has stay.
+    pub(super) fn without_advice(self) -> Self {
+        if self.mapping & ADVISED == 0 {
+            return self;
+        }
+        let (start, bytes) = guard::with_guards(self);
+        // SAFETY: the range is the caller's. What the kernel does not do, it does not do.
+        let _ = unsafe { sys::advise_not_huge(start, bytes) };
+        Self { mapping: self.mapping & !ADVISED, ..self }
     }
 
     /// # Safety
@@ -221,29 +289,21 @@ impl Range {
             let start = unsafe { sys::remap(self.start, self.bytes, bytes) }.ok()?;
             return Some(Self { start, bytes, mapping: next_mapping() });
         }
-        // The whole target is mapped first, and the old range moved onto its beginning at equal
-        // length: so no limit can refuse the move after the target was replaced.
+        // The whole target is mapped first, and the old range moved there and grown by one call: moved at equal
+        // length, it would be two mappings with what it grows by, and one more each time.
         let target = Self::map_reserved(bytes, align)?;
         let mark = Mark::put(target);
         // SAFETY: the target was just mapped for this; the rest is forwarded to the caller.
-        if unsafe { sys::remap_to(self.start, self.bytes, target.start) }.is_ok() {
+        if unsafe { sys::remap_to(self.start, self.bytes, bytes, target.start) }.is_ok() {
             return Some(target);
         }
         // The kernel may have unmapped what it was to replace before it refused (mremap(2)), and
         // another thread may have mapped there since: hands off, unless our mark is still there.
-        // What is beyond is ours.
-        let (replaced, beyond) = target.split(self.bytes);
-        let replaced = match mark.is_on(replaced) {
-            Ok(true) => Some(replaced),
-            Ok(false) => None,
-            Err(_) => {
-                stray::strand(replaced.bytes);
-                None
-            }
-        };
-        for spare in [replaced, beyond].into_iter().flatten() {
+        match mark.is_on(target) {
             // SAFETY: just mapped, and nobody refers to it.
-            unsafe { stray::give_back(spare.start, spare.bytes) };
+            Ok(true) => unsafe { stray::give_back(target.start, target.bytes) },
+            Ok(false) => {}
+            Err(_) => stray::strand(target.bytes),
         }
         None
     }
@@ -265,6 +325,11 @@ impl Range {
     /// # Safety
     /// As for [`Self::unmap`].
     unsafe fn unmap_uncounted(self) -> bool {
+        if shelf::is_on(self) {
+            // SAFETY: forwarded to the caller.
+            unsafe { shelf::put(self) };
+            return true;
+        }
         let (start, bytes) = guard::with_guards(self);
         // SAFETY: forwarded to the caller; guards belong to the range.
         if unsafe { sys::unmap(start, bytes) }.is_ok() {

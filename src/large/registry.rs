@@ -2,7 +2,7 @@
 
 use core::ptr::{self, NonNull};
 
-use super::Range;
+use super::{Range, crowd};
 use crate::address::align_down;
 use crate::stray;
 use crate::sys;
@@ -127,6 +127,7 @@ impl Registry {
         if taken.wrapping_add(1) >= self.slots {
             return None;
         }
+        crowd::enter(range);
         Some(self.place(range, offset))
     }
 
@@ -147,6 +148,7 @@ impl Registry {
     /// As [`insert`](Self::insert), for an allocation that [`take`](Self::take) took out.
     pub(super) fn insert_again(&mut self, range: Range, offset: usize) -> NonNull<u8> {
         self.reserved = self.reserved.wrapping_sub(1);
+        crowd::enter(range);
         self.place(range, offset)
     }
 
@@ -189,7 +191,9 @@ impl Registry {
         *self.table().get_mut(hole)? = FREE;
         self.used = self.used.wrapping_sub(1);
         self.live_bytes = self.live_bytes.wrapping_sub(found.bytes);
-        found.range()
+        let range = found.range()?;
+        crowd::leave(range);
+        Some(range)
     }
 
     /// Address and length of every allocation.

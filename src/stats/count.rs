@@ -38,7 +38,7 @@ pub fn stats() -> Stats {
         active: large.live_bytes.wrapping_add(full_bytes),
         slabs: 0,
         dirty: 0,
-        clean: 0,
+        clean: large.spare_bytes,
         retained: large.retained_bytes.wrapping_add(stray::bytes()),
         metadata: meta::mapped_bytes().wrapping_add(large.table_bytes),
         mapped: 0,

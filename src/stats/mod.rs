@@ -44,7 +44,8 @@ pub struct Stats {
     pub slabs: usize,
     /// Free units of chunks whose pages may be resident.
     pub dirty: usize,
-    /// Free units of chunks without a resident page: purged, or never touched.
+    /// Free units of chunks without a resident page: purged, or never touched; and what lies between the blocks
+    /// of a shared mapping.
     pub clean: usize,
     /// Freed large ranges that wait for reuse, and whatever the kernel did not take back yet.
     pub retained: usize,

@@ -72,12 +72,12 @@ pub(crate) unsafe fn remap(start: NonNull<u8>, old: usize, new: usize) -> Result
 ///
 /// # Safety
 /// As [`remap_to`](super::remap_to).
-pub(super) unsafe fn remap_to(start: NonNull<u8>, bytes: usize, target: NonNull<u8>) -> Result<()> {
+pub(super) unsafe fn remap_to(start: NonNull<u8>, old: usize, new: usize, target: NonNull<u8>) -> Result<()> {
     fault::step(Call::Remap)?;
     let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
     let target = target.as_ptr().cast::<libc::c_void>();
     // SAFETY: forwarded to the caller.
-    checked(unsafe { libc::mremap(start.as_ptr().cast(), bytes, bytes, flags, target) }).map(drop)
+    checked(unsafe { libc::mremap(start.as_ptr().cast(), old, new, flags, target) }).map(drop)
 }
 
 /// `mprotect`.

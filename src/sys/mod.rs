@@ -95,6 +95,13 @@ pub(crate) fn map_unlocked(bytes: usize) -> Result<NonNull<u8>> {
     count::MMAP.note(mapping::map_at(0, bytes, protection, flags, None))
 }
 
+/// As [`map`], of address space that does not count for the overcommit limit (`MAP_NORESERVE`).
+pub(crate) fn map_unreserved(hint: Option<NonZeroUsize>, bytes: usize) -> Result<NonNull<u8>> {
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    count::MMAP.note(mapping::map_at(hint.map_or(0, NonZeroUsize::get), bytes, protection, flags, None))
+}
+
 /// `munmap`. May fail with `ENOMEM` when it would split a mapping at the map-count limit;
 /// the range is then as before.
 ///
@@ -124,13 +131,13 @@ pub(crate) unsafe fn remap(start: NonNull<u8>, old: usize, new: usize) -> Result
     count::MREMAP.note(unsafe { mapping::remap(start, old, new) })
 }
 
-/// `mremap(MREMAP_FIXED)` at equal length: moves the mapping to `target`, replacing what is there.
+/// `mremap(MREMAP_FIXED)`: moves the mapping to `target`, replacing what is there, and makes it as long as `new`.
 ///
 /// # Safety
 /// Both ranges belong to the caller, they do not overlap, and nothing refers to the target.
-pub(crate) unsafe fn remap_to(start: NonNull<u8>, bytes: usize, target: NonNull<u8>) -> Result<()> {
+pub(crate) unsafe fn remap_to(start: NonNull<u8>, old: usize, new: usize, target: NonNull<u8>) -> Result<()> {
     // SAFETY: forwarded to the caller.
-    count::MREMAP.note(unsafe { mapping::remap_to(start, bytes, target) })
+    count::MREMAP.note(unsafe { mapping::remap_to(start, old, new, target) })
 }
 
 /// `madvise(MADV_DONTNEED)`: gives the pages back; after success the range reads as zero.

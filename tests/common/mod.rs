@@ -13,6 +13,7 @@ pub(crate) mod example;
 pub(crate) mod forked;
 pub(crate) mod group;
 pub(crate) mod life;
+pub(crate) mod maps;
 pub(crate) mod memory;
 pub(crate) mod ranges;
 pub(crate) mod report;
