@@ -6,7 +6,7 @@ use core::ptr::{self, NonNull};
 use crate::config::UNIT_BYTES;
 use crate::depot;
 use crate::fatal;
-use crate::free::{dealloc_slow, give, slab_of_block};
+use crate::free::{dealloc_slow, give, slab_of_block, start_purger};
 use crate::free_list::{self, Block};
 use crate::freestone::Freestone;
 use crate::hardening::{self, inline_class, route};
@@ -199,6 +199,7 @@ fn or_after_release<T>(get: impl Fn() -> Option<T>) -> Option<T> {
     if COMMITTED.take_due() {
         above_soft_limit();
     }
+    start_purger();
     found
 }
 
@@ -311,6 +312,7 @@ pub fn purge() {
     thread::trim();
     thread::hollow();
     release_shared();
+    start_purger();
 }
 
 /// What a purge gives back that counts as committed.
@@ -330,4 +332,5 @@ fn release_shared() {
 pub fn thread_idle() {
     let _keep = KeepErrno::new();
     thread::rest();
+    start_purger();
 }

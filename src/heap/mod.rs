@@ -4,13 +4,14 @@
 //! one that holds its lock. Other threads reach its inbox only.
 
 use core::cell::Cell;
-use core::ptr;
+use core::ptr::{self, NonNull};
 
 use crate::config::{KEPT_BYTES, SERVED_UNITS, UNIT_BYTES};
 use crate::depot;
 use crate::fatal;
 use crate::free_list::{self, Block};
 use crate::hardening;
+use crate::meta;
 use crate::size_class::{CLASSES, Class};
 use crate::slab::{Carved, Inbox, Left, Place, Slab, SlabList};
 use crate::sync::Seen;
@@ -29,6 +30,10 @@ use tally::Tally;
 
 /// What bins without a slab point to: it never has a block.
 static EMPTY: Slab = Slab::empty();
+
+/// A heap that has nothing and never will: what others begin as copies of, and the stand-in of threads
+/// without one.
+pub(crate) static BLANK: Heap = Heap::new();
 
 /// One heap. `repr(C)`: the inbox comes first, so that the heap's address is its inbox's.
 #[repr(C, align(128))]
@@ -104,6 +109,17 @@ impl Heap {
             sampler: crate::profile::Sampler::new(),
             next_idle: Cell::new(ptr::null()),
         }
+    }
+
+    /// A heap in memory of its own. None where there is no memory.
+    pub(crate) fn fresh() -> Option<&'static Self> {
+        let place: NonNull<Self> = meta::take(size_of::<Self>())?.cast();
+        // Copied: built on the stack first, as unoptimised code does, it would be too much for a
+        // thread with the smallest stack.
+        // SAFETY: the place is fresh, aligned, long enough, and never taken back; an empty heap is its bytes.
+        unsafe { place.as_ptr().copy_from_nonoverlapping(&raw const BLANK, 1) };
+        // SAFETY: as above.
+        Some(unsafe { place.as_ref() })
     }
 
     // ---- the two fast paths ----
@@ -201,6 +217,12 @@ impl Heap {
         self.pop_any(class)
     }
 
+    /// Makes an open slab on no list the one that is allocated from.
+    fn replace_current(&'static self, class: Class, slab: &'static Slab) {
+        self.park(self.current(class));
+        self.make_current(class, slab);
+    }
+
     fn make_current(&'static self, class: Class, slab: &'static Slab) {
         slab.move_to(Place::Current);
         self.bin(class).0.set(slab);
@@ -229,22 +251,28 @@ impl Heap {
                     partial.remove(waiting);
                     waiting
                 }
-                None if slab.has_uncarved() => {
-                    self.unkeep(slab);
-                    let from = slab.carved_bytes();
-                    let carved = slab.carve();
-                    hardening::prepare_carved(slab, from, &carved);
-                    return Some(carved.into());
-                }
+                None if slab.has_uncarved() => return Some(self.carve(slab)),
                 None => self.take_over(class)?,
             };
-            self.park(slab);
-            self.make_current(class, next);
+            self.replace_current(class, next);
         }
+    }
+
+    /// A block of a current slab that has uncarved ones.
+    fn carve(&self, slab: &'static Slab) -> Found {
+        self.unkeep(slab);
+        let from = slab.carved_bytes();
+        let carved = slab.carve();
+        hardening::prepare_carved(slab, from, &carved);
+        carved.into()
     }
 
     /// A slab of `class` that this heap did not have; it is on no list yet.
     fn take_over(&'static self, class: Class) -> Option<&'static Slab> {
+        if shared::is_shared(&self.inbox) {
+            // Its lock is held: it is brought a slab from the depot, see `shared::find`.
+            return None;
+        }
         if let Some(spare) = self.spares.take(class) {
             spare.open_again(&self.inbox);
             return Some(spare);
@@ -402,7 +430,7 @@ impl Heap {
     fn give_back(&'static self, slab: &'static Slab) {
         self.forget(slab);
         slab.close();
-        depot::release(slab);
+        if shared::is_shared(&self.inbox) { shared::put_emptied(slab) } else { depot::release(slab) }
     }
 
     /// Gives back the slabs put aside. Any thread may.

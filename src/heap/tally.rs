@@ -93,7 +93,7 @@ pub(crate) fn enlist(heap: &'static Heap) {
     }
 }
 
-/// Every heap: the shared one, then threads' from the newest to the oldest.
+/// Every heap: the shared one, if there is one, then threads' from the newest to the oldest.
 pub(crate) fn heaps() -> impl Iterator<Item = &'static Heap> {
     // SAFETY: listed heaps are never unmapped.
     let mut next = unsafe { NEWEST.load(Ordering::Acquire).as_ref() };
@@ -103,5 +103,5 @@ pub(crate) fn heaps() -> impl Iterator<Item = &'static Heap> {
         next = unsafe { heap.tally.older.load(Ordering::Relaxed).as_ref() };
         Some(heap)
     });
-    core::iter::once(shared::heap()).chain(threads)
+    shared::heap().into_iter().chain(threads)
 }
