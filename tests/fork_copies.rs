@@ -13,16 +13,16 @@ use common::{KIB, MIB, child};
 #[global_allocator]
 static ALLOC: freestone::Freestone = freestone::Freestone::new();
 
-const THREADS: usize = 6;
-const CHILDREN: usize = 60;
+const THREADS: usize = 4;
+const CHILDREN: usize = 20;
 /// Seconds after which the kernel ends a child that hangs.
 const PATIENCE_SECONDS: u32 = 30;
 
 /// Sizes on the way of every lock: slabs, whose last block goes, large ranges that are retained, and
 /// others that are not.
 fn blocks(tag: usize) -> Vec<Block> {
-    let sizes = [16, 700, 5 * KIB, 30 * KIB, 200 * KIB, MIB + 1, 3 * MIB];
-    sizes.iter().cycle().take(21).map(|size| Block::new(layout(*size, 8), tag)).collect()
+    let sizes = [16, 700, 5 * KIB, 30 * KIB, 200 * KIB, MIB + 1];
+    sizes.iter().cycle().take(12).map(|size| Block::new(layout(*size, 8), tag)).collect()
 }
 
 fn churn(tag: usize, stop: &AtomicBool) {
@@ -31,7 +31,9 @@ fn churn(tag: usize, stop: &AtomicBool) {
         blocks.iter_mut().for_each(|block| block.resize(block.size() * 2));
         // An ended thread's heap goes to the shared one, and waits for the next thread.
         thread::scope(|scope| drop(scope.spawn(|| drop(blocks))));
-        freestone::purge();
+        if tag == 0 {
+            freestone::purge();
+        }
     }
 }
 
@@ -57,7 +59,12 @@ fn child_life(inherited: Vec<Block>, tag: usize) -> ! {
 fn children_live(fork: fn() -> libc::pid_t) {
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
-        (0..THREADS).for_each(|tag| drop(scope.spawn({ let stop = &stop; move || churn(tag, stop) })));
+        (0..THREADS).for_each(|tag| {
+            drop(scope.spawn({
+                let stop = &stop;
+                move || churn(tag, stop)
+            }))
+        });
         for number in 0..CHILDREN {
             let inherited = blocks(number);
             let process = fork();

@@ -23,7 +23,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 fn leave_something() {
     let sizes = [KIB, 300 * KIB, 4 * MIB];
-    sizes.iter().for_each(|size| drop((0..16).map(|tag| Block::new(layout(*size, 1), tag)).collect::<Vec<_>>()));
+    sizes
+        .iter()
+        .for_each(|size| drop((0..16).map(|tag| Block::new(layout(*size, 1), tag)).collect::<Vec<_>>()));
 }
 
 fn threads() -> usize {
