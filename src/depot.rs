@@ -39,35 +39,54 @@ struct Depot {
 // SAFETY: the chunks that the pointers lead to are touched under the same lock.
 unsafe impl Send for Depot {}
 
-static DEPOT: Lock<Depot> = Lock::new(Depot {
-    chunks: ByRun::new(),
-    short: ByRun::new(),
-    due_first: ptr::null(),
-    due_last: ptr::null(),
-    planned: 0,
-    dirty_bytes: 0,
-    demand: Demand::new(),
-    told_ms: 0,
-});
+static DEPOT: Lock<Depot> = Lock::new(Depot::new());
 
 /// When the first chunk in the queue is due; a hint that is read without the lock.
 static NEXT_DUE_MS: AtomicU64 = AtomicU64::new(u64::MAX);
 
-/// The lock that a fork must hold.
-pub(crate) fn hold() {
-    DEPOT.hold();
-}
-
-/// Ends [`hold`].
+/// Lists every chunk anew, if another thread of the parent was changing the lists or had units out to purge
+/// them: those are free again. For a child.
 ///
 /// # Safety
-/// As for [`Lock::release`].
-pub(crate) unsafe fn release_lock() {
+/// As for [`Lock::mend`].
+pub(crate) unsafe fn mend() {
+    let list_all = |depot: &mut Depot| {
+        *depot = Depot::new();
+        NEXT_DUE_MS.store(u64::MAX, Ordering::Relaxed);
+        let now_ms = sys::now_ms();
+        for base in chunk_map::bases() {
+            // SAFETY: a chunk is noted after it was mapped, and forgotten before it is unmapped.
+            let chunk = unsafe { Chunk::at(base) };
+            chunk.mend();
+            depot.list(chunk);
+            depot.plan(chunk, now_ms);
+        }
+    };
+    let has_lent = LENT.load(Ordering::Relaxed) != 0;
     // SAFETY: forwarded to the caller.
-    unsafe { DEPOT.release() }
+    unsafe { if has_lent { DEPOT.mend_anyway(list_all) } else { DEPOT.mend(list_all) } }
+    LENT.store(0, Ordering::Relaxed);
+    // Nobody but the calling thread could be about to read a record, and it is not.
+    ROBBED_HEAPS.store(0, Ordering::Relaxed);
 }
 
+/// How many runs of units purges have taken out.
+static LENT: AtomicUsize = AtomicUsize::new(0);
+
 impl Depot {
+    const fn new() -> Self {
+        Self {
+            chunks: ByRun::new(),
+            short: ByRun::new(),
+            due_first: ptr::null(),
+            due_last: ptr::null(),
+            planned: 0,
+            dirty_bytes: 0,
+            demand: Demand::new(),
+            told_ms: 0,
+        }
+    }
+
     fn lists_of(&self, chunk: &Chunk) -> &ByRun {
         if chunk.is_for_short() { &self.short } else { &self.chunks }
     }
@@ -516,6 +535,8 @@ fn purge_stale(mut depot: Guard<'static, Depot>, chunk: &'static Chunk, most_byt
     loop {
         let most_units = (most_bytes.saturating_sub(purged) / UNIT_BYTES).min(UNITS);
         let Some(run) = depot.change(chunk, |chunk| chunk.take_stale(most_units)) else { break };
+        chunk.lend(run.units);
+        LENT.fetch_add(1, Ordering::Relaxed);
         // While its units are out, the chunk is not unused and stays mapped without the lock.
         drop(depot);
         if core::mem::take(&mut is_to_be_told) {
@@ -527,6 +548,9 @@ fn purge_stale(mut depot: Guard<'static, Depot>, chunk: &'static Chunk, most_byt
         PURGES.fetch_add(1, Ordering::Relaxed);
         depot = DEPOT.lock();
         depot.change(chunk, |chunk| chunk.put_units(run.units, state));
+        chunk.end_lending(run.units);
+        LENT.fetch_sub(1, Ordering::Relaxed);
+        run.count_purged(state);
         if state == State::Clean {
             depot.demand.gave_back(run.bytes);
         }

@@ -67,6 +67,7 @@ unsafe fn dealloc_rest(pointer: *mut u8, layout: Layout) {
         // SAFETY: forwarded to the caller.
         Route::Small(_) => unsafe { free_block(start, Some(layout)) },
     }
+    start_purger();
 }
 
 /// The slab that `address` lies in, and how far from its first block, where a layout says that it lies in
@@ -131,6 +132,7 @@ unsafe fn free_untyped_rest(start: NonNull<u8>) {
             None => free_large(start),
         }
     }
+    start_purger();
 }
 
 /// The slab that has a block at `address`, used or free.
@@ -208,6 +210,14 @@ pub(crate) fn reexposed(pointer: *mut u8) -> NonNull<u8> {
 pub(crate) fn emptied(slab: &'static Slab) {
     let _keep = KeepErrno::new();
     thread::heap().settle(slab, Left::Nothing);
+    start_purger();
+}
+
+/// Starts the purger, if the call that ends here has left something to it.
+#[inline(always)]
+pub(crate) fn start_purger() {
+    #[cfg(feature = "background-purge")]
+    crate::background::start_wanted();
 }
 
 /// Whether a slab belongs to another heap than `heap`, which is the calling thread's own.
@@ -229,7 +239,8 @@ fn is_elsewhere(slab: &Slab, heap: &'static Heap) -> bool {
 #[inline(always)]
 unsafe fn send(heap: &'static Heap, slab: &'static Slab, pointer: *mut u8, key: Key) {
     // SAFETY: forwarded to the caller.
-    unsafe { heap.send(slab, retired(pointer, key, hardening::block_bytes(slab))) }
+    unsafe { heap.send(slab, retired(pointer, key, hardening::block_bytes(slab))) };
+    start_purger();
 }
 
 /// Frees a block of a slab after looking at everything that can be wrong with it. `layout`: what it

@@ -6,7 +6,7 @@ use core::ptr::{self, NonNull};
 use crate::config::UNIT_BYTES;
 use crate::depot;
 use crate::fatal;
-use crate::free::{dealloc_slow, give, slab_of_block};
+use crate::free::{dealloc_slow, give, slab_of_block, start_purger};
 use crate::free_list::{self, Block};
 use crate::freestone::Freestone;
 use crate::growth::{self, Roomy};
@@ -208,6 +208,7 @@ pub(crate) fn or_after_release<T>(bytes: usize, get: impl Fn() -> Option<T>) -> 
     if COMMITTED.take_due() {
         above_soft_limit();
     }
+    start_purger();
     found
 }
 
@@ -343,6 +344,7 @@ pub fn purge() -> bool {
     thread::trim();
     thread::hollow();
     release_shared();
+    start_purger();
     given_back() != before
 }
 
@@ -368,4 +370,5 @@ fn release_shared() {
 pub fn thread_idle() {
     let _keep = KeepErrno::new();
     thread::rest();
+    start_purger();
 }

@@ -29,18 +29,13 @@ struct Piece {
 
 static PIECE: Lock<Option<Piece>> = Lock::new(None);
 
-/// The lock that a fork must hold.
-pub(crate) fn hold() {
-    PIECE.hold();
-}
-
-/// Ends [`hold`].
+/// Gives a piece up that another thread of the parent was cutting from. For a child.
 ///
 /// # Safety
-/// As for [`Lock::release`].
-pub(crate) unsafe fn release() {
+/// As for [`Lock::mend`].
+pub(crate) unsafe fn mend() {
     // SAFETY: forwarded to the caller.
-    unsafe { PIECE.release() }
+    unsafe { PIECE.mend(|piece| *piece = Some(Piece { start: 0, bytes: 0 })) }
 }
 
 /// Bytes that were mapped for records.

@@ -49,18 +49,17 @@ pub(crate) fn stranded_bytes() -> u64 {
     STRANDED_BYTES.load(Ordering::Relaxed)
 }
 
-/// The lock that a fork must hold.
-pub(crate) fn hold() {
-    STRAYS.hold();
-}
-
-/// Ends [`hold`].
+/// Gives the ranges up that another thread of the parent was listing. For a child.
 ///
 /// # Safety
-/// As for [`Lock::release`].
-pub(crate) unsafe fn release() {
+/// As for [`Lock::mend`].
+pub(crate) unsafe fn mend() {
+    let forget = |strays: &mut Strays| {
+        (strays.linked, strays.count) = (ptr::null_mut(), 0);
+        strand(BYTES.swap(0, Ordering::Relaxed));
+    };
     // SAFETY: forwarded to the caller.
-    unsafe { STRAYS.release() }
+    unsafe { STRAYS.mend(forget) }
 }
 
 /// Bytes of the ranges kept.

@@ -5,19 +5,18 @@
 //! request falls through to the slow path, which looks which of them it is.
 
 use core::ffi::c_void;
-use core::ptr::{self, NonNull};
+use core::ptr;
 
 use crate::depot;
-use crate::heap::{Heap, help, shared, tally};
+use crate::heap::{BLANK as DETACHED, Heap, help, shared, tally};
 use crate::large;
 use crate::meta;
+use crate::options;
 use crate::slot::{self, NEW};
 use crate::stray;
-use crate::sync::Lock;
 use crate::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering};
+use crate::sync::{self, Lock};
 use crate::sys;
-
-static DETACHED: Heap = Heap::new();
 
 /// The calling thread's heap, or a stand-in that has nothing.
 #[inline(always)]
@@ -48,37 +47,52 @@ fn existing_heap() -> Option<&'static Heap> {
     Some(heap()).filter(|heap| is_own(heap))
 }
 
-/// Heaps whose threads have ended, for the next ones.
-struct Idle(*const Heap);
+/// Heaps whose threads have ended, for the next ones: a list, and those that [`collect_idle`] has
+/// been through.
+struct Idle {
+    first: *const Heap,
+    collected: *const Heap,
+}
 
-// SAFETY: heaps on the list are used by nobody, and the list only under its lock.
+// SAFETY: heaps on the lists are used by nobody, and the lists only under their lock.
 unsafe impl Send for Idle {}
 
-static IDLE: Lock<Idle> = Lock::new(Idle(ptr::null()));
+impl Idle {
+    const NONE: Self = Self { first: ptr::null(), collected: ptr::null() };
+}
+
+static IDLE: Lock<Idle> = Lock::new(Idle::NONE);
 
 /// Gives the calling thread a heap. The allocations that this may cause are the shared heap's.
 #[cold]
 fn attach() -> Option<&'static Heap> {
     slot::set(&raw const DETACHED);
     let key = exit_key()?;
-    let heap = idle_heap().or_else(new_heap)?;
-    if sys::key_set(key, ptr::from_ref(heap).cast()).is_err() {
-        put_idle(heap);
-        return None;
+    let heap = idle_heap().or_else(new_heap).filter(|heap| is_to_end_with_thread(key, heap));
+    if let Some(heap) = heap {
+        heap.tally.set_thread(sys::thread_id());
     }
-    heap.tally.set_thread(sys::thread_id());
-    slot::set(heap);
-    Some(heap)
+    // Without memory for a heap, the next slow path asks again.
+    slot::set(heap.map_or(&raw const NEW, ptr::from_ref));
+    heap
+}
+
+fn is_to_end_with_thread(key: libc::pthread_key_t, heap: &'static Heap) -> bool {
+    let is_set = sys::key_set(key, ptr::from_ref(heap).cast()).is_ok();
+    if !is_set {
+        put_idle(heap);
+    }
+    is_set
+}
+
+/// The calling thread never has a heap: it ends without being told.
+#[cfg(feature = "background-purge")]
+pub(crate) fn go_without_heap() {
+    slot::set(&raw const DETACHED);
 }
 
 fn new_heap() -> Option<&'static Heap> {
-    let place: NonNull<Heap> = meta::take(size_of::<Heap>())?.cast();
-    // Copied from one that nobody has ever used: built on the stack first, as unoptimised code
-    // does, it would be too much for a thread with the smallest stack.
-    // SAFETY: the place is fresh, aligned, long enough, and never taken back; an empty heap is its bytes.
-    unsafe { place.as_ptr().copy_from_nonoverlapping(&raw const DETACHED, 1) };
-    // SAFETY: as above.
-    let heap: &'static Heap = unsafe { place.as_ref() };
+    let heap = Heap::fresh()?;
     tally::enlist(heap);
     Some(heap)
 }
@@ -108,16 +122,39 @@ pub(crate) fn asked_bytes() -> usize {
 
 fn idle_heap() -> Option<&'static Heap> {
     let mut idle = IDLE.lock();
+    let Idle { first, collected } = &mut *idle;
+    pop_idle(first).or_else(|| pop_idle(collected))
+}
+
+fn pop_idle(list: &mut *const Heap) -> Option<&'static Heap> {
     // SAFETY: heaps are never unmapped.
-    let heap = unsafe { idle.0.as_ref() }?;
-    idle.0 = heap.next_idle.replace(ptr::null());
+    let heap = unsafe { list.as_ref() }?;
+    *list = heap.next_idle.replace(ptr::null());
     Some(heap)
 }
 
 fn put_idle(heap: &'static Heap) {
     let mut idle = IDLE.lock();
-    heap.next_idle.set(idle.0);
-    idle.0 = heap;
+    heap.next_idle.set(idle.first);
+    idle.first = heap;
+}
+
+/// Passes on late announcements to heaps that wait for a thread. One after another they are off the list
+/// meanwhile: what that empties goes to the depot, which is not to be called under the lock.
+fn collect_idle() {
+    loop {
+        // A statement of its own, for the lock.
+        let heap = pop_idle(&mut IDLE.lock().first);
+        let Some(heap) = heap else { break };
+        heap.collect();
+        let mut idle = IDLE.lock();
+        heap.next_idle.set(idle.collected);
+        idle.collected = heap;
+    }
+    let mut idle = IDLE.lock();
+    if idle.first.is_null() {
+        *idle = Idle { first: idle.collected, collected: ptr::null() };
+    }
 }
 
 /// States of the process-wide preparations.
@@ -141,11 +178,14 @@ fn exit_key() -> Option<libc::pthread_key_t> {
         }
         Err(_) => return None,
         Ok(_) => {
+            sync::on_copy(mend, sys::wiped_word());
+            // The key, the handler and the purger are code of this object.
+            sys::object::keep_loaded();
             let key = sys::key_create(end_of_thread);
             if let Ok(key) = key {
                 KEY.store(key, Ordering::Relaxed);
-                // Without handlers a fork still works, unless another thread holds a lock.
-                let _ = sys::at_fork(before_fork, after_fork, after_fork);
+                // Without it a fork still works, where the kernel wipes the word.
+                let _ = sys::at_fork(in_child);
             }
             STATE.store(if key.is_ok() { PREPARED } else { IMPOSSIBLE }, Ordering::Release);
             key.ok()?;
@@ -164,46 +204,45 @@ unsafe extern "C-unwind" fn end_of_thread(heap: *mut c_void) {
     heap.retire();
     heap.tally.set_thread(0);
     put_idle(heap);
-}
-
-/// Every lock, in the one order in which they nest: the shared heap's before the depot's and
-/// the record memory's.
-unsafe extern "C-unwind" fn before_fork() {
-    #[cfg(feature = "profile")]
-    crate::profile::hold();
     #[cfg(feature = "background-purge")]
-    crate::background::hold();
-    help::hold();
-    IDLE.hold();
-    shared::hold();
-    depot::hold();
-    large::hold();
-    meta::hold();
-    stray::hold();
+    crate::background::start_wanted();
 }
 
-/// In the parent and in the child, whose only thread is the one that forked. In the child the
-/// other threads' heaps stay as they were caught, perhaps half-way through a change: frees
-/// into them are announced to inboxes that nobody opens, and their blocks are never reused.
-unsafe extern "C-unwind" fn after_fork() {
-    // SAFETY: this thread, or its original, took the locks in `before_fork`.
-    unsafe {
-        stray::release();
-        meta::release();
-        large::release();
-        depot::release_lock();
-        shared::release();
-        IDLE.release();
-        help::release();
-        #[cfg(feature = "background-purge")]
-        crate::background::release();
-        #[cfg(feature = "profile")]
-        crate::profile::release();
-    }
-    // The child's thread has a number of its own.
+/// In a forked child, after the handlers of others that were registered before.
+unsafe extern "C-unwind" fn in_child() {
+    sync::is_copied();
+    note_thread();
+}
+
+/// The child's thread has a number of its own.
+fn note_thread() {
     if let Some(heap) = existing_heap() {
         heap.tally.set_thread(sys::thread_id());
     }
+}
+
+/// Brings every lock and what it guards into order in a child, which may be the copy of a process with
+/// other threads in the middle of anything. Their heaps stay as they were caught: frees into
+/// them are announced to inboxes that nobody opens, and their blocks are never reused.
+fn mend() {
+    // SAFETY: `sync` calls this before any thread of this process has taken a lock.
+    unsafe {
+        meta::mend();
+        stray::mend();
+        depot::mend();
+        large::mend();
+        shared::mend();
+        IDLE.mend(|idle| *idle = Idle::NONE);
+        help::mend(existing_heap());
+        options::mend();
+        #[cfg(feature = "profile")]
+        crate::profile::mend();
+    }
+    #[cfg(feature = "background-purge")]
+    crate::background::forget();
+    // Whoever was making the key is not here.
+    let _ = STATE.compare_exchange(PREPARING, UNPREPARED, Ordering::Relaxed, Ordering::Relaxed);
+    note_thread();
 }
 
 /// Gives back what the calling thread does not use.
@@ -228,6 +267,7 @@ pub(crate) fn trim() {
     tally::heaps().for_each(Heap::give_up_spares);
     // Also passes on late announcements to heaps that wait for a thread.
     help::all();
+    collect_idle();
     shared::trim();
     #[cfg(feature = "profile")]
     crate::profile::trim();

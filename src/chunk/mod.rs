@@ -15,6 +15,7 @@ use crate::options::{self, HugePages};
 use crate::slab::{HOME_OFFSET, Slab};
 use crate::stray;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use crate::sync::in_order;
 use crate::sys;
 
 mod dense;
@@ -77,10 +78,12 @@ pub(crate) struct Chunk {
     backing: Cell<Backing>,
     /// Lies over a slab's `home`; always null, as what lies behind it is zero.
     no_home: *const (),
-    nothing: [usize; 6],
+    nothing: [usize; 5],
     /// Units of slabs that are full, as far as their heaps say so. Not under the lock: each bit is written by the
     /// owner of its slab.
     full: AtomicU64,
+    /// Units that a purge has taken out and will bring back.
+    lent: Cell<Units>,
 }
 
 const_assert!(size_of::<Chunk>() == RECORD_BYTES && offset_of!(Chunk, no_home) == HOME_OFFSET);
@@ -319,7 +322,9 @@ impl Chunk {
     pub(crate) unsafe fn purge(&self) {
         self.age();
         while let Some(run) = self.take_stale(UNITS) {
-            self.put_units(run.units, run.purge());
+            let state = run.purge();
+            self.put_units(run.units, state);
+            run.count_purged(state);
         }
     }
 
@@ -384,7 +389,9 @@ impl Chunk {
         if !may(bytes_of(clean.count_ones())) {
             return None;
         }
+        // In a copy of the process that misses the rest, the units are nobody's.
         self.free.set(free & !run);
+        in_order();
         self.dirty.set(self.dirty.get() & !run);
         self.stale.set(self.stale.get() & !run);
         self.measure();
@@ -413,10 +420,34 @@ impl Chunk {
 
     /// Takes `run` back from a slab or from a purge.
     pub(crate) fn put_units(&self, run: Units, state: State) {
-        self.free.set(self.free.get() | run);
         if state == State::Dirty {
             self.dirty.set(self.dirty.get() | run);
         }
+        // Only what is known to be dirty may look free in a copy of the process.
+        in_order();
+        self.free.set(self.free.get() | run);
+        self.measure();
+    }
+
+    /// Notes that a purge has taken `run` out.
+    pub(crate) fn lend(&self, run: Units) {
+        self.lent.set(self.lent.get() | run);
+    }
+
+    /// Notes that a purge has brought `run` back.
+    pub(crate) fn end_lending(&self, run: Units) {
+        in_order();
+        self.lent.set(self.lent.get() & !run);
+    }
+
+    /// Brings a chunk into order that another thread of the parent may have been changing; it is on no list
+    /// then. For a child.
+    pub(crate) fn mend(&self) {
+        let missing = self.lent.replace(0) & !self.free.get();
+        self.free.set(self.free.get() | missing);
+        self.dirty.set((self.dirty.get() | missing) & self.free.get());
+        self.stale.set(self.stale.get() & self.dirty.get());
+        self.planned.set(false);
         self.measure();
     }
 
@@ -430,6 +461,7 @@ impl Chunk {
         let length = (stale >> first).trailing_ones().min(most as u32);
         let units = run_mask(first, length as usize);
         self.free.set(self.free.get() & !units);
+        in_order();
         self.dirty.set(self.dirty.get() & !units);
         self.stale.set(stale & !units);
         self.measure();
@@ -461,7 +493,7 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    /// Gives the pages back. What is known of them now; clean ones are not committed any more.
+    /// Gives the pages back. What is known of them now, for [`count_purged`](Self::count_purged).
     pub(crate) fn purge(&self) -> State {
         let Some(start) = NonNull::new(ptr::with_exposed_provenance_mut(self.start)) else {
             return State::Dirty;
@@ -472,12 +504,17 @@ impl Run {
         }
         // SAFETY: as above.
         match unsafe { sys::discard(start, self.bytes) } {
-            Ok(()) => {
-                COMMITTED.release(self.bytes);
-                State::Clean
-            }
+            Ok(()) => State::Clean,
             // They may be half given back, and hold anything.
             Err(_) => State::Dirty,
+        }
+    }
+
+    /// Ends the counting of units that are clean now, once they are back: in a child they may be taken for
+    /// dirty, and must not be counted off twice.
+    pub(crate) fn count_purged(&self, state: State) {
+        if state == State::Clean {
+            COMMITTED.release(self.bytes);
         }
     }
 }

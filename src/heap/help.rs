@@ -15,10 +15,12 @@
 use core::ptr;
 
 use super::{EMPTY, Heap, shared, tally};
-use crate::chunk;
+use crate::chunk::{self, Chunk, UnitState};
+use crate::chunk_map;
 use crate::depot;
 #[cfg(feature = "background-purge")]
 use crate::options;
+use crate::size_class::Class;
 use crate::slab::{Left, Place, Slab, SlabList};
 use crate::sync::Lock;
 #[cfg(feature = "background-purge")]
@@ -27,21 +29,23 @@ use crate::sync::atomic::Ordering;
 #[cfg(feature = "background-purge")]
 use crate::sys;
 
-/// Held by whoever helps, before any other lock: so a fork that holds it finds no heap in a helper's hands.
+/// Held by whoever helps, before any other lock: one at a time.
 static HELPING: Lock<()> = Lock::new(());
 
-/// Locks out helpers, for a fork.
-pub(crate) fn hold() {
-    HELPING.hold();
-}
-
-/// Ends [`hold`].
+/// Ends the help that was under way in the parent, and makes the lists of `own`, the calling thread's heap, anew
+/// if a helper was changing them. For a child.
 ///
 /// # Safety
-/// As for [`Lock::release`].
-pub(crate) unsafe fn release() {
+/// As for [`Lock::mend`]. The depot is in order.
+pub(crate) unsafe fn mend(own: Option<&'static Heap>) {
     // SAFETY: forwarded to the caller.
-    unsafe { HELPING.release() }
+    unsafe {
+        HELPING.mend(|()| {});
+        if let Some(own) = own {
+            own.lists.mend(|()| own.relist_all());
+            own.robbed.store(false, Ordering::Relaxed);
+        }
+    }
 }
 
 /// Helps every thread's heap.
@@ -147,6 +151,31 @@ impl Heap {
             Left::Some => {
                 let _ = self.relist(slab, left);
             }
+        }
+    }
+
+    /// Makes the lists anew by what the heap's slabs say of themselves. For a child that mends its locks: nobody else
+    /// runs, and no lock can be taken.
+    fn relist_all(&'static self) {
+        for class in Class::in_set(u128::MAX) {
+            self.bin(class).1.forget();
+        }
+        self.full.forget();
+        self.tally.forget_full();
+        let relist = |unit| {
+            let UnitState::Slab(slab) = unit else { return };
+            if !ptr::eq(slab.home(), &self.inbox) {
+                return;
+            }
+            match slab.place() {
+                Place::Full => self.enter_full(slab),
+                Place::Partial => self.bin(slab.class()).1.push_last(slab),
+                Place::Current | Place::Nowhere => {}
+            }
+        };
+        for base in chunk_map::bases() {
+            // SAFETY: a chunk is noted after it was mapped, and forgotten before it is unmapped.
+            unsafe { Chunk::at(base) }.survey(relist);
         }
     }
 

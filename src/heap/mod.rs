@@ -7,7 +7,7 @@
 //! that are not current, under their lock: see [`help`].
 
 use core::cell::Cell;
-use core::ptr;
+use core::ptr::{self, NonNull};
 
 use crate::chunk;
 use crate::config::{KEPT_BYTES, SERVED_UNITS, UNIT_BYTES};
@@ -15,6 +15,7 @@ use crate::depot;
 use crate::fatal;
 use crate::free_list::{self, Block};
 use crate::hardening;
+use crate::meta;
 use crate::options;
 use crate::size_class::{CLASSES, Class};
 use crate::slab::{Carved, Inbox, Left, Place, Slab, SlabList};
@@ -35,6 +36,10 @@ use tally::Tally;
 
 /// What bins without a slab point to: it never has a block.
 static EMPTY: Slab = Slab::empty();
+
+/// A heap that has nothing and never will: what others begin as copies of, and the stand-in of threads
+/// without one.
+pub(crate) static BLANK: Heap = Heap::new();
 
 /// One heap. `repr(C)`: the inbox comes first, so that the heap's address is its inbox's.
 #[repr(C, align(128))]
@@ -130,6 +135,17 @@ impl Heap {
             sampler: crate::profile::Sampler::new(),
             next_idle: Cell::new(ptr::null()),
         }
+    }
+
+    /// A heap in memory of its own. None where there is no memory.
+    pub(crate) fn fresh() -> Option<&'static Self> {
+        let place: NonNull<Self> = meta::take(size_of::<Self>())?.cast();
+        // Copied: built on the stack first, as unoptimised code does, it would be too much for a
+        // thread with the smallest stack.
+        // SAFETY: the place is fresh, aligned, long enough, and never taken back; an empty heap is its bytes.
+        unsafe { place.as_ptr().copy_from_nonoverlapping(&raw const BLANK, 1) };
+        // SAFETY: as above.
+        Some(unsafe { place.as_ref() })
     }
 
     // ---- the two fast paths ----
@@ -228,6 +244,12 @@ impl Heap {
         self.pop_any(class)
     }
 
+    /// Makes an open slab on no list the one that is allocated from.
+    fn replace_current(&'static self, class: Class, slab: &'static Slab) {
+        self.park(self.current(class));
+        self.make_current(class, slab);
+    }
+
     fn make_current(&'static self, class: Class, slab: &'static Slab) {
         slab.move_to(Place::Current);
         self.bin(class).0.set(slab);
@@ -253,17 +275,10 @@ impl Heap {
             }
             let next = match self.take_waiting(class, slab) {
                 Some(waiting) => waiting,
-                None if slab.has_uncarved() => {
-                    self.unkeep(slab);
-                    let from = slab.carved_bytes();
-                    let carved = slab.carve();
-                    hardening::prepare_carved(slab, from, &carved);
-                    return Some(carved.into());
-                }
+                None if slab.has_uncarved() => return Some(self.carve(slab)),
                 None => self.take_over(class)?,
             };
-            self.park(slab);
-            self.make_current(class, next);
+            self.replace_current(class, next);
         }
     }
 
@@ -278,8 +293,21 @@ impl Heap {
         Some(waiting)
     }
 
+    /// A block of a current slab that has uncarved ones.
+    fn carve(&self, slab: &'static Slab) -> Found {
+        self.unkeep(slab);
+        let from = slab.carved_bytes();
+        let carved = slab.carve();
+        hardening::prepare_carved(slab, from, &carved);
+        carved.into()
+    }
+
     /// A slab of `class` that this heap did not have; it is on no list yet.
     fn take_over(&'static self, class: Class) -> Option<&'static Slab> {
+        if shared::is_shared(&self.inbox) {
+            // Its lock is held: it is brought a slab from the depot, see `shared::find`.
+            return None;
+        }
         if let Some(spare) = self.spares.take(class) {
             spare.open_again(&self.inbox);
             return Some(spare);
@@ -326,10 +354,15 @@ impl Heap {
         } else {
             self.forget(slab);
             slab.move_to(Place::Full);
-            self.full.push_first(slab);
-            self.tally.filled(slab.class());
-            chunk::chunk_of(slab).note_full(slab);
+            self.enter_full(slab);
         }
+    }
+
+    /// Puts a full slab on the list of those.
+    fn enter_full(&'static self, slab: &'static Slab) {
+        self.full.push_first(slab);
+        self.tally.filled(slab.class());
+        chunk::chunk_of(slab).note_full(slab);
     }
 
     /// Takes a slab that is not full any more off the list of those.
@@ -519,7 +552,7 @@ impl Heap {
     fn give_back(&'static self, slab: &'static Slab) {
         self.forget(slab);
         slab.close();
-        depot::release(slab);
+        if shared::is_shared(&self.inbox) { shared::put_emptied(slab) } else { depot::release(slab) }
     }
 
     /// Gives back the slabs put aside. Any thread may.

@@ -6,53 +6,120 @@ use core::ptr;
 #[cfg(feature = "background-purge")]
 use super::help;
 use super::{Found, Heap, tally};
+use crate::depot;
 use crate::free_list::{self, Block};
 use crate::size_class::{CLASSES, Class};
 use crate::slab::{Inbox, Place, Slab, SlabList};
 use crate::sync::Lock;
-use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use crate::sys::KeepErrno;
 
 /// Slabs that one lock moves: the lock is not held for long.
 const STEP: usize = 64;
 
-static SHARED: Heap = Heap::new();
+static FIRST: Heap = Heap::new();
+
+/// The shared heap; null in a child that has given its parent's up, until there is memory for another.
+static SHARED: AtomicPtr<Heap> = AtomicPtr::new((&raw const FIRST).cast_mut());
+
+/// Empty slabs of the shared heap on their way to the depot, which may call the kernel: the lock's holder
+/// leaves them here and brings them there afterwards.
+struct Emptied(SlabList);
+
+// SAFETY: the slabs are nobody else's, and the list is touched under its lock only.
+unsafe impl Send for Emptied {}
+
 static LOCK: Lock<()> = Lock::new(());
+static EMPTIED: Lock<Emptied> = Lock::new(Emptied(SlabList::new()));
 
 /// How many slabs of each class may be waiting with room; a hint that is read without the lock.
 static WAITING: [AtomicUsize; CLASSES] = [const { AtomicUsize::new(0) }; CLASSES];
 
-/// Locks out every other user of the shared heap, for a fork.
-pub(crate) fn hold() {
-    LOCK.hold();
-}
-
-/// Ends [`hold`].
+/// Gives up the shared heap that another thread of the parent was using: what is freed into its slabs is
+/// announced to an inbox that nobody opens, as with the heaps of the other threads. For a child.
 ///
 /// # Safety
-/// As for [`Lock::release`].
-pub(crate) unsafe fn release() {
+/// As for [`Lock::mend`].
+pub(crate) unsafe fn mend() {
     // SAFETY: forwarded to the caller.
-    unsafe { LOCK.release() }
+    unsafe {
+        LOCK.mend(|()| SHARED.store(ptr::null_mut(), Ordering::Relaxed));
+        EMPTIED.mend(|emptied| emptied.0 = SlabList::new());
+    }
 }
 
 /// The heap itself, for statistics.
-pub(super) fn heap() -> &'static Heap {
-    &SHARED
+pub(super) fn heap() -> Option<&'static Heap> {
+    // SAFETY: heaps are never unmapped.
+    unsafe { SHARED.load(Ordering::Acquire).as_ref() }
 }
 
 /// Whether `home` is the shared heap's.
 pub(super) fn is_shared(home: *const Inbox) -> bool {
-    ptr::eq(home, SHARED.inbox())
+    heap().is_some_and(|heap| ptr::eq(home, heap.inbox()))
+}
+
+/// The heap, made where there is none. Under the lock.
+fn heap_or_new() -> Option<&'static Heap> {
+    heap().or_else(|| {
+        let fresh = Heap::fresh()?;
+        SHARED.store(ptr::from_ref(fresh).cast_mut(), Ordering::Release);
+        Some(fresh)
+    })
+}
+
+/// Lets `work` use the shared heap, and brings to the depot what that has emptied, without the lock.
+fn with<T>(work: impl FnOnce(&'static Heap) -> T) -> Option<T> {
+    let lock = LOCK.lock();
+    let done = work(heap_or_new()?);
+    drop(lock);
+    release_emptied();
+    Some(done)
+}
+
+/// As [`with`], if the lock is to be had at once.
+fn try_with<T>(work: impl FnOnce(&'static Heap) -> T) -> Option<T> {
+    let lock = LOCK.try_lock()?;
+    let done = work(heap_or_new()?);
+    drop(lock);
+    release_emptied();
+    Some(done)
+}
+
+/// Leaves a closed slab of the shared heap to whoever holds its lock.
+pub(super) fn put_emptied(slab: &'static Slab) {
+    EMPTIED.lock().0.push_first(slab);
+}
+
+fn release_emptied() {
+    loop {
+        // A statement of its own: the depot is not to be called under the lock.
+        let slab = EMPTIED.lock().0.pop();
+        let Some(slab) = slab else { return };
+        depot::release(slab);
+    }
 }
 
 /// A block of `class` for a thread without a heap.
 pub(crate) fn find(class: Class) -> Option<Found> {
-    let _guard = LOCK.lock();
-    match SHARED.pop(class) {
+    let found = with(|heap| match heap.pop(class) {
         Some(block) => Some(Found { block, zero: false }),
-        None => SHARED.find(class),
+        None => heap.find(class),
+    })?;
+    if found.is_some() {
+        return found;
     }
+    let (slab, zero) = depot::acquire_resident(class).or_else(|| depot::acquire(class))?;
+    let add = |heap: &'static Heap| {
+        slab.open(class, zero, heap.inbox());
+        heap.replace_current(class, slab);
+        heap.carve(slab)
+    };
+    let found = with(add);
+    if found.is_none() {
+        depot::release(slab);
+    }
+    found
 }
 
 /// Frees a block for a thread without a heap, whoever the slab belongs to.
@@ -81,90 +148,86 @@ pub(crate) fn serve(told: Option<&'static Inbox>) {
     if told.is_some() {
         help::expect();
     }
-    if told.is_some_and(|home| is_shared(home))
-        && let Some(_guard) = LOCK.try_lock()
-    {
+    if told.is_some_and(|home| is_shared(home)) {
         let _keep = KeepErrno::new();
-        SHARED.collect();
+        let _ = try_with(Heap::collect);
     }
 }
 
 /// Adopts remote frees into the shared heap and gives back what they emptied.
 pub(crate) fn trim() {
-    let _guard = LOCK.lock();
-    SHARED.trim();
+    let _ = with(Heap::trim);
 }
 
 /// Gives back the pages inside free blocks of the shared heap.
 pub(crate) fn hollow() {
-    let _guard = LOCK.lock();
-    SHARED.hollow(true, usize::MAX);
+    let _ = with(|heap| heap.hollow(true, usize::MAX));
 }
 
 /// A slab of `class` with room whose thread has ended, now of the heap `by`; on no list.
 pub(crate) fn adopt(class: Class, by: &'static Heap) -> Option<&'static Slab> {
-    if ptr::eq(by, &raw const SHARED) {
-        return None;
-    }
     #[cfg(feature = "profile")]
     if crate::profile::is_home(by.inbox()) {
         return None;
     }
     let waiting = WAITING.get(class.index())?;
-    if waiting.load(Ordering::Relaxed) == 0 && SHARED.inbox().is_empty() {
+    if waiting.load(Ordering::Relaxed) == 0 && heap()?.inbox().is_empty() {
         return None;
     }
-    let _guard = LOCK.try_lock()?;
-    SHARED.collect();
-    let (_, partial) = SHARED.bin(class);
-    let slab = partial.pop();
-    waiting.store(usize::from(partial.first().is_some()), Ordering::Relaxed);
-    let slab = slab?;
-    // Before it is the heap's: helpers take what is partial for listed.
-    slab.move_to(Place::Current);
-    slab.set_home(by.inbox());
-    Some(slab)
+    let pop = |heap: &'static Heap| {
+        heap.collect();
+        let (_, partial) = heap.bin(class);
+        let slab = partial.pop();
+        waiting.store(usize::from(partial.first().is_some()), Ordering::Relaxed);
+        let slab = slab?;
+        // Before it is the heap's: helpers take what is partial for listed.
+        slab.move_to(Place::Current);
+        slab.set_home(by.inbox());
+        Some(slab)
+    };
+    try_with(pop)?
 }
 
 /// Notes that `heap` has a slab of `class` with room, if it is the shared one.
 pub(super) fn note_waiting(heap: &Heap, class: Class) {
-    if ptr::eq(heap, &raw const SHARED)
+    if is_shared(heap.inbox())
         && let Some(waiting) = WAITING.get(class.index())
     {
         waiting.store(1, Ordering::Relaxed);
     }
 }
 
-/// Takes in every slab of `list`, which is one of `from`, a heap whose thread ends.
+/// Takes in every slab of `list`, which is one of `from`, a heap whose thread ends. Where there is no memory for a
+/// shared heap they stay where they are, for the next thread.
 pub(super) fn take_in(from: &Heap, list: &SlabList) {
-    while list.first().is_some() {
-        let _guard = LOCK.lock();
+    let take_some = |heap: &'static Heap| {
         for slab in core::iter::from_fn(|| list.pop()).take(STEP) {
-            slab.set_home(SHARED.inbox());
+            slab.set_home(heap.inbox());
             if slab.place() == Place::Full {
                 from.tally.unfilled(slab.class());
-                SHARED.tally.filled(slab.class());
-                SHARED.full.push_first(slab);
+                heap.tally.filled(slab.class());
+                heap.full.push_first(slab);
             } else {
-                let (_, partial) = SHARED.bin(slab.class());
+                let (_, partial) = heap.bin(slab.class());
                 partial.push_first(slab);
-                note_waiting(&SHARED, slab.class());
+                note_waiting(heap, slab.class());
             }
         }
-    }
+    };
+    while list.first().is_some() && with(take_some).is_some() {}
 }
 
 /// Takes in every slab of `list`, which have room: full ones until now, of a heap whose thread sleeps.
 pub(super) fn take_in_with_room(list: &SlabList) {
-    while list.first().is_some() {
-        let _guard = LOCK.lock();
+    let take_some = |heap: &'static Heap| {
         for slab in core::iter::from_fn(|| list.pop()).take(STEP) {
             // In this order, see `Slab::is_served_by`.
-            slab.set_home(SHARED.inbox());
+            slab.set_home(heap.inbox());
             slab.move_to(Place::Partial);
-            let (_, partial) = SHARED.bin(slab.class());
+            let (_, partial) = heap.bin(slab.class());
             partial.push_first(slab);
-            note_waiting(&SHARED, slab.class());
+            note_waiting(heap, slab.class());
         }
-    }
+    };
+    while list.first().is_some() && with(take_some).is_some() {}
 }

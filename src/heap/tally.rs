@@ -104,6 +104,13 @@ impl Tally {
         }
     }
 
+    /// Begins the count of full slabs anew.
+    pub(super) fn forget_full(&self) {
+        for tally in &self.classes {
+            tally.full.set(0);
+        }
+    }
+
     /// Notes which thread uses the heap; zero for none.
     pub(crate) fn set_thread(&self, thread: u32) {
         self.thread.set(thread);
@@ -158,7 +165,7 @@ pub(crate) fn enlist(heap: &'static Heap) {
     }
 }
 
-/// Every heap: the shared one, then threads' from the newest to the oldest.
+/// Every heap: the shared one, if there is one, then threads' from the newest to the oldest.
 pub(crate) fn heaps() -> impl Iterator<Item = &'static Heap> {
     // SAFETY: listed heaps are never unmapped.
     let mut next = unsafe { NEWEST.load(Ordering::Acquire).as_ref() };
@@ -168,5 +175,5 @@ pub(crate) fn heaps() -> impl Iterator<Item = &'static Heap> {
         next = unsafe { heap.tally.older.load(Ordering::Relaxed).as_ref() };
         Some(heap)
     });
-    core::iter::once(shared::heap()).chain(threads)
+    shared::heap().into_iter().chain(threads)
 }

@@ -148,24 +148,17 @@ pub(crate) enum Contents {
     Zero,
 }
 
-/// The locks that a fork must hold.
-pub(crate) fn hold() {
-    REGISTRY.hold();
-    RETAINED.hold();
-    shelf::hold();
-}
-
-/// Ends [`hold`].
+/// Brings into order what other threads of the parent were changing. For a child.
 ///
 /// # Safety
-/// As for [`Lock::release`].
-pub(crate) unsafe fn release() {
+/// As for [`Lock::mend`].
+pub(crate) unsafe fn mend() {
     // SAFETY: forwarded to the caller.
-    unsafe { shelf::release() };
-    // SAFETY: forwarded to the caller.
-    unsafe { RETAINED.release() };
-    // SAFETY: forwarded to the caller.
-    unsafe { REGISTRY.release() };
+    unsafe {
+        REGISTRY.mend(Registry::mend);
+        RETAINED.mend(Retained::mend);
+        shelf::mend();
+    }
 }
 
 /// A large allocation of `size` bytes, not more than `isize::MAX`.

@@ -5,6 +5,7 @@ use core::ptr::{self, NonNull};
 use super::{Range, crowd};
 use crate::address::align_down;
 use crate::stray;
+use crate::sync::in_order;
 use crate::sys;
 
 /// Slots in the program's own data, so that a program with few large allocations maps nothing
@@ -43,14 +44,35 @@ impl Slot {
         let start = NonNull::new(ptr::with_exposed_provenance_mut(self.range_start()))?;
         Some(Range { start, bytes: self.bytes, mapping: self.mapping })
     }
+
+    /// Changes the slot so that a copy of the process has it whole or free.
+    fn write(&mut self, new: Self) {
+        self.address = 0;
+        in_order();
+        (self.bytes, self.mapping) = (new.bytes, new.mapping);
+        in_order();
+        self.address = new.address;
+    }
+}
+
+/// A table that has outgrown the registry's own: a mapping of `slots` slots.
+#[derive(Clone, Copy)]
+struct Grown {
+    start: *mut Slot,
+    slots: usize,
+}
+
+impl Grown {
+    const NONE: Self = Self { start: ptr::null_mut(), slots: FIRST_SLOTS };
 }
 
 /// `used ≤ slots - slots / 4` after an insertion that grew the table, or could.
 pub(super) struct Registry {
     first: [Slot; FIRST_SLOTS],
-    /// The table once it has outgrown `first`: a mapping of `slots` slots.
-    grown: *mut Slot,
-    slots: usize,
+    /// The table in use, if it is not `first`, and the place of the next one: a byte says which, so
+    /// that a copy of the process has one of them whole.
+    grown: [Grown; 2],
+    is_second: bool,
     used: usize,
     /// Bytes of their ranges.
     live_bytes: usize,
@@ -65,8 +87,8 @@ impl Registry {
     pub(super) const fn new() -> Self {
         Self {
             first: [FREE; FIRST_SLOTS],
-            grown: ptr::null_mut(),
-            slots: FIRST_SLOTS,
+            grown: [Grown::NONE; 2],
+            is_second: false,
             used: 0,
             live_bytes: 0,
             reserved: 0,
@@ -85,34 +107,26 @@ impl Registry {
 
     /// Bytes mapped for the table.
     pub(super) const fn mapped_bytes(&self) -> usize {
-        if self.grown.is_null() { 0 } else { self.slots.wrapping_mul(size_of::<Slot>()) }
+        let grown = self.in_use();
+        if grown.start.is_null() { 0 } else { grown.slots.wrapping_mul(size_of::<Slot>()) }
+    }
+
+    const fn in_use(&self) -> Grown {
+        let [first, second] = self.grown;
+        if self.is_second { second } else { first }
     }
 
     fn table(&mut self) -> &mut [Slot] {
-        if self.grown.is_null() {
+        let grown = self.in_use();
+        if grown.start.is_null() {
             return &mut self.first;
         }
         // SAFETY: the mapping has `slots` slots, zeroed or written, and is borrowed with `self`.
-        unsafe { core::slice::from_raw_parts_mut(self.grown, self.slots) }
+        unsafe { core::slice::from_raw_parts_mut(grown.start, grown.slots) }
     }
 
-    fn home(&self, address: usize) -> usize {
-        // Fibonacci hashing (Knuth, TAOCP 6.4) of the page number's upper bits.
-        let hash = (address >> 12).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        hash >> self.slots.leading_zeros().wrapping_add(1)
-    }
-
-    /// Position of `address`, or of the free slot where it would go.
-    fn find(&mut self, address: usize) -> Option<usize> {
-        let mask = self.slots.wrapping_sub(1);
-        let mut at = self.home(address);
-        loop {
-            let slot = self.table().get(at)?;
-            if slot.address == address || slot.address == 0 {
-                return Some(at);
-            }
-            at = at.wrapping_add(1) & mask;
-        }
+    const fn slots(&self) -> usize {
+        self.in_use().slots
     }
 
     /// Notes the allocation that begins `offset` bytes, less than a page, into `range`. Says where that is;
@@ -120,11 +134,11 @@ impl Registry {
     #[must_use]
     pub(super) fn insert(&mut self, range: Range, offset: usize) -> Option<NonNull<u8>> {
         let taken = self.used.wrapping_add(self.reserved);
-        if taken >= self.slots.wrapping_sub(self.slots / 4) {
+        if taken >= self.slots().wrapping_sub(self.slots() / 4) {
             self.grow();
         }
         // One slot stays free, so that every search ends.
-        if taken.wrapping_add(1) >= self.slots {
+        if taken.wrapping_add(1) >= self.slots() {
             return None;
         }
         crowd::enter(range);
@@ -135,14 +149,40 @@ impl Registry {
         // SAFETY: the offset is less than a page, and ranges are whole pages.
         let start = unsafe { range.start.byte_add(offset) };
         let address = start.as_ptr().expose_provenance();
-        if let Some(at) = self.find(address)
-            && let Some(slot) = self.table().get_mut(at)
-        {
-            *slot = Slot { address, bytes: range.bytes, mapping: range.mapping };
+        if put(self.table(), Slot { address, bytes: range.bytes, mapping: range.mapping }).is_some() {
             self.used = self.used.wrapping_add(1);
             self.live_bytes = self.live_bytes.wrapping_add(range.bytes);
         }
         start
+    }
+
+    /// Brings the table into order, of which another thread of the parent may have been moving a slot: in some
+    /// place each slot is whole. For a child.
+    pub(super) fn mend(&mut self) {
+        let (mut used, mut live_bytes) = (0_usize, 0_usize);
+        let table = self.table();
+        let mask = table.len().wrapping_sub(1);
+        // From a free slot on, each goes to the first place from its home on that is free or its own, which is
+        // not behind the one that it has.
+        let start = table.iter().position(|slot| slot.address == 0).unwrap_or(0);
+        for step in 0..table.len() {
+            let at = start.wrapping_add(step) & mask;
+            let Some(slot) = table.get(at).copied().filter(|slot| slot.address != 0) else { continue };
+            let Some(place) = find(table, slot.address) else { continue };
+            if place != at {
+                let is_twice = table.get(place).is_some_and(|other| other.address == slot.address);
+                let _ = if is_twice { None } else { put(table, slot) };
+                if let Some(old) = table.get_mut(at) {
+                    old.write(FREE);
+                }
+                if is_twice {
+                    continue;
+                }
+            }
+            used = used.wrapping_add(1);
+            live_bytes = live_bytes.wrapping_add(slot.bytes);
+        }
+        (self.used, self.live_bytes, self.reserved) = (used, live_bytes, 0);
     }
 
     /// As [`insert`](Self::insert), for an allocation that [`take`](Self::take) took out.
@@ -161,34 +201,35 @@ impl Registry {
 
     /// Bytes that the allocation at `start` may use.
     pub(super) fn get(&mut self, start: NonNull<u8>) -> Option<usize> {
-        let at = self.find(start.addr().get())?;
+        let at = find(self.table(), start.addr().get())?;
         let slot = self.table().get(at)?;
         if slot.address == 0 { None } else { Some(slot.usable_bytes()) }
     }
 
     /// Forgets the allocation at `start`. Its range is the answer.
     pub(super) fn remove(&mut self, start: NonNull<u8>) -> Option<Range> {
-        let mut hole = self.find(start.addr().get())?;
-        let found = *self.table().get(hole)?;
+        let table = self.table();
+        let mut hole = find(table, start.addr().get())?;
+        let found = *table.get(hole)?;
         if found.address == 0 {
             return None;
         }
         // Close the gap: move up every later slot of the cluster whose home is not after the hole.
-        let mask = self.slots.wrapping_sub(1);
+        let mask = table.len().wrapping_sub(1);
         let mut at = hole;
         loop {
             at = at.wrapping_add(1) & mask;
-            let slot = *self.table().get(at)?;
+            let slot = *table.get(at)?;
             if slot.address == 0 {
                 break;
             }
-            let home = self.home(slot.address);
+            let home = home(table, slot.address);
             if at.wrapping_sub(home) & mask >= at.wrapping_sub(hole) & mask {
-                *self.table().get_mut(hole)? = slot;
+                table.get_mut(hole)?.write(slot);
                 hole = at;
             }
         }
-        *self.table().get_mut(hole)? = FREE;
+        table.get_mut(hole)?.write(FREE);
         self.used = self.used.wrapping_sub(1);
         self.live_bytes = self.live_bytes.wrapping_sub(found.bytes);
         let range = found.range()?;
@@ -218,29 +259,52 @@ impl Registry {
 
     /// Makes the table four times as long, if there is memory.
     fn grow(&mut self) {
-        let slots = self.slots.wrapping_mul(4);
+        let slots = self.slots().wrapping_mul(4);
         let Ok(fresh) = sys::map(None, slots.wrapping_mul(size_of::<Slot>())) else { return };
-        let (old, old_slots) = (self.grown, self.slots);
-        let mut before = self.first;
-        let old_table: &mut [Slot] = match NonNull::new(old) {
-            // SAFETY: the old mapping, which nothing else refers to from here on.
-            Some(old) => unsafe { core::slice::from_raw_parts_mut(old.as_ptr(), old_slots) },
-            None => &mut before,
-        };
-        self.grown = fresh.as_ptr().cast();
-        self.slots = slots;
-        self.used = 0;
-        self.live_bytes = 0;
-        for slot in old_table.iter().filter(|slot| slot.address != 0) {
-            if let Some(range) = slot.range() {
-                self.place(range, slot.offset());
-            }
+        let fresh = Grown { start: fresh.as_ptr().cast(), slots };
+        // SAFETY: the mapping was just made, has as many slots, and reads as zero.
+        let table = unsafe { core::slice::from_raw_parts_mut(fresh.start, fresh.slots) };
+        for slot in self.table().iter().filter(|slot| slot.address != 0) {
+            let _ = put(table, *slot);
         }
-        if let Some(old) = NonNull::new(old) {
+        let old = self.in_use();
+        let [first, second] = &mut self.grown;
+        *(if self.is_second { first } else { second }) = fresh;
+        in_order();
+        self.is_second = !self.is_second;
+        in_order();
+        if let Some(start) = NonNull::new(old.start) {
             // SAFETY: the old table was copied, and nothing refers to it any more.
-            unsafe { stray::give_back(old.cast(), old_slots.wrapping_mul(size_of::<Slot>())) };
+            unsafe { stray::give_back(start.cast(), old.slots.wrapping_mul(size_of::<Slot>())) };
         }
     }
+}
+
+/// Where `address` goes in `table`, if nothing is in its way.
+fn home(table: &[Slot], address: usize) -> usize {
+    // Fibonacci hashing (Knuth, TAOCP 6.4) of the page number's upper bits.
+    let hash = (address >> 12).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    hash >> table.len().leading_zeros().wrapping_add(1)
+}
+
+/// Position of `address`, or of the free slot where it would go.
+fn find(table: &[Slot], address: usize) -> Option<usize> {
+    let mask = table.len().wrapping_sub(1);
+    let mut at = home(table, address);
+    loop {
+        let slot = table.get(at)?;
+        if slot.address == address || slot.address == 0 {
+            return Some(at);
+        }
+        at = at.wrapping_add(1) & mask;
+    }
+}
+
+/// Puts `slot` where it goes.
+fn put(table: &mut [Slot], slot: Slot) -> Option<()> {
+    let at = find(table, slot.address)?;
+    table.get_mut(at)?.write(slot);
+    Some(())
 }
 
 #[cfg(test)]
@@ -287,6 +351,44 @@ mod tests {
         }
         for (page, bytes) in shadow {
             assert_eq!(registry.get(start(page)), Some(bytes - offset(page)));
+        }
+    }
+
+    /// Every state in which a copy of the process can meet the table while a slot leaves it.
+    #[test]
+    fn a_removal_that_stops_anywhere_loses_no_other() {
+        let mut random = StdRng::seed_from_u64(11);
+        for _ in 0..2_000 {
+            let mut registry = Registry::new();
+            let pages: Vec<usize> = (0..40).map(|number| number * 50 + random.random_range(1..50)).collect();
+            for page in &pages {
+                assert!(registry.insert(Range { start: at(*page), bytes: page * 3, mapping: 0 }));
+            }
+            let gone = pages[random.random_range(0..pages.len())];
+            let (before, mut after) = (registry.first, registry);
+            assert!(after.remove(at(gone)).is_some());
+            // The hole wanders from the removed slot to the last that moved; it stops on the way, the slot half
+            // written and the next one in two places, or whole.
+            let changed: Vec<usize> = (0..FIRST_SLOTS)
+                .map(|step| (home(&before, gone << 12) + step) % FIRST_SLOTS)
+                .filter(|at| before[*at].address != after.first[*at].address)
+                .collect();
+            for stop in 0..=changed.len() {
+                for half in [false, true] {
+                    let mut copy = Registry::new();
+                    copy.first = before;
+                    changed[..stop].iter().for_each(|at| copy.first[*at] = after.first[*at]);
+                    if let Some(next) = changed.get(stop).filter(|_| half) {
+                        copy.first[*next] = Slot { address: 0, bytes: 1, mapping: 1 };
+                    }
+                    copy.mend();
+                    let others = pages.iter().filter(|page| **page != gone);
+                    others.clone().for_each(|page| assert_eq!(copy.get(at(*page)), Some(page * 3)));
+                    let is_left = copy.get(at(gone)).is_some();
+                    assert_eq!(copy.used, others.count() + usize::from(is_left));
+                    assert!(copy.remove(at(gone)).is_some() == is_left && copy.get(at(gone)).is_none());
+                }
+            }
         }
     }
 }

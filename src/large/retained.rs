@@ -10,6 +10,7 @@ use crate::demand::Demand;
 use crate::limit::COMMITTED;
 use crate::options;
 use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::in_order;
 
 #[derive(Clone, Copy)]
 struct Entry {
@@ -26,6 +27,8 @@ pub(super) struct Retained {
     bytes: usize,
     /// How much of that is soon needed again.
     demand: Demand,
+    /// One more than the entry that is being changed, or zero.
+    changing: usize,
 }
 
 /// When the oldest entry is due; a hint that is read without the lock.
@@ -46,7 +49,7 @@ pub(super) fn next_due_ms() -> u64 {
 
 impl Retained {
     pub(super) const fn new() -> Self {
-        Self { entries: [None; RETAINED_RANGES], count: 0, bytes: 0, demand: Demand::new() }
+        Self { entries: [None; RETAINED_RANGES], count: 0, bytes: 0, demand: Demand::new(), changing: 0 }
     }
 
     /// Bytes of all ranges.
@@ -90,8 +93,7 @@ impl Retained {
         let (at, behind) = self.entries().find(|(_, entry)| range.is_before(entry.range))?;
         let gap = guard::gap(range);
         if bytes < behind.range.bytes {
-            let entry = self.entries.get_mut(at)?.as_mut()?;
-            entry.range = behind.range.without(bytes);
+            self.change(at, Some(Entry { range: behind.range.without(bytes), ..behind }));
             self.bytes = self.bytes.wrapping_sub(bytes);
         } else if bytes == behind.range.bytes.wrapping_add(gap) && (gap == 0 || COMMITTED.reserve(gap)) {
             // All of it, and the guards between.
@@ -105,11 +107,11 @@ impl Retained {
 
     /// Takes the first `bytes` of an entry, or all of it.
     fn cut(&mut self, at: usize, bytes: usize) -> Option<Range> {
-        let entry = self.entries.get_mut(at)?.as_mut()?;
+        let entry = (*self.entries.get(at)?)?;
         let (taken, rest) = entry.range.split(bytes);
         match rest {
             Some(rest) => {
-                entry.range = rest;
+                self.change(at, Some(Entry { range: rest, ..entry }));
                 self.bytes = self.bytes.wrapping_sub(taken.bytes).wrapping_sub(guard::gap(taken));
                 COMMITTED.release(guard::gap(taken));
             }
@@ -120,18 +122,53 @@ impl Retained {
 
     fn remove(&mut self, at: usize) -> Option<Range> {
         let last = self.count.checked_sub(1)?;
-        let moved = self.entries.get_mut(last)?.take();
-        let place = self.entries.get_mut(at);
-        let removed = match place {
-            Some(place) if at != last => core::mem::replace(place, moved)?,
-            _ => moved?,
-        };
+        let removed = (*self.entries.get(at)?)?;
+        let moved = *self.entries.get(last)?;
+        self.changing = at.wrapping_add(1);
+        in_order();
+        *self.entries.get_mut(at)? = moved;
+        in_order();
         self.count = last;
+        in_order();
+        self.changing = 0;
+        *self.entries.get_mut(last)? = None;
         self.bytes = self.bytes.wrapping_sub(removed.range.bytes);
         if last == 0 {
             NEXT_DUE_MS.store(u64::MAX, Ordering::Relaxed);
         }
         Some(removed.range)
+    }
+
+    /// Changes an entry. A copy of the process that has it half changed is told by `changing`.
+    fn change(&mut self, at: usize, new: Option<Entry>) {
+        self.changing = at.wrapping_add(1);
+        in_order();
+        if let Some(entry) = self.entries.get_mut(at) {
+            *entry = new;
+        }
+        in_order();
+        self.changing = 0;
+    }
+
+    /// Brings the ranges into order, one of which another thread of the parent may have been changing: that
+    /// one is given up. For a child.
+    pub(super) fn mend(&mut self) {
+        if let Some(at) = self.changing.checked_sub(1) {
+            self.change(at, None);
+        }
+        let mut count = 0_usize;
+        let mut bytes = 0_usize;
+        for at in 0..self.count {
+            let Some(entry) = self.entries.get(at).copied().flatten() else { continue };
+            if let Some(place) = self.entries.get_mut(count) {
+                *place = Some(entry);
+            }
+            bytes = bytes.wrapping_add(entry.range.bytes);
+            count = count.wrapping_add(1);
+        }
+        self.entries.iter_mut().skip(count).for_each(|entry| *entry = None);
+        (self.count, self.bytes) = (count, bytes);
+        NEXT_DUE_MS.store(if count == 0 { u64::MAX } else { 0 }, Ordering::Relaxed);
     }
 
     /// Keeps `range`. Returns what has to go for it: the oldest, or the range itself where it
@@ -171,6 +208,7 @@ impl Retained {
         }
         let Some(place) = self.entries.get_mut(self.count) else { return Some(range) };
         *place = Some(Entry { range, since_ms: now_ms });
+        in_order();
         self.count = self.count.wrapping_add(1);
         self.bytes = self.bytes.wrapping_add(range.bytes);
         self.demand.freed(self.bytes);

@@ -16,8 +16,8 @@ use crate::meta;
 use crate::options::{self, HugePages};
 use crate::poison;
 use crate::stray;
-use crate::sync::Lock;
 use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::{Lock, in_order};
 use crate::sys;
 
 /// A bit of a range's mapping number, below those of `range`: the range is a place of a shelf, whose record's
@@ -73,18 +73,13 @@ pub(super) fn spare_bytes() -> usize {
     SPARE_BYTES.load(Ordering::Relaxed)
 }
 
-/// The lock that a fork must hold.
-pub(super) fn hold() {
-    SHELVES.hold();
-}
-
-/// Ends [`hold`].
+/// Makes the lists whole that another thread of the parent was changing. For a child.
 ///
 /// # Safety
-/// As for [`Lock::release`].
-pub(super) unsafe fn release() {
+/// As for [`Lock::mend`].
+pub(super) unsafe fn mend() {
     // SAFETY: forwarded to the caller.
-    unsafe { SHELVES.release() }
+    unsafe { SHELVES.mend(Shelves::mend) }
 }
 
 /// Whether `range` is a place of a shelf.
@@ -373,13 +368,42 @@ impl Shelves {
         // SAFETY: the record is a shelf's, and the lock is held.
         let (stride, between) = unsafe { (shelf.as_ref().stride, shelf.as_ref().between) };
         let Some(first) = self.list_of(stride, between) else { return };
-        let next = core::mem::replace(first, shelf.as_ptr());
+        let next = *first;
         // SAFETY: as above, and so are those on the list.
         unsafe {
             (*shelf.as_ptr()).previous = ptr::null_mut();
             (*shelf.as_ptr()).next = next;
+            // A copy of the process that has the shelf listed has the rest behind it.
+            in_order();
+            *first = shelf.as_ptr();
             if let Some(next) = next.as_mut() {
                 next.previous = shelf.as_ptr();
+            }
+        }
+    }
+
+    /// Makes lists whole again, whose `next` links are true at each moment. A shelf that was being listed or taken
+    /// down may be on none: it keeps its blocks, and gets no new ones. For a child.
+    fn mend(&mut self) {
+        for first in self.with_room.as_flattened_mut() {
+            let mut next = core::mem::replace(first, ptr::null_mut());
+            let mut last: *mut Shelf = ptr::null_mut();
+            // SAFETY: records are never unmapped, and nobody else touches them now.
+            while let Some(shelf) = unsafe { next.as_mut() } {
+                let this = next;
+                next = shelf.next;
+                // One that is full was about to leave.
+                if shelf.free == 0 {
+                    (shelf.previous, shelf.next) = (ptr::null_mut(), ptr::null_mut());
+                    continue;
+                }
+                (shelf.previous, shelf.next) = (last, ptr::null_mut());
+                // SAFETY: as above.
+                match unsafe { last.as_mut() } {
+                    Some(last) => last.next = this,
+                    None => *first = this,
+                }
+                last = this;
             }
         }
     }
@@ -428,8 +452,9 @@ impl Shelves {
     }
 
     fn drop_record(&mut self, shelf: NonNull<Shelf>) {
-        let next = core::mem::replace(&mut self.unused, shelf.as_ptr());
         // SAFETY: nobody else knows of the record; its `next` alone is read from here on.
-        unsafe { (&raw mut (*shelf.as_ptr()).next).write(next) };
+        unsafe { (&raw mut (*shelf.as_ptr()).next).write(self.unused) };
+        in_order();
+        self.unused = shelf.as_ptr();
     }
 }

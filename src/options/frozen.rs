@@ -65,6 +65,15 @@ pub(crate) unsafe fn propose_with(environment: *const *const c_char) {
     unsafe { freeze(&DEFAULT, environment) };
 }
 
+/// Releases the lock that another thread of the parent held, which has put nothing in force yet. For a child.
+///
+/// # Safety
+/// As for [`Lock::mend`].
+pub(crate) unsafe fn mend() {
+    // SAFETY: forwarded to the caller.
+    unsafe { FREEZING.mend(|()| ()) }
+}
+
 /// Called with no lock held. Nothing that must be undone is alive over the calls of formatting
 /// functions, which the compiler would otherwise equip for an unwinding that never is.
 ///

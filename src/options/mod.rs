@@ -9,7 +9,7 @@ mod frozen;
 mod variables;
 
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-pub(crate) use frozen::{get, propose, propose_defaults, propose_with};
+pub(crate) use frozen::{get, mend, propose, propose_defaults, propose_with};
 
 /// What is backed by huge pages, where the kernel has them on request (`madvise`) at least.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

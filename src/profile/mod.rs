@@ -39,9 +39,7 @@ mod samples;
 mod symbols;
 
 pub(crate) use sampler::Sampler;
-pub(crate) use samples::{
-    free, hold, is_home, large_freed, large_made, put_back, release, sample, take, trim,
-};
+pub(crate) use samples::{free, is_home, large_freed, large_made, mend, put_back, sample, take, trim};
 
 use samples::Quiet;
 

@@ -37,18 +37,23 @@ pub(super) fn prepare() {
     }
 }
 
-/// The lock that a fork must hold, the first of all.
-pub(crate) fn hold() {
-    RECORDS.hold();
-}
+/// Whether the heap of sampled blocks was given up: no small block is sampled any more.
+static IS_LOST: AtomicBool = AtomicBool::new(false);
 
-/// Ends [`hold`].
+/// Gives up the records, and the heap of sampled blocks, that another thread of the parent was changing.
+/// For a child.
 ///
 /// # Safety
-/// As for [`Lock::release`].
-pub(crate) unsafe fn release() {
+/// As for [`Lock::mend`].
+pub(crate) unsafe fn mend() {
+    let forget = |records: &mut Records| {
+        // Not dropped: its mappings may be half changed.
+        core::mem::forget(core::mem::replace(records, Records::new()));
+        LARGE.store(0, Ordering::Relaxed);
+        IS_LOST.store(true, Ordering::Relaxed);
+    };
     // SAFETY: forwarded to the caller.
-    unsafe { RECORDS.release() }
+    unsafe { RECORDS.mend(forget) }
 }
 
 /// Lets `look` at the records, under their lock: it does not allocate.
@@ -58,13 +63,15 @@ pub(super) fn with_records<T>(look: impl FnOnce(&Records) -> T) -> T {
 
 /// Whether `home` is that of sampled blocks.
 pub(crate) fn is_home(home: *const Inbox) -> bool {
-    ptr::eq(home, SAMPLED.inbox())
+    ptr::eq(home, SAMPLED.inbox()) && !IS_LOST.load(Ordering::Relaxed)
 }
 
 /// Gives back what the heap of sampled blocks only keeps.
 pub(crate) fn trim() {
     let _records = RECORDS.lock();
-    SAMPLED.trim();
+    if !IS_LOST.load(Ordering::Relaxed) {
+        SAMPLED.trim();
+    }
 }
 
 /// Nothing that the calling thread allocates is sampled while this lives.
@@ -123,6 +130,9 @@ pub(crate) fn sample(heap: &'static Heap, class: Class) -> Option<Found> {
     let _quiet = Quiet::new();
     let trace = Trace::here();
     let mut records = RECORDS.lock();
+    if IS_LOST.load(Ordering::Relaxed) {
+        return None;
+    }
     let found = SAMPLED.find(class)?;
     records.add(found.block.address(), trace.frames(), weight(bytes, mean));
     Some(found)

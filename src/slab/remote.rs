@@ -8,6 +8,7 @@ use crate::free_list::{self, Block};
 use crate::hardening;
 use crate::remote_list::{Chain, Published, Stack, Stacked};
 use crate::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use crate::sync::in_order;
 
 /// Where a heap is told that some of its slabs have remote frees. In a cache line of its own: other
 /// threads write it, and beside it lies what the owner writes all the time.
@@ -85,6 +86,8 @@ impl Slab {
             };
             // SAFETY: the publishers gave up the blocks from `first` to `last`, which they linked.
             unsafe { self.freed.or(&self.free).push_chain(first, last) };
+            // A copy of the process that counts them as free has them on the list.
+            in_order();
             let count = self.count.load(Ordering::Relaxed).wrapping_add(chain.blocks.cast_signed());
             self.count.store(count, Ordering::Relaxed);
         }

@@ -3,7 +3,7 @@
 use core::mem::MaybeUninit;
 use core::ptr;
 
-use super::{Errno, KeepErrno, Result};
+use super::{Errno, KeepErrno, Result, read_file};
 use crate::sync::atomic::AtomicU32;
 
 /// What a thread runs.
@@ -18,10 +18,16 @@ unsafe extern "C" {
     ) -> libc::c_int;
 }
 
-/// `getpid`.
-pub(crate) fn process_id() -> i32 {
-    // SAFETY: no preconditions.
-    unsafe { libc::getpid() }
+/// Whether the calling thread, not the process's first, is the last one: the first has ended, which does
+/// not end the process (pthread_exit(3)), and there is no other. By `/proc/self/stat`, see proc(5).
+pub(crate) fn is_last_thread() -> bool {
+    let mut buffer = [0; 512];
+    let Ok(text) = read_file(c"/proc/self/stat", &mut buffer) else { return false };
+    // The program's name, which may hold anything, is in parentheses before the state.
+    let Some(at) = text.iter().rposition(|byte| *byte == b')') else { return false };
+    let mut fields = text.get(at.wrapping_add(2)..).unwrap_or(&[]).split(|byte| *byte == b' ');
+    // The first thread is a zombie as long as there are others, and counted: fields 3 and 20.
+    fields.next() == Some(b"Z") && fields.nth(16) == Some(b"2")
 }
 
 /// Starts a detached thread that takes no signals. May allocate.
@@ -47,12 +53,16 @@ pub(crate) fn spawn(run: Run) -> Result<()> {
     Ok(())
 }
 
-/// `futex(FUTEX_WAIT_PRIVATE)`: sleeps while the word holds `value`, or until woken, or for no reason.
-pub(crate) fn wait(word: &AtomicU32, value: u32) {
-    let none = ptr::null::<libc::timespec>();
+/// `futex(FUTEX_WAIT_PRIVATE)`: sleeps while the word holds `value`, or until woken, or until the time is
+/// over, or for no reason.
+pub(crate) fn wait(word: &AtomicU32, value: u32, milliseconds: u64) {
+    let time = libc::timespec {
+        tv_sec: (milliseconds / 1_000) as libc::time_t,
+        tv_nsec: (milliseconds % 1_000).wrapping_mul(1_000_000) as _,
+    };
     let operation = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
-    // SAFETY: the word is a live, aligned 32-bit integer.
-    let _ = unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), operation, value, none) };
+    // SAFETY: the word is a live, aligned 32-bit integer, and the time is readable.
+    let _ = unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), operation, value, &raw const time) };
 }
 
 /// `futex(FUTEX_WAKE_PRIVATE)`: wakes who waits on the word.

@@ -20,6 +20,7 @@ pub(crate) mod fault;
 pub(crate) mod file;
 pub(crate) mod mapping;
 pub(crate) mod mutex;
+pub(crate) mod object;
 mod process;
 #[cfg(feature = "secure")]
 mod random;
@@ -30,7 +31,7 @@ pub(crate) use advice::{advise_not_huge, forbid, install_guard, permit, populate
 pub(crate) use errno::{Errno, KeepErrno};
 #[cfg(feature = "profile")]
 pub(crate) use process::variable;
-pub(crate) use process::{environment, is_privileged, most_mappings, read_file};
+pub(crate) use process::{environment, is_privileged, most_mappings, read_file, wiped_word};
 #[cfg(feature = "secure")]
 pub(crate) use random::{random, start_words};
 pub(crate) use status::{resident_bytes, thread_id};
@@ -200,10 +201,10 @@ pub(crate) fn sleep_ns(nanoseconds: i64) {
     let _ = unsafe { libc::syscall(libc::SYS_nanosleep, &raw const time, ptr::null_mut::<libc::timespec>()) };
 }
 
-/// Writes `line` to standard error; what cannot be written is lost.
+/// Writes `line` to standard error, by the bare system call as well; what cannot be written is lost.
 pub(crate) fn write_stderr(line: &[u8]) {
     // SAFETY: the slice is readable.
-    let _ = unsafe { libc::write(libc::STDERR_FILENO, line.as_ptr().cast(), line.len()) };
+    let _ = unsafe { libc::syscall(libc::SYS_write, libc::STDERR_FILENO, line.as_ptr(), line.len()) };
 }
 
 /// Ends the process with `SIGABRT`.
@@ -256,10 +257,10 @@ pub(crate) fn key_set(key: libc::pthread_key_t, value: *const libc::c_void) -> R
     }
 }
 
-/// `pthread_atfork`. May allocate.
-pub(crate) fn at_fork(prepare: ForkHandler, parent: ForkHandler, child: ForkHandler) -> Result<()> {
-    // SAFETY: the handlers stay as long as the process.
-    match unsafe { handlers::pthread_atfork(Some(prepare), Some(parent), Some(child)) } {
+/// `pthread_atfork`: `child` runs in forked children. May allocate.
+pub(crate) fn at_fork(child: ForkHandler) -> Result<()> {
+    // SAFETY: the handler stays as long as the process.
+    match unsafe { handlers::pthread_atfork(None, None, Some(child)) } {
         0 => Ok(()),
         errno => Err(Errno(errno)),
     }

@@ -2,8 +2,8 @@
 
 use core::ffi::{CStr, c_char};
 
-use super::{Errno, Result};
-use crate::sync::atomic::{AtomicUsize, Ordering};
+use super::{Errno, Result, mapping};
+use crate::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 /// The process's environment, as the C library has it: a null-terminated array of C strings. Null
 /// before the C library has been started, and where it was cleared.
@@ -31,10 +31,33 @@ pub(crate) fn is_privileged() -> bool {
     unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
 }
 
-/// What is in the file at `path`, as far as `into` has room.
+/// A word of memory that reads as zero in children which are copies of the process, whatever call made
+/// them: madvise(2), `MADV_WIPEONFORK`, since Linux 4.14. None where the kernel has no such memory. Never
+/// unmapped, and not counted: it holds nothing of a caller's.
+pub(crate) fn wiped_word() -> Option<&'static AtomicU32> {
+    /// From <linux/mman.h>; the `libc` crate does not have it for every C library.
+    const MADV_WIPEONFORK: libc::c_int = 18;
+    let bytes = super::page_bytes();
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    let page = mapping::map_at(0, bytes, protection, flags, None).ok()?;
+    // SAFETY: the page was just mapped, and the advice changes nothing here.
+    if unsafe { mapping::advise(page, bytes, MADV_WIPEONFORK) }.is_err() {
+        // SAFETY: nobody else knows of the page.
+        let _ = unsafe { mapping::unmap(page, bytes) };
+        return None;
+    }
+    // SAFETY: a zeroed page that stays, on whose beginning the word is aligned.
+    Some(unsafe { page.cast().as_ref() })
+}
+
+/// What is in the file at `path`, as far as `into` has room. By bare system calls: the C library's wrappers
+/// are points at which a thread may be cancelled (pthreads(7)), perhaps with a lock of ours.
 pub(crate) fn read_file<'a>(path: &CStr, into: &'a mut [u8]) -> Result<&'a [u8]> {
     // SAFETY: the path is a C string.
-    let file = unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
+    let file = unsafe {
+        libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC)
+    };
     if file < 0 {
         return Err(Errno::last());
     }
@@ -42,7 +65,7 @@ pub(crate) fn read_file<'a>(path: &CStr, into: &'a mut [u8]) -> Result<&'a [u8]>
     let answer = loop {
         let Some(room) = into.get_mut(len..).filter(|room| !room.is_empty()) else { break Ok(()) };
         // SAFETY: the room is writable.
-        let read = unsafe { libc::read(file, room.as_mut_ptr().cast(), room.len()) };
+        let read = unsafe { libc::syscall(libc::SYS_read, file, room.as_mut_ptr(), room.len()) };
         match usize::try_from(read) {
             Ok(0) => break Ok(()),
             Ok(read) => len = len.wrapping_add(read),
@@ -50,7 +73,7 @@ pub(crate) fn read_file<'a>(path: &CStr, into: &'a mut [u8]) -> Result<&'a [u8]>
         }
     };
     // SAFETY: opened above, and not closed yet.
-    let _ = unsafe { libc::close(file) };
+    let _ = unsafe { libc::syscall(libc::SYS_close, file) };
     answer.map(|()| into.get(..len).unwrap_or(&[]))
 }
 

@@ -26,6 +26,9 @@ pub(crate) fn library() -> &'static Path {
         if cfg!(feature = "secure") {
             build.args(["--features", "secure"]);
         }
+        if cfg!(feature = "background-purge") {
+            build.args(["--features", "background-purge"]);
+        }
         let messages = succeed(build.current_dir(env!("CARGO_MANIFEST_DIR")));
         let messages = text(&messages.stdout);
         let path = messages.split('"').find(|word| word.ends_with(NAME)).expect("cargo names what it built");
