@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -14,9 +15,9 @@ use common::{KIB, MIB, child};
 static ALLOC: freestone::Freestone = freestone::Freestone::new();
 
 const THREADS: usize = 4;
-const CHILDREN: usize = 20;
+const CHILDREN: usize = 60;
 /// Seconds after which the kernel ends a child that hangs.
-const PATIENCE_SECONDS: u32 = 30;
+const PATIENCE_SECONDS: u32 = 20;
 
 /// Sizes on the way of every lock: slabs, whose last block goes, large ranges that are retained, and
 /// others that are not.
@@ -25,13 +26,15 @@ fn blocks(tag: usize) -> Vec<Block> {
     sizes.iter().cycle().take(12).map(|size| Block::new(layout(*size, 8), tag)).collect()
 }
 
+/// Takes the locks as often as can be: nothing is written to the blocks.
 fn churn(tag: usize, stop: &AtomicBool) {
     while !stop.load(Ordering::Relaxed) {
-        let mut blocks = blocks(tag);
-        blocks.iter_mut().for_each(|block| block.resize(block.size() * 2));
-        // An ended thread's heap goes to the shared one, and waits for the next thread.
-        thread::scope(|scope| drop(scope.spawn(|| drop(blocks))));
+        for size in [MIB + 1, 300 * KIB, 3 * MIB, 200 * KIB].into_iter().cycle().take(400) {
+            drop(black_box(Vec::<u8>::with_capacity(size)));
+        }
         if tag == 0 {
+            // An ended thread's heap goes to the shared one, and waits for the next thread.
+            thread::scope(|scope| drop(scope.spawn(move || drop(blocks(tag)))));
             freestone::purge();
         }
     }
@@ -46,9 +49,7 @@ fn bare_fork() -> libc::pid_t {
 fn child_life(inherited: Vec<Block>, tag: usize) -> ! {
     // SAFETY: no preconditions.
     unsafe { libc::alarm(PATIENCE_SECONDS) };
-    for round in 0..3 {
-        drop(blocks(tag + round));
-    }
+    drop(blocks(tag));
     drop(inherited);
     freestone::purge();
     drop(blocks(tag));
