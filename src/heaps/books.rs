@@ -245,3 +245,23 @@ pub(super) fn checksum(words: impl Iterator<Item = u64>) -> u64 {
         mixed ^ mixed >> 29
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What Miri checks: a page is copied through references that others have as well.
+    #[test]
+    fn a_page_is_copied_while_others_refer_to_it() {
+        // SAFETY: zeroes are a page.
+        let pages: [Box<Page>; 2] = [(); 2].map(|()| unsafe { Box::new_zeroed().assume_init() });
+        let [one, other]: [&Page; 2] = [&pages[0], &pages[1]];
+        one.set_class(HEADER_UNITS, Class::at(3));
+        one.set(HEADER_UNITS, 70);
+        other.copy_from(one);
+        assert_eq!(other.checksum(), one.checksum());
+        assert!(other.has(HEADER_UNITS, 70) && other.class(HEADER_UNITS) == Class::at(3));
+        one.reset();
+        assert!(one.is_unused(HEADER_UNITS) && one.checksum() != other.checksum());
+    }
+}
