@@ -273,7 +273,7 @@ fn a_block_that_holds_the_mark_is_resized_without_a_walk() {
         }
     };
     with_long_lists(24, || {
-        let ordinary = shortest(&mut || pair(false)).max(10 * PAIRS);
+        let ordinary = shortest(&mut || pair(false)).max(5 * PAIRS);
         let marked = shortest(&mut || pair(true));
         assert!(
             marked <= ordinary * MOST_SUSPECTED,

@@ -1,6 +1,6 @@
 //! Hardening, for the `secure` feature.
 //!
-//! Each block ends with a *seal* of eight bytes: a secret of the block's address, with what was
+//! Each block ends with a *seal* of eight bytes: a keyed hash of the block's address, with what was
 //! asked for and whether it is free in the middle bits. The bytes between what was asked for and the
 //! seal are filled, as far as one word. So a write beyond the end meets the fill or the seal, and is
 //! seen when the block is freed or resized; a write before the beginning meets the seal of the block
