@@ -103,6 +103,28 @@ fn a_table_that_grows_and_is_written_here_and_there() {
 }
 
 #[test]
+fn a_table_that_grows_step_by_step_before_it_is_written() {
+    child::succeeds(&test_name(), || {
+        const FILLED: usize = 8 * MIB;
+        const LENGTH: usize = 256 * MIB;
+        let mut start = grow(begin(1024), MIB, FILLED, 1024);
+        for bytes in (FILLED..LENGTH).step_by(MIB) {
+            // SAFETY: the block is live, and has this layout.
+            start = unsafe { realloc(start, layout(bytes, 8), bytes + MIB) };
+            assert!(!start.is_null());
+        }
+        for at in (FILLED..LENGTH).step_by(MIB) {
+            // SAFETY: inside the block.
+            unsafe { start.add(at).write(1) };
+        }
+        let cost = maps::resident(start, LENGTH);
+        assert!(cost < 2 * FILLED + LENGTH / MIB * page_bytes(), "{} KiB", cost / KIB);
+        // SAFETY: the block is live, and has this layout.
+        unsafe { dealloc(start, layout(LENGTH, 8)) };
+    });
+}
+
+#[test]
 fn a_table_that_was_filled_at_first() {
     child::succeeds(&test_name(), || {
         const FILLED: usize = 32 * MIB;
