@@ -352,6 +352,7 @@ fn look_at_chunks(until_ms: u64, most_bytes: usize) {
     LOOKS.fetch_add(1, Ordering::Relaxed);
     stray::retry(STRAYS_A_LOOK);
     let mut left = most_bytes;
+    let are_many = chunk::are_many();
     let planned = DEPOT.lock().planned;
     for _ in 0..planned {
         if left == 0 {
@@ -359,7 +360,8 @@ fn look_at_chunks(until_ms: u64, most_bytes: usize) {
         }
         let mut depot = DEPOT.lock();
         let Some(chunk) = depot.pop_due(until_ms) else { return };
-        if chunk.is_idle() && !chunk.is_amid_many(chunk_map::contains) {
+        // Of many, those at an end go first.
+        if chunk.is_idle() && !(are_many && chunk.is_amid(chunk_map::contains)) {
             depot.unlist(chunk);
             chunk_map::remove(chunk.base());
             drop(depot);
