@@ -474,10 +474,11 @@ fn look_at_chunks(now_ms: u64, most_bytes: usize) {
     let planned = depot.planned;
     drop(depot);
     let mut left = most_bytes;
+    let are_many = chunk::are_many();
     for _ in 0..planned {
         let mut depot = DEPOT.lock();
         let Some(chunk) = depot.pop_due(now_ms) else { return };
-        left = left.saturating_sub(look_at(depot, chunk, left));
+        left = left.saturating_sub(look_at(depot, chunk, left, are_many));
         if left < UNIT_BYTES {
             return;
         }
@@ -487,13 +488,14 @@ fn look_at_chunks(now_ms: u64, most_bytes: usize) {
 /// Purges `bytes` of what has waited longest, whether it is due or not.
 #[cold]
 fn give_back(bytes: usize) {
+    let are_many = chunk::are_many();
     let planned = DEPOT.lock().planned;
     let mut left = bytes;
     for _ in 0..planned {
         let mut depot = DEPOT.lock();
         let Some(chunk) = depot.pop_due(u64::MAX) else { return };
         chunk.age();
-        left = left.saturating_sub(purge_stale(depot, chunk, left));
+        left = left.saturating_sub(purge_stale(depot, chunk, left, are_many));
         if left < UNIT_BYTES {
             return;
         }
@@ -502,24 +504,35 @@ fn give_back(bytes: usize) {
 
 /// Gives back what a chunk taken from the queue has had for nothing since the last look, at most `most_bytes`
 /// and not what is likely to be needed again. Returns the bytes given back.
-fn look_at(mut depot: Guard<'static, Depot>, chunk: &'static Chunk, most_bytes: usize) -> usize {
+fn look_at(
+    mut depot: Guard<'static, Depot>,
+    chunk: &'static Chunk,
+    most_bytes: usize,
+    are_many: bool,
+) -> usize {
     let most_bytes = most_bytes.min(depot.idle_bytes());
     if most_bytes == 0 && chunk.is_dirty() {
         chunk.age();
         depot.plan(chunk, sys::now_ms());
         return 0;
     }
-    purge_stale(depot, chunk, most_bytes)
+    purge_stale(depot, chunk, most_bytes, are_many)
 }
 
 /// Purges stale units of a chunk taken from the queue, at most `most_bytes`, and unmaps it where that is all
 /// that it has; else plans the next look. Returns the bytes given back. The lock is held from the queue on:
 /// without a unit out and without a plan, the chunk could be unmapped by another thread.
-fn purge_stale(mut depot: Guard<'static, Depot>, chunk: &'static Chunk, most_bytes: usize) -> usize {
+fn purge_stale(
+    mut depot: Guard<'static, Depot>,
+    chunk: &'static Chunk,
+    most_bytes: usize,
+    are_many: bool,
+) -> usize {
     if chunk.is_idle()
         && chunk.dirty_bytes() <= most_bytes
         && may_unmap(chunk)
-        && !chunk.is_amid_many(chunk_map::contains)
+        // Of many, those at an end go first.
+        && !(are_many && chunk.is_amid(chunk_map::contains))
     {
         let bytes = chunk.dirty_bytes();
         depot.unlist(chunk);

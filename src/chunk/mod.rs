@@ -110,6 +110,12 @@ pub(crate) fn count() -> usize {
     CHUNKS.load(Ordering::Relaxed)
 }
 
+/// Whether there are so many that the process could run out of mappings if each were one. May ask the kernel.
+pub(crate) fn are_many() -> bool {
+    let chunks = CHUNKS.load(Ordering::Relaxed);
+    chunks >= FEW_CHUNKS && chunks >= sys::most_mappings() / 16
+}
+
 fn bytes_of(units: u32) -> usize {
     (units as usize).wrapping_mul(UNIT_BYTES)
 }
@@ -271,22 +277,16 @@ impl Chunk {
     /// Tells the kernel what [`stop_huge`](Self::stop_huge) decided, if that does not make too many mappings: the
     /// chunk is then apart from its neighbours. Without it some of the pages may come back by themselves.
     pub(crate) fn advise_not_huge(&self) {
-        let many = CHUNKS.load(Ordering::Relaxed);
-        if many >= FEW_CHUNKS && many >= sys::most_mappings() / 16 {
+        if are_many() {
             return;
         }
         // SAFETY: the range is the chunk's. Refused, purged pages may come back by themselves.
         let _ = unsafe { sys::advise_not_huge(NonNull::from(self).cast(), self.mapped_bytes()) };
     }
 
-    /// Whether unmapping the chunk may make two mappings of one where the process must not have many more: there
-    /// are many chunks, and some on both sides. Those at an end go first.
-    pub(crate) fn is_amid_many(&self, is_chunk: impl Fn(usize) -> bool) -> bool {
-        let (base, many) = (self.base(), CHUNKS.load(Ordering::Relaxed));
-        many >= FEW_CHUNKS
-            && many >= sys::most_mappings() / 16
-            && is_chunk(base.wrapping_sub(CHUNK_BYTES))
-            && is_chunk(base.wrapping_add(CHUNK_BYTES))
+    /// Whether there are chunks on both sides: unmapped, it would make two mappings of one.
+    pub(crate) fn is_amid(&self, is_chunk: impl Fn(usize) -> bool) -> bool {
+        is_chunk(self.base().wrapping_sub(CHUNK_BYTES)) && is_chunk(self.base().wrapping_add(CHUNK_BYTES))
     }
 
     /// Unmaps the chunk. False where the kernel refuses; it is then as before.

@@ -233,7 +233,8 @@ impl Range {
         let fresh = self.start.addr().get().wrapping_add(old_bytes);
         let next = align_up(fresh, HUGE_PAGE_BYTES);
         let has_fresh = next.wrapping_add(HUGE_PAGE_BYTES) <= self.end();
-        if !has_fresh && old_bytes >= HUGE_FROM_BYTES {
+        // Often enough to notice what is grown step by step and not filled, and never twice for one huge page.
+        if old_bytes >= HUGE_FROM_BYTES && old_bytes / HUGE_PAGE_BYTES == self.bytes / HUGE_PAGE_BYTES {
             return self;
         }
         if !self.is_filled(old_bytes) {

@@ -2,6 +2,7 @@
 
 use core::ffi::{CStr, c_char};
 
+use super::status::number;
 use super::{Errno, Result, mapping};
 use crate::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
@@ -85,8 +86,7 @@ pub(crate) fn most_mappings() -> usize {
         0 => {
             let mut text = [0; 32];
             let text = read_file(c"/proc/sys/vm/max_map_count", &mut text).unwrap_or(&[]);
-            let number = core::str::from_utf8(text).ok().and_then(|text| text.trim_end().parse().ok());
-            let most = number.filter(|most| *most != 0).unwrap_or(DEFAULT);
+            let most = number(text).filter(|most| *most != 0).unwrap_or(DEFAULT);
             MOST.store(most, Ordering::Relaxed);
             most
         }

@@ -23,7 +23,7 @@ pub(crate) fn resident_bytes() -> Option<usize> {
 }
 
 /// The first number in `text`, after spaces.
-fn number(text: &[u8]) -> Option<usize> {
+pub(super) fn number(text: &[u8]) -> Option<usize> {
     let digits = text.iter().skip_while(|byte| **byte == b' ').take_while(|byte| byte.is_ascii_digit());
     let mut value = None;
     for digit in digits {
