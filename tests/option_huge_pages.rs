@@ -98,11 +98,17 @@ fn slowly<T>(job: impl FnOnce() -> T) -> T {
     answer
 }
 
-/// A block that has grown to 32 MiB, without a byte written: what is there is by the allocator's own touch.
+/// A block that was filled and has grown to 32 MiB: of what is new only the allocator's own touch is there.
 fn grown() -> (*mut u8, Mapping) {
     let small = layout(4 * MIB, 1);
-    // SAFETY: the size is not zero, and the block is resized with its layout.
-    let start = unsafe { realloc(alloc(small), small, 32 * MIB) };
+    // SAFETY: the size is not zero.
+    let start = unsafe { alloc(small) };
+    assert!(!start.is_null());
+    // SAFETY: the block is that long, and is resized with its layout.
+    let start = unsafe {
+        start.write_bytes(1, small.size());
+        realloc(start, small, 32 * MIB)
+    };
     assert!(!start.is_null());
     (start, Mapping::of(start))
 }
