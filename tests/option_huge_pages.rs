@@ -98,18 +98,17 @@ fn slowly<T>(job: impl FnOnce() -> T) -> T {
     answer
 }
 
-/// A filled block that has grown to 32 MiB: what is there beyond 4 MiB is by the allocator's own touch.
+/// A block that was filled and has grown to 32 MiB: of what is new only the allocator's own touch is there.
 fn grown() -> (*mut u8, Mapping) {
     let small = layout(4 * MIB, 1);
-    // SAFETY: the size is not zero, and that many bytes are written. Only what was filled is advised when it grows.
-    let filled = unsafe {
-        let start = alloc(small);
-        assert!(!start.is_null());
+    // SAFETY: the size is not zero.
+    let start = unsafe { alloc(small) };
+    assert!(!start.is_null());
+    // SAFETY: the block is that long, and is resized with its layout.
+    let start = unsafe {
         start.write_bytes(1, small.size());
-        start
+        realloc(start, small, 32 * MIB)
     };
-    // SAFETY: the block is resized with its layout.
-    let start = unsafe { realloc(filled, small, 32 * MIB) };
     assert!(!start.is_null());
     (start, Mapping::of(start))
 }

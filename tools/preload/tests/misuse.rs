@@ -123,6 +123,11 @@ fn is_reported_and_ignored_by_choice() {
 fn other_choices_are_none() {
     for choice in ["", "abort", "Report", "reports", "1"] {
         let output = command("size_of_stack").env("FREESTONE_ON_MISUSE", choice).output().expect("runs");
-        assert_eq!(is_fatal(&output, NO_SIZE, ""), Ok(()), "{choice}");
+        let ignored = "freestone: FREESTONE_ON_MISUSE is ignored: it takes abort or report\n";
+        let warning = if choice == "abort" { "" } else { ignored };
+        let said = text(&output.stderr);
+        let address = said.trim_end().rsplit(' ').next().unwrap_or_default();
+        let report = format!("{warning}freestone: {NO_SIZE} at {address}\n");
+        assert_eq!(death::by(&output, libc_sigabrt(), &report), Ok(()), "{choice}");
     }
 }
