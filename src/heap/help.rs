@@ -44,6 +44,9 @@ pub(crate) unsafe fn release() {
     unsafe { HELPING.release() }
 }
 
+/// Slabs that came back whole and that the owner has not looked at: it would have, had it done much meanwhile.
+const WHOLE_SLABS: u32 = 16;
+
 /// Helps every thread's heap.
 pub(crate) fn all() {
     let emptied = SlabList::new();
@@ -77,9 +80,11 @@ pub(super) fn instead_of_growing(own: &Heap) -> bool {
     let emptied = SlabList::new();
     let mut helped = false;
     for heap in threads_heaps().filter(|heap| !ptr::eq(*heap, own)) {
-        let has_news = !heap.inbox.is_empty() || heap.inbox.has_whole();
-        if heap.is_idle()
-            && has_news
+        let whole = heap.inbox.whole();
+        // In this order: it is to be asked each time.
+        let is_idle = heap.is_idle() || whole >= WHOLE_SLABS;
+        if is_idle
+            && (whole != 0 || !heap.inbox.is_empty())
             && let Some(_lists) = heap.lists.try_lock()
         {
             heap.help(true, &emptied);
@@ -87,6 +92,7 @@ pub(super) fn instead_of_growing(own: &Heap) -> bool {
         }
     }
     drop(helping);
+    depot::note_help(helped);
     give_back(&emptied);
     helped
 }
