@@ -94,7 +94,7 @@ impl Slab {
     }
 
     /// Whether nobody holds a block of this slab, and none is on its way: all used ones wait for their adoption.
-    /// For the holder of the lock of the heap's lists, of a slab on the list of partial ones.
+    /// For the holder of the lock of the heap's lists, of a slab on one of them.
     ///
     /// Until it leaves that list, the number of used blocks only falls, and the number of waiting ones only
     /// rises and is never above it. So once they were seen to be equal, even one after the other, they are.
