@@ -408,10 +408,20 @@ pub(crate) fn purge(now_ms: u64, most_bytes: usize) {
 /// Clean bytes that were taken since [`has_grown`] said so.
 static GROWN_BYTES: AtomicUsize = AtomicUsize::new(0);
 
-/// Whether a chunk's worth of memory has become resident since this last said so.
+/// How many of those are worth a look for sleeping heaps: few where the last one found something.
+static GROWTH_STEP: AtomicUsize = AtomicUsize::new(CHUNK_BYTES);
+
+/// Whether so much memory has become resident since this last said so that a look for sleeping heaps is due.
 pub(crate) fn has_grown() -> bool {
-    GROWN_BYTES.load(Ordering::Relaxed) >= CHUNK_BYTES
-        && GROWN_BYTES.swap(0, Ordering::Relaxed) >= CHUNK_BYTES
+    let step = GROWTH_STEP.load(Ordering::Relaxed);
+    GROWN_BYTES.load(Ordering::Relaxed) >= step && GROWN_BYTES.swap(0, Ordering::Relaxed) >= step
+}
+
+/// Notes whether such a look found something.
+pub(crate) fn note_help(helped: bool) {
+    let step = GROWTH_STEP.load(Ordering::Relaxed);
+    let next = if helped { UNIT_BYTES } else { CHUNK_BYTES.min(step.saturating_mul(2)) };
+    GROWTH_STEP.store(next, Ordering::Relaxed);
 }
 
 /// Heaps on whose account chunks are pinned.

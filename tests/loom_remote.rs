@@ -301,3 +301,70 @@ fn a_slab_changes_hands_twice() {
         assert_eq!(early.count() + by_other + late.count(), 2, "every block came back once");
     });
 }
+
+/// What a helper knows of a partial slab: as the allocator's `Slab::is_unheld`, with the owner's count.
+struct Partial {
+    slab: Slab,
+    /// Minus the used blocks, as the owner counts.
+    count: loom::sync::atomic::AtomicI32,
+    /// Stands for the slab's free list, which its owner writes before it counts.
+    list: loom::cell::Cell<u32>,
+}
+
+/// The owner frees its last block of a partial slab while others publish theirs: once a helper sees the counts
+/// equal, nobody touches the slab any more, and what was done to it is seen.
+#[test]
+fn a_helper_takes_a_slab_of_which_nobody_holds_a_block() {
+    model(|| {
+        let world = World::new();
+        let partial = Arc::new(Partial {
+            slab: Slab::new(0),
+            count: loom::sync::atomic::AtomicI32::new(-3),
+            list: loom::cell::Cell::new(NOWHERE),
+        });
+        let owner = {
+            let partial = partial.clone();
+            thread::spawn(move || {
+                partial.list.set(0);
+                let count = partial.count.load(Ordering::Relaxed);
+                partial.count.store(count + 1, Ordering::Release);
+            })
+        };
+        let publisher = {
+            let (world, partial) = (world.clone(), partial.clone());
+            thread::spawn(move || {
+                partial.slab.publish(&[1], &world.heaps);
+                partial.slab.publish(&[2], &world.heaps);
+            })
+        };
+        let help = || {
+            let used = partial.count.load(Ordering::Acquire).unsigned_abs();
+            let taken = Taken::default();
+            let mut is_taken = false;
+            world.heaps[0].take_all(|slab| {
+                // SAFETY: the model's slabs live as long as its threads.
+                if unsafe { slab.as_ref() }.remote.peek().is_some_and(|chain| chain.blocks == used) {
+                    partial.slab.adopt(&taken);
+                    // The slab is the helper's: it may write what was the owner's.
+                    assert_eq!(partial.list.get(), 0, "the owner has freed its block");
+                    partial.list.set(NOWHERE);
+                    is_taken = true;
+                } else {
+                    world.heaps[1].push(slab);
+                }
+            });
+            assert!(!is_taken || taken.count() == 2, "all blocks that others held came back");
+            is_taken
+        };
+        // What was passed over is looked at again.
+        let again = || {
+            world.heaps[1].take_all(|slab| world.heaps[0].push(slab));
+            help()
+        };
+        let early = help();
+        publisher.join().expect("no thread fails");
+        let is_taken = early || again();
+        owner.join().expect("no thread fails");
+        assert!(is_taken || again(), "nobody holds a block of it now");
+    });
+}

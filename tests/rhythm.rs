@@ -20,6 +20,8 @@ static ALLOC: freestone::Freestone = freestone::Freestone::new().huge_pages(Huge
 const LEARNT: usize = 4;
 const ROUNDS: usize = 6;
 const REQUESTS: [usize; 6] = [8, 40, 48, 64, 128, 256];
+/// Faults a round that say nothing: a mebibyte's, where blocks came to lie otherwise.
+const A_FEW: usize = 256;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Takes blocks of `bytes` together, writes to each page, and frees all.
@@ -61,7 +63,7 @@ fn finds_what_it_left(blocks: &mut Vec<(*mut u8, Layout)>, mib: usize, size: imp
     let pages = mib * MIB / page_bytes();
     let (faults, given_back) = ((page_faults() - faults) / ROUNDS, calls() - given_back);
     println!("{mib} MiB: {faults} faults a round of {pages} pages, {given_back} calls that give back");
-    assert!(faults <= 64 + pages / 50, "{mib} MiB: {faults} faults a round of {pages} pages");
+    assert!(faults <= A_FEW + pages / 50, "{mib} MiB: {faults} faults a round of {pages} pages");
     assert!(given_back <= 64, "{mib} MiB: {given_back} calls in {ROUNDS} rounds");
 }
 

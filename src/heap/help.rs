@@ -48,6 +48,9 @@ pub(crate) unsafe fn mend(own: Option<&'static Heap>) {
     }
 }
 
+/// Slabs that came back whole and that the owner has not looked at: it would have, had it done much meanwhile.
+const WHOLE_SLABS: u32 = 16;
+
 /// Helps every thread's heap.
 pub(crate) fn all() {
     let emptied = SlabList::new();
@@ -56,7 +59,7 @@ pub(crate) fn all() {
         let is_idle = heap.is_idle();
         // Not for long: in the child of a fork, the lock may be held for ever by a thread that is not there.
         if let Some(_lists) = heap.lists.lock_within_a_while() {
-            heap.help(is_idle, &emptied);
+            let _ = heap.help(is_idle, &emptied);
         }
     }
     drop(helping);
@@ -81,16 +84,18 @@ pub(super) fn instead_of_growing(own: &Heap) -> bool {
     let emptied = SlabList::new();
     let mut helped = false;
     for heap in threads_heaps().filter(|heap| !ptr::eq(*heap, own)) {
-        let has_news = !heap.inbox.is_empty() || heap.inbox.has_whole();
-        if heap.is_idle()
-            && has_news
+        let whole = heap.inbox.whole();
+        // In this order: it is to be asked each time.
+        let is_idle = heap.is_idle() || whole >= WHOLE_SLABS;
+        if is_idle
+            && (whole != 0 || !heap.inbox.is_empty() || !heap.passed_over.is_empty())
             && let Some(_lists) = heap.lists.try_lock()
         {
-            heap.help(true, &emptied);
-            helped = true;
+            helped |= heap.help(true, &emptied);
         }
     }
     drop(helping);
+    depot::note_help(helped);
     give_back(&emptied);
     helped
 }
@@ -116,14 +121,16 @@ impl Heap {
     }
 
     /// Adopts for the owner what it may, and takes what is of use to others: empty slabs, and where it `is_idle`
-    /// those that were full; the former are added to `emptied`. For a helper that holds the lists' lock.
-    fn help(&'static self, is_idle: bool, emptied: &SlabList) {
+    /// those that were full; the former are added to `emptied`. Whether there were any. For a helper that holds the lists' lock.
+    fn help(&'static self, is_idle: bool, emptied: &SlabList) -> bool {
         let roomy = SlabList::new();
         self.inbox.clear_whole();
         let mut each = |slab| self.help_with(slab, is_idle, emptied, &roomy);
         self.inbox.take_all(&mut each);
         self.passed_over.take_all(&mut each);
+        let helped = emptied.first().is_some() || roomy.first().is_some();
         shared::take_in_with_room(&roomy);
+        helped
     }
 
     fn help_with(&'static self, slab: &'static Slab, is_idle: bool, emptied: &SlabList, roomy: &SlabList) {
@@ -132,8 +139,10 @@ impl Heap {
             return;
         }
         let is_unheld = match slab.place() {
-            Place::Full => false,
-            Place::Partial if slab.is_unheld() => true,
+            Place::Full | Place::Partial if slab.is_unheld() => true,
+            // Of an owner that is awake it stays full: as a partial one, with blocks that somebody holds, it would be
+            // out of reach when the owner sleeps.
+            Place::Full if is_idle => false,
             _ => return self.passed_over.announce(slab),
         };
         let left = self.adopt(slab);

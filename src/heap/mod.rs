@@ -585,6 +585,7 @@ impl Heap {
     fn collect_slow(&'static self) {
         let emptied = SlabList::new();
         let lists = self.lists.lock();
+        self.inbox.clear_whole();
         let mut each = |slab| {
             if let Some(slab) = self.collect_one(slab) {
                 emptied.push_last(slab);

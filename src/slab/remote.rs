@@ -7,7 +7,7 @@ use crate::fatal;
 use crate::free_list::{self, Block};
 use crate::hardening;
 use crate::remote_list::{Chain, Published, Stack, Stacked};
-use crate::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use crate::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 use crate::sync::in_order;
 
 /// Where a heap is told that some of its slabs have remote frees. In a cache line of its own: other
@@ -15,13 +15,13 @@ use crate::sync::in_order;
 #[repr(C, align(64))]
 pub(crate) struct Inbox {
     announced: Stack<Slab>,
-    /// Whether all blocks of a slab have come back since this was last cleared, announced before or now.
-    whole: AtomicBool,
+    /// Slabs of which all blocks have come back, and that were announced before, since this was last cleared.
+    whole: AtomicU32,
 }
 
 impl Inbox {
     pub(crate) const fn new() -> Self {
-        Self { announced: Stack::from_top(AtomicPtr::new(ptr::null_mut())), whole: AtomicBool::new(false) }
+        Self { announced: Stack::from_top(AtomicPtr::new(ptr::null_mut())), whole: AtomicU32::new(0) }
     }
 
     /// Whether nothing was announced; a moment's impression.
@@ -37,19 +37,17 @@ impl Inbox {
 
     /// Notes that all blocks of one of the slabs have come back.
     fn note_whole(&self) {
-        if !self.whole.load(Ordering::Relaxed) {
-            self.whole.store(true, Ordering::Relaxed);
-        }
+        self.whole.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Whether all blocks of some slab have come back since the last [`clear_whole`](Self::clear_whole).
-    pub(crate) fn has_whole(&self) -> bool {
+    /// Slabs of which all blocks have come back since the last [`clear_whole`](Self::clear_whole), one by one.
+    pub(crate) fn whole(&self) -> u32 {
         self.whole.load(Ordering::Relaxed)
     }
 
     /// Before the slabs are looked at.
     pub(crate) fn clear_whole(&self) {
-        self.whole.store(false, Ordering::Relaxed);
+        self.whole.store(0, Ordering::Relaxed);
     }
 
     /// Takes every announced slab.
@@ -100,7 +98,7 @@ impl Slab {
     }
 
     /// Whether nobody holds a block of this slab, and none is on its way: all used ones wait for their adoption.
-    /// For the holder of the lock of the heap's lists, of a slab on the list of partial ones.
+    /// For the holder of the lock of the heap's lists, of a slab on one of them.
     ///
     /// Until it leaves that list, the number of used blocks only falls, and the number of waiting ones only
     /// rises and is never above it. So once they were seen to be equal, even one after the other, they are.
