@@ -13,7 +13,8 @@ use freestone::HeapStats;
 #[global_allocator]
 static ALLOC: freestone::Freestone = freestone::Freestone::new();
 
-/// From here on the calling thread may only end the process: any other call is the process's end (seccomp(2)).
+/// From here on the calling thread may only wait, say what fails, and end the process: any other call is the
+/// process's end (seccomp(2)).
 fn forbid_calls() {
     const fn statement(code: u32, on_equal: u8, otherwise: u8, value: u32) -> libc::sock_filter {
         libc::sock_filter { code: code as u16, jt: on_equal, jf: otherwise, k: value }
@@ -21,7 +22,11 @@ fn forbid_calls() {
     let mut program = [
         // The call's number comes first in `struct seccomp_data`.
         statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
-        statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, libc::SYS_exit_group as u32),
+        statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 3, 0, libc::SYS_exit_group as u32),
+        statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 2, 0, libc::SYS_write as u32),
+        // Another thread may be in the way of a lock.
+        statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 1, 0, libc::SYS_sched_yield as u32),
+        statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, libc::SYS_clock_nanosleep as u32),
         statement(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
         statement(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_KILL_PROCESS),
     ];
