@@ -21,7 +21,8 @@ fn a_guarded_block_gets_no_room() {
         start = unsafe { untyped::reallocate(start, size) };
         assert!(!start.is_null());
         assert_eq!(start.addr() % page, 0);
-        let usable = untyped::usable_size(start);
+        // SAFETY: the block is live.
+        let usable = unsafe { untyped::usable_size(start) };
         assert!(usable >= size && usable < size + most, "{usable} for {size}");
     }
     // SAFETY: live, and given up.
