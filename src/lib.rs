@@ -131,7 +131,7 @@ pub use heap_map::{ChunkPicture, Piece, SlabPicture, UnitPicture};
 pub use options::{HugePages, OnMisuse};
 pub use stats::{CallStats, Change, ClassStats, HeapStats, HeapUser, Stats};
 #[cfg(all(target_os = "linux", target_pointer_width = "64", feature = "fault-injection"))]
-pub use sys::fault::control as fault_injection;
+pub use os::fault::control as fault_injection;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 pub use {
     describe::describe,

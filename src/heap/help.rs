@@ -15,19 +15,19 @@
 use core::ptr;
 
 use super::{EMPTY, Heap, shared, tally};
-use crate::chunk::{self, Chunk, UnitState};
-use crate::chunk_map;
-use crate::depot;
+use crate::memory::chunk::{self, Chunk, UnitState};
+use crate::memory::chunk_index;
+use crate::memory::depot;
 #[cfg(feature = "background-purge")]
-use crate::options;
-use crate::size_class::Class;
-use crate::slab::{Left, Place, Slab, SlabList};
-use crate::sync::Lock;
+use crate::policy::options;
+use crate::block::size_class::Class;
+use crate::memory::slab::{Left, Place, Slab, SlabList};
+use crate::os::lock::Lock;
 #[cfg(feature = "background-purge")]
-use crate::sync::atomic::AtomicU64;
-use crate::sync::atomic::Ordering;
+use crate::base::atomic::AtomicU64;
+use crate::base::atomic::Ordering;
 #[cfg(feature = "background-purge")]
-use crate::sys;
+use crate::os;
 
 /// Held by whoever helps, before any other lock: one at a time.
 static HELPING: Lock<()> = Lock::new(());
@@ -107,7 +107,7 @@ fn threads_heaps() -> impl Iterator<Item = &'static Heap> {
 /// Not the shared heap, nor the sampled blocks': those are used under a lock, by whoever holds it.
 fn is_a_threads(heap: &Heap) -> bool {
     #[cfg(feature = "profile")]
-    if crate::profile::is_home(heap.inbox()) {
+    if crate::heap::sampling::is_home(heap.inbox()) {
         return false;
     }
     !shared::is_shared(heap.inbox())
@@ -182,7 +182,7 @@ impl Heap {
                 Place::Current | Place::Nowhere => {}
             }
         };
-        for base in chunk_map::bases() {
+        for base in chunk_index::bases() {
             // SAFETY: a chunk is noted after it was mapped, and forgotten before it is unmapped.
             unsafe { Chunk::at(base) }.survey(relist);
         }
@@ -231,8 +231,8 @@ static DUE_MS: AtomicU64 = AtomicU64::new(u64::MAX);
 #[inline]
 pub(super) fn expect() {
     if DUE_MS.load(Ordering::Relaxed) == u64::MAX && options::get().purge_delay_ms != u64::MAX {
-        DUE_MS.store(sys::now_ms().saturating_add(options::get().purge_delay_ms), Ordering::Relaxed);
-        crate::background::need();
+        DUE_MS.store(os::now_ms().saturating_add(options::get().purge_delay_ms), Ordering::Relaxed);
+        crate::heap::background::need();
     }
 }
 

@@ -9,19 +9,20 @@
 use core::cell::Cell;
 use core::ptr::{self, NonNull};
 
-use crate::chunk;
-use crate::config::{KEPT_BYTES, SERVED_UNITS, UNIT_BYTES};
-use crate::depot;
-use crate::fatal;
-use crate::free_list::{self, Block};
-use crate::hardening;
-use crate::meta;
-use crate::options;
-use crate::size_class::{CLASSES, Class};
-use crate::slab::{Carved, Inbox, Left, Place, Slab, SlabList};
-use crate::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
-use crate::sync::{Lock, Seen};
-use crate::sys;
+use crate::memory::chunk;
+use crate::base::config::{KEPT_BYTES, SERVED_UNITS, UNIT_BYTES};
+use crate::memory::depot;
+use crate::os::fatal;
+use crate::block::free_list::{self, Block};
+use crate::block::hardening;
+use crate::memory::records;
+use crate::policy::options;
+use crate::block::size_class::{CLASSES, Class};
+use crate::memory::slab::{Carved, Inbox, Left, Place, Slab, SlabList};
+use crate::base::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+use crate::os::lock::Lock;
+use crate::base::atomic::Seen;
+use crate::os;
 
 pub(crate) mod help;
 mod outbox;
@@ -83,8 +84,8 @@ pub(crate) struct Heap {
     pub(crate) tally: Tally,
     /// When the profiler takes its next sample.
     #[cfg(feature = "profile")]
-    pub(crate) sampler: crate::profile::Sampler,
-    /// The next heap that waits for a thread; see [`crate::thread`].
+    pub(crate) sampler: crate::heap::sampling::Sampler,
+    /// The next heap that waits for a thread; see [`crate::heap::thread`].
     pub(crate) next_idle: Cell<*const Heap>,
 }
 
@@ -132,14 +133,14 @@ impl Heap {
             outbox: Outbox::new(),
             tally: Tally::new(),
             #[cfg(feature = "profile")]
-            sampler: crate::profile::Sampler::new(),
+            sampler: crate::heap::sampling::Sampler::new(),
             next_idle: Cell::new(ptr::null()),
         }
     }
 
     /// A heap in memory of its own. None where there is no memory.
     pub(crate) fn fresh() -> Option<&'static Self> {
-        let place: NonNull<Self> = meta::take(size_of::<Self>())?.cast();
+        let place: NonNull<Self> = records::take(size_of::<Self>())?.cast();
         // Copied: built on the stack first, as unoptimised code does, it would be too much for a
         // thread with the smallest stack.
         // SAFETY: the place is fresh, aligned, long enough, and never taken back; an empty heap is its bytes.
@@ -630,5 +631,5 @@ impl Heap {
 /// What keeping `slab` counts: nothing where it holds one OS page at most.
 fn kept_bytes(slab: &Slab) -> usize {
     let bytes = slab.carved_bytes();
-    if bytes <= sys::page_bytes() { 0 } else { bytes }
+    if bytes <= os::page_bytes() { 0 } else { bytes }
 }

@@ -4,10 +4,10 @@ use core::cell::Cell;
 use core::ptr;
 
 use super::shared;
-use crate::config::{RECORD_BYTES, REMOTE_BATCH_BLOCKS, REMOTE_BATCH_BYTES, REMOTE_SLOTS};
-use crate::fatal;
-use crate::free_list::{self, Block};
-use crate::slab::Slab;
+use crate::base::config::{RECORD_BYTES, REMOTE_BATCH_BLOCKS, REMOTE_BATCH_BYTES, REMOTE_SLOTS};
+use crate::os::fatal;
+use crate::block::free_list::{self, Block};
+use crate::memory::slab::Slab;
 
 /// A chain of blocks of one slab. Newest first; the chain's last link is written when it is
 /// published.

@@ -6,13 +6,13 @@ use core::ptr;
 #[cfg(feature = "background-purge")]
 use super::help;
 use super::{Found, Heap, tally};
-use crate::depot;
-use crate::free_list::{self, Block};
-use crate::size_class::{CLASSES, Class};
-use crate::slab::{Inbox, Place, Slab, SlabList};
-use crate::sync::Lock;
-use crate::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
-use crate::sys::KeepErrno;
+use crate::memory::depot;
+use crate::block::free_list::{self, Block};
+use crate::block::size_class::{CLASSES, Class};
+use crate::memory::slab::{Inbox, Place, Slab, SlabList};
+use crate::os::lock::Lock;
+use crate::base::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use crate::os::KeepErrno;
 
 /// Slabs that one lock moves: the lock is not held for long.
 const STEP: usize = 64;
@@ -167,7 +167,7 @@ pub(crate) fn hollow() {
 /// A slab of `class` with room whose thread has ended, now of the heap `by`; on no list.
 pub(crate) fn adopt(class: Class, by: &'static Heap) -> Option<&'static Slab> {
     #[cfg(feature = "profile")]
-    if crate::profile::is_home(by.inbox()) {
+    if crate::heap::sampling::is_home(by.inbox()) {
         return None;
     }
     let waiting = WAITING.get(class.index())?;

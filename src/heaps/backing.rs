@@ -6,9 +6,9 @@ use std::fs::File as OsFile;
 use std::os::fd::AsFd;
 
 use super::engine::Engine;
-use crate::hardening;
-use crate::sys;
-use crate::sys::mutex::{Locked, SharedMutex};
+use crate::block::hardening;
+use crate::os;
+use crate::os::mutex::{Locked, SharedMutex};
 
 /// What the engine has to know of a kind of heap. Fresh and discarded memory reads as zero in all.
 pub trait Backing {
@@ -57,7 +57,7 @@ impl Backing for Private {
         let Some(start) = pointer(from) else { return false };
         // SAFETY: the range is the heap's reservation, which nothing refers to yet.
         let done = unsafe {
-            sys::mapping::protect(start, end.wrapping_sub(from), libc::PROT_READ | libc::PROT_WRITE)
+            os::mapping::protect(start, end.wrapping_sub(from), libc::PROT_READ | libc::PROT_WRITE)
         };
         if done.is_ok() {
             self.writable.set(end);
@@ -69,7 +69,7 @@ impl Backing for Private {
         // Beyond the writable part nothing was ever touched.
         let bytes = bytes.min(self.writable.get().saturating_sub(at));
         // SAFETY: private anonymous memory that the heap says holds nothing.
-        bytes == 0 || pointer(at).is_some_and(|start| unsafe { sys::mapping::discard(start, bytes) }.is_ok())
+        bytes == 0 || pointer(at).is_some_and(|start| unsafe { os::mapping::discard(start, bytes) }.is_ok())
     }
 
     #[inline]
@@ -119,7 +119,7 @@ impl Backing for File {
 
     fn prepare(&self, at: usize, bytes: usize) -> bool {
         let offset = at.wrapping_sub(self.start) as u64;
-        sys::file::make_room(self.file.as_fd(), offset, bytes as u64).is_ok()
+        os::file::make_room(self.file.as_fd(), offset, bytes as u64).is_ok()
     }
 
     fn discard(&self, at: usize, bytes: usize) -> bool {
@@ -139,7 +139,7 @@ impl Backing for File {
 /// as zero there for everyone.
 fn remove(at: usize, bytes: usize) -> bool {
     // SAFETY: memory that the heap says holds nothing.
-    pointer(at).is_some_and(|start| unsafe { sys::mapping::advise(start, bytes, libc::MADV_REMOVE) }.is_ok())
+    pointer(at).is_some_and(|start| unsafe { os::mapping::advise(start, bytes, libc::MADV_REMOVE) }.is_ok())
 }
 
 /// Releases the lock, whatever happens to the job.

@@ -14,16 +14,16 @@ use super::backing::Backing;
 use super::books::{self, Books, Page};
 use super::geometry::{self, Geometry};
 use super::table::{Table, Use};
-use crate::by_run::ByRun;
-use crate::chunk;
-use crate::config::CHUNK_BYTES;
-use crate::fatal;
-use crate::free_list::{self, Block};
-use crate::hardening;
-use crate::size_class::{CLASSES, Class, Route, route};
-use crate::slab::{Carved, Inbox, Left, Place, Slab, SlabList};
-use crate::sync::atomic::{AtomicUsize, Ordering};
-use crate::sys::mutex::SharedMutex;
+use crate::memory::chunk::by_run::ByRun;
+use crate::memory::chunk;
+use crate::base::config::CHUNK_BYTES;
+use crate::os::fatal;
+use crate::block::free_list::{self, Block};
+use crate::block::hardening;
+use crate::block::size_class::{CLASSES, Class, Route, route};
+use crate::memory::slab::{Carved, Inbox, Left, Place, Slab, SlabList};
+use crate::base::atomic::{AtomicUsize, Ordering};
+use crate::os::mutex::SharedMutex;
 
 /// What an [intent](Engine::intent) says beside its address.
 pub(super) const ALLOCATING: usize = 1;

@@ -15,11 +15,11 @@ use super::geometry::{GREATEST_LIMIT, Geometry, LEAST_LIMIT, MARK, SUPERBLOCKS};
 use super::superblock::{self, Beginning, Superblock};
 use super::table::{Table, Use};
 use super::{Found, Heap, Options};
-use crate::config::{CHUNK_BYTES, UNIT_BYTES};
+use crate::base::config::{CHUNK_BYTES, UNIT_BYTES};
 use crate::map::{self, Mapping, Msync, Protection};
-use crate::slab::Place;
-use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::sys;
+use crate::memory::slab::Place;
+use crate::base::atomic::{AtomicU64, Ordering};
+use crate::os;
 
 /// Addresses that the kernel's randomisation of stacks, mappings and programs stays away from: those
 /// begin from the top and from two thirds of the way there. The first are for kernels that offer 47
@@ -43,7 +43,7 @@ const IN_USE: u64 = u64::from_le_bytes(*b"IN USE  ");
 
 pub(super) fn open(path: &Path, options: &Options) -> Result<Heap<File>, Error> {
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-    match sys::file::lock_whole(file.as_fd()) {
+    match os::file::lock_whole(file.as_fd()) {
         Ok(()) => {}
         Err(errno) if errno.0 == libc::EWOULDBLOCK => return Err(Error::InUse),
         Err(errno) => return Err(std::io::Error::from_raw_os_error(errno.0).into()),
@@ -109,7 +109,7 @@ fn map_in((low, high): (usize, usize), file: &OsFile, geometry: Geometry) -> Res
     }
 }
 
-fn not_synced(errno: sys::Errno) -> Error {
+fn not_synced(errno: os::Errno) -> Error {
     std::io::Error::from_raw_os_error(errno.0).into()
 }
 
@@ -127,7 +127,7 @@ fn make(file: OsFile, options: &Options) -> Result<Heap<File>, Error> {
     }
     file.set_len(8)?;
     let front = geometry.front() as u64;
-    sys::file::make_room(file.as_fd(), 0, front)
+    os::file::make_room(file.as_fd(), 0, front)
         .map_err(|errno| std::io::Error::from_raw_os_error(errno.0))?;
     let mapping = map_anew(&file, geometry)?;
     let start = start_of(&mapping);
@@ -184,8 +184,8 @@ fn open_heap(file: OsFile, superblock: &Superblock) -> Result<Heap<File>, Error>
 }
 
 /// Writes the superblock at `start` back, and nothing that lies apart from it.
-fn sync_superblock(start: NonNull<u8>) -> sys::Result<()> {
-    sys::mapping::sync(start, Superblock::BYTES, libc::MS_SYNC)
+fn sync_superblock(start: NonNull<u8>) -> os::Result<()> {
+    os::mapping::sync(start, Superblock::BYTES, libc::MS_SYNC)
 }
 
 /// Which table a sync writes.
@@ -269,7 +269,7 @@ impl Engine {
 
     /// Takes back the superblock of a sync that failed: whether the disk has it is not known, and memory goes on
     /// with the last one. Its table and pages may be written again only when the disk has it no more.
-    fn withdraw(&self, generation: u64) -> sys::Result<()> {
+    fn withdraw(&self, generation: u64) -> os::Result<()> {
         // Before the word: whoever dies between leaves it to the next.
         self.doubt.set(true);
         let at = self.start.get().wrapping_add(Superblock::place_of(generation));

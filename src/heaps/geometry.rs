@@ -9,8 +9,8 @@
 
 use static_assertions::const_assert;
 
-use crate::address::{align_down, align_up};
-use crate::config::{CHUNK_BYTES, UNIT_BYTES};
+use crate::base::address::{align_down, align_up};
+use crate::base::config::{CHUNK_BYTES, UNIT_BYTES};
 
 /// Both superblocks of a file; apart by the largest OS page, so that each is written back alone.
 pub(super) const SUPERBLOCKS: [usize; 2] = [0, UNIT_BYTES];

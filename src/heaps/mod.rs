@@ -56,13 +56,13 @@ use core::ptr::NonNull;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::chunk;
-use crate::config::{CHUNK_BYTES, MAX_BLOCK_ALIGN, MAX_BLOCK_BYTES, UNIT_BYTES};
-use crate::free_list::{self, Block};
+use crate::memory::chunk;
+use crate::base::config::{CHUNK_BYTES, MAX_BLOCK_ALIGN, MAX_BLOCK_BYTES, UNIT_BYTES};
+use crate::block::free_list::{self, Block};
 use crate::map::{Mapping, Protection};
-use crate::size_class::{Route, inline_class, route};
-use crate::slab::{Left, Slab};
-use crate::sys::KeepErrno;
+use crate::block::size_class::{Route, inline_class, route};
+use crate::memory::slab::{Left, Slab};
+use crate::os::KeepErrno;
 
 #[cfg(feature = "allocator-api2")]
 mod allocator;

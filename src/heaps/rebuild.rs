@@ -5,8 +5,8 @@ use super::backing::Backing;
 use super::engine::{ALLOCATING, Engine, FREEING};
 use super::space::header_units;
 use super::table::Use;
-use crate::chunk::State;
-use crate::config::{CHUNK_BYTES, UNIT_BYTES};
+use crate::memory::chunk::State;
+use crate::base::config::{CHUNK_BYTES, UNIT_BYTES};
 
 impl Engine {
     /// After the death of somebody who held the lock: the half-done step is undone or finished,
@@ -130,7 +130,7 @@ impl Engine {
             }
         }
         // SAFETY: the table says that it is a chunk.
-        let chunk = unsafe { crate::chunk::Chunk::at(self.chunk_address(index)) };
+        let chunk = unsafe { crate::memory::chunk::Chunk::at(self.chunk_address(index)) };
         let mapped = u64::MAX >> 64_usize.wrapping_sub(usize::from(chunk.mapped_units()));
         if chunk.free_units() != mapped & !taken {
             return Err("a unit is free or in a slab");

@@ -3,7 +3,7 @@
 use super::backing::Backing;
 use super::engine::Engine;
 use super::table::Use;
-use crate::config::{CHUNK_BYTES, UNIT_BYTES};
+use crate::base::config::{CHUNK_BYTES, UNIT_BYTES};
 
 /// What a heap holds. All in bytes, unless said otherwise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,9 +69,9 @@ impl Engine {
 
     fn survey_plain(&'static self, index: usize, stats: &mut HeapStats) {
         // SAFETY: the table says that it is a chunk.
-        let chunk = unsafe { crate::chunk::Chunk::at(self.chunk_address(index)) };
+        let chunk = unsafe { crate::memory::chunk::Chunk::at(self.chunk_address(index)) };
         chunk.survey(|unit| {
-            if let crate::chunk::UnitState::Slab(slab) = unit {
+            if let crate::memory::chunk::UnitState::Slab(slab) = unit {
                 let used = slab.used() as usize;
                 stats.live_blocks = stats.live_blocks.saturating_add(used);
                 stats.live = stats.live.saturating_add(used.saturating_mul(slab.block_bytes()));

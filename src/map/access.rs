@@ -6,7 +6,7 @@ use core::sync::atomic::AtomicU64;
 
 use super::error::{Call, Error, Refusal};
 use super::{Mapping, Protection, Sharing};
-use crate::sys;
+use crate::os;
 
 /// Bytes of one of the words that processes share.
 const WORD_BYTES: usize = size_of::<AtomicU64>();
@@ -27,7 +27,7 @@ impl Mapping {
         match into.get_mut(..bytes) {
             None | Some([]) => Ok(0),
             Some(into) => {
-                sys::mapping::read_memory(self.body.at(self.extent.before().saturating_add(at)), into)
+                os::mapping::read_memory(self.body.at(self.extent.before().saturating_add(at)), into)
                     .map_err(Error::of(Call::ReadAt))
             }
         }
@@ -47,7 +47,7 @@ impl Mapping {
                 let to = self.body.at(self.extent.before().saturating_add(at));
                 // SAFETY: `reach` keeps the range inside the mapping, which is borrowed mutably,
                 // so no reference into it is alive.
-                unsafe { sys::mapping::write_memory(to, from) }.map_err(Error::of(Call::WriteAt))
+                unsafe { os::mapping::write_memory(to, from) }.map_err(Error::of(Call::WriteAt))
             }
         }
     }

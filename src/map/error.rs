@@ -7,7 +7,7 @@ use std::io;
 use super::advice::{Advice, Discard};
 use super::errno::Errno;
 use super::explain::{self, Explanation};
-use crate::sys;
+use crate::os;
 
 /// Why something about a mapping did not work. Small, `Copy`, and made without allocating.
 ///
@@ -135,7 +135,7 @@ pub enum FileKind {
 
 impl Error {
     /// For `map_err`: `call` was refused.
-    pub(super) fn of(call: Call) -> impl Fn(sys::Errno) -> Self {
+    pub(super) fn of(call: Call) -> impl Fn(os::Errno) -> Self {
         move |errno| Self::Kernel { call, errno: Errno::new(errno.0) }
     }
 

@@ -4,8 +4,8 @@
 use core::ops::{Bound, Range, RangeBounds};
 
 use super::error::Refusal;
-use crate::address::{align_down, align_up};
-use crate::sys;
+use crate::base::address::{align_down, align_up};
+use crate::os;
 
 /// Bytes of the pages that a mapping is made of: a power of two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,13 +14,13 @@ pub(super) struct PageBytes(usize);
 impl PageBytes {
     /// The OS page.
     pub(super) fn os() -> Self {
-        Self(sys::page_bytes())
+        Self(os::page_bytes())
     }
 
     /// A page of `bytes`, of which there are none below the OS page.
     pub(super) fn new(bytes: usize) -> Result<Self, Refusal> {
         if bytes.is_power_of_two() {
-            Ok(Self(bytes.max(sys::page_bytes())))
+            Ok(Self(bytes.max(os::page_bytes())))
         } else {
             Err(Refusal::NotAPowerOfTwo)
         }

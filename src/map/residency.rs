@@ -5,7 +5,7 @@ use core::ops::RangeBounds;
 use super::Mapping;
 use super::error::{Call, Error, Refusal};
 use super::extent::Pages;
-use crate::sys;
+use crate::os;
 
 /// Which OS pages of a range were in memory when the kernel was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ impl Residency {
     /// Bytes in memory.
     #[must_use]
     pub fn resident_bytes(&self) -> usize {
-        self.resident_pages().saturating_mul(sys::page_bytes())
+        self.resident_pages().saturating_mul(os::page_bytes())
     }
 }
 
@@ -44,11 +44,11 @@ impl Mapping {
     pub fn residency(&self, range: impl RangeBounds<usize>) -> Result<Residency, Error> {
         let Pages { from, bytes } = self.extent.pages_touching(&range)?;
         // The OS page is a power of two, so this is its logarithm.
-        let count = bytes >> sys::page_bytes().trailing_zeros();
+        let count = bytes >> os::page_bytes().trailing_zeros();
         let mut pages = Vec::new();
         pages.try_reserve_exact(count).map_err(|_| Refusal::NoMemory)?;
         // SAFETY: a byte for each page is reserved.
-        unsafe { sys::mapping::residency(self.body.at(from), bytes, pages.as_mut_ptr()) }
+        unsafe { os::mapping::residency(self.body.at(from), bytes, pages.as_mut_ptr()) }
             .map_err(Error::of(Call::Mincore))?;
         // SAFETY: mincore succeeded, so it wrote a byte for each page.
         unsafe { pages.set_len(count) };

@@ -6,7 +6,7 @@ use core::ops::RangeBounds;
 use super::Mapping;
 use super::error::{Call, Error};
 use super::extent::Pages;
-use crate::sys;
+use crate::os;
 
 /// What msync(2) is asked to do.
 ///
@@ -50,6 +50,6 @@ impl Mapping {
     /// `EBUSY` when invalidating locked pages.
     pub fn sync(&self, range: impl RangeBounds<usize>, how: Msync) -> Result<(), Error> {
         let Pages { from, bytes } = self.extent.pages_touching(&range)?;
-        sys::mapping::sync(self.body.at(from), bytes, how.flags()).map_err(Error::of(Call::Msync))
+        os::mapping::sync(self.body.at(from), bytes, how.flags()).map_err(Error::of(Call::Msync))
     }
 }

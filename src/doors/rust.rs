@@ -1,0 +1,374 @@
+//! The Rust door: `GlobalAlloc`, where no memory is a null pointer; below, it is none.
+
+use core::alloc::{GlobalAlloc, Layout};
+use core::ptr::{self, NonNull};
+
+use crate::base::config::UNIT_BYTES;
+use crate::memory::depot;
+use crate::os::fatal;
+use crate::doors::free::{dealloc_slow, give, slab_of_block, start_purger};
+use crate::block::free_list::{self, Block};
+use crate::doors::freestone::Freestone;
+use crate::doors::growth::{self, Roomy};
+use crate::block::hardening::{self, inline_class, route};
+use crate::heap::{Found, shared};
+use crate::memory::large::{self, Contents};
+use crate::policy::limit::COMMITTED;
+use crate::policy::options;
+use crate::os::watch;
+#[cfg(feature = "profile")]
+use crate::profile;
+use crate::block::size_class::{Class, Route};
+use crate::base::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::os::KeepErrno;
+use crate::os::count::MUNMAP;
+use crate::heap::thread;
+
+// SAFETY: blocks are disjoint, of at least the layout's size and alignment, and stay so until
+// they are freed: `route` sends the same layout the same way each time. Nothing unwinds.
+unsafe impl GlobalAlloc for Freestone {
+    #[inline]
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let Some(class) = inline_class(layout) else { return self.alloc_first(layout) };
+        let heap = thread::heap();
+        let block = match heap.pop(class) {
+            Some(block) => {
+                heap.count_asked(layout.size());
+                block
+            }
+            // Nothing else is to be remembered where there is more to do with the block.
+            None if hardening::ON => return self.alloc_first(layout),
+            None => match self.find_first(class, layout.size()) {
+                Some(block) => block,
+                None => return ptr::null_mut(),
+            },
+        };
+        // Once for both ways: where the caller goes on to write here, the compiler drops it.
+        let start = hardening::issue(block, class, layout).as_ptr();
+        watch::open(start, layout.size());
+        start
+    }
+
+    #[inline]
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        watch::close(pointer, layout.size());
+        let heap = thread::heap();
+        let slab = heap.served(pointer.addr());
+        if slab.begins_around(pointer.addr())
+            // SAFETY: blocks have at least two words.
+            && !unsafe { free_list::looks_free(pointer) }
+            && (!hardening::ON || slab.has_block_in_first_unit(pointer.addr()))
+            && let Some(key) = hardening::accepts(slab, pointer, pointer.addr() % UNIT_BYTES, Some(layout))
+        {
+            heap.count_freed(layout.size());
+            // SAFETY: the caller gives up the block.
+            return unsafe { give(slab, pointer, key) };
+        }
+        // SAFETY: forwarded to the caller.
+        unsafe { dealloc_slow(heap, pointer, layout) }
+    }
+
+    #[inline]
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        if let Some(class) = inline_class(layout)
+            && let Some(block) = thread::heap().pop(class)
+        {
+            let start = hardening::issue(block, class, layout);
+            watch::open(start.as_ptr(), layout.size());
+            // SAFETY: the block has at least that many bytes.
+            unsafe { start.write_bytes(0, layout.size()) };
+            return asked(start.as_ptr(), layout);
+        }
+        self.alloc_zeroed_first(layout)
+    }
+
+    #[inline]
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        // SAFETY: forwarded to the caller.
+        unsafe { realloc_slow(pointer, layout, new_size) }
+    }
+}
+
+/// Counts an allocation that was asked for, if it is one.
+#[inline(never)]
+fn asked(pointer: *mut u8, layout: Layout) -> *mut u8 {
+    if !pointer.is_null() {
+        thread::count_asked(layout.size());
+    }
+    pointer
+}
+
+/// The slow paths that may be the process's first: whichever runs first puts the options in force.
+impl Freestone {
+    #[inline(never)]
+    fn alloc_first(&self, layout: Layout) -> *mut u8 {
+        if let Route::Small(class) = route(layout)
+            && let heap = thread::heap()
+            && let Some(block) = heap.pop_any(class).or_else(|| heap.pop_spare(class))
+        {
+            heap.count_asked(layout.size());
+            let start = hardening::issue(block, class, layout).as_ptr();
+            watch::open(start, layout.size());
+            return start;
+        }
+        options::propose(&self.options);
+        asked(alloc_slow(layout), layout)
+    }
+
+    #[inline(never)]
+    fn alloc_zeroed_first(&self, layout: Layout) -> *mut u8 {
+        options::propose(&self.options);
+        asked(alloc_zeroed_slow(layout), layout)
+    }
+
+    /// As [`find_slow`], counting `bytes` as asked for.
+    #[cold]
+    #[inline(never)]
+    fn find_first(&self, class: Class, bytes: usize) -> Option<Block> {
+        options::propose(&self.options);
+        let found = find_slow(class)?;
+        thread::count_asked(bytes);
+        Some(found)
+    }
+}
+
+pub(crate) fn or_null(pointer: Option<NonNull<u8>>) -> *mut u8 {
+    pointer.map_or(ptr::null_mut(), NonNull::as_ptr)
+}
+
+#[inline(never)]
+pub(crate) fn alloc_slow(layout: Layout) -> *mut u8 {
+    let start = or_null(match route(layout) {
+        Route::Small(class) => find_slow(class).map(|block| hardening::issue(block, class, layout)),
+        Route::Large => allocate_large(layout, Contents::Any),
+    });
+    watch::open(start, layout.size());
+    start
+}
+
+#[inline(never)]
+pub(crate) fn alloc_zeroed_slow(layout: Layout) -> *mut u8 {
+    or_null(match route(layout) {
+        Route::Small(class) => find(class).map(|found| {
+            if found.zero {
+                return hardening::issue_fresh(found.block, class, layout);
+            }
+            let start = hardening::issue(found.block, class, layout);
+            watch::open(start.as_ptr(), layout.size());
+            // SAFETY: the block has at least that many bytes, and is nobody's yet.
+            unsafe { large::zero_block(start, layout.size()) };
+            start
+        }),
+        Route::Large => allocate_large(layout, Contents::Zero),
+    })
+}
+
+fn allocate_large(layout: Layout, contents: Contents) -> Option<NonNull<u8>> {
+    let allocate = || large::allocate(layout.size(), layout.align(), contents);
+    let start = or_after_release(layout.size(), allocate)?;
+    #[cfg(feature = "profile")]
+    profile::large_made(start, layout.size());
+    Some(start)
+}
+
+/// Resizes a large allocation; its layout's alignment is `align`.
+pub(crate) fn reallocate_large(start: NonNull<u8>, size: usize, align: usize) -> Option<NonNull<u8>> {
+    #[cfg(feature = "profile")]
+    let sample = profile::take(start);
+    let more = size.saturating_sub(large::length(start).unwrap_or(0));
+    let resized = or_after_release(more, || large::reallocate(start, size, align));
+    #[cfg(feature = "profile")]
+    match resized {
+        // As a free and an allocation.
+        Some(resized) => profile::large_made(resized, size),
+        None => profile::put_back(sample),
+    }
+    resized
+}
+
+/// What `get` finds, which takes `bytes` at least; where it is out of memory, it seems, what it finds after
+/// everything that is only kept was given back, if that may be enough.
+pub(crate) fn or_after_release<T>(bytes: usize, get: impl Fn() -> Option<T>) -> Option<T> {
+    let found = match get() {
+        Some(found) => Some(found),
+        None => {
+            core::hint::cold_path();
+            let found = if may_be_released(bytes) {
+                release_kept();
+                get()
+            } else {
+                None
+            };
+            if found.is_none() {
+                FAILURES.fetch_add(1, Ordering::Relaxed);
+            }
+            found
+        }
+    };
+    if COMMITTED.take_due() {
+        above_soft_limit();
+    }
+    start_purger();
+    found
+}
+
+/// Whether a request of `bytes` that was refused may be served once everything that is only kept was given
+/// back. Otherwise a program that asks in vain, over and over, would lose what it keeps for nothing.
+#[cold]
+fn may_be_released(bytes: usize) -> bool {
+    // All but what callers hold in large allocations: how much of it is only kept is not known.
+    let live = large::survey().live_bytes;
+    if !COMMITTED.could_hold(live.saturating_add(bytes)) {
+        return false;
+    }
+    // What the kernel refuses although it is shorter by all of that, it refuses afterwards as well; unless it
+    // refuses everything, as it does to a process with as many mappings as it may have.
+    let kept = large::kept_bytes().saturating_add(depot::mapped_bytes());
+    bytes <= kept || large::could_map(bytes.wrapping_sub(kept)) || !large::could_map(1)
+}
+
+/// Deals with a passing of the soft limit, once, in the thread that notices it first.
+#[cold]
+#[inline(never)]
+fn above_soft_limit() {
+    static RUNNING: AtomicBool = AtomicBool::new(false);
+    release_kept();
+    let Some(callback) = options::get().on_soft_limit else { return };
+    if !RUNNING.swap(true, Ordering::Acquire) {
+        callback(COMMITTED.used());
+        RUNNING.store(false, Ordering::Release);
+    }
+}
+
+/// Requests that were answered with null, since the start.
+static FAILURES: AtomicU64 = AtomicU64::new(0);
+
+/// See [`FAILURES`].
+pub(crate) fn failures() -> u64 {
+    FAILURES.load(Ordering::Relaxed)
+}
+
+/// A block of `class` after the thread's heap had none at hand.
+#[inline(never)]
+pub(crate) fn find_slow(class: Class) -> Option<Block> {
+    find(class).map(|found| found.block)
+}
+
+/// A block of `class`, from wherever there is one.
+fn find(class: Class) -> Option<Found> {
+    large::purge_due();
+    or_after_release(0, || try_find(class))
+}
+
+pub(crate) fn try_find(class: Class) -> Option<Found> {
+    let Some(heap) = thread::own_heap() else { return shared::find(class) };
+    if let Some(block) = heap.pop(class) {
+        return Some(Found { block, zero: false });
+    }
+    #[cfg(feature = "profile")]
+    if let Some(sampled) = profile::sample(heap, class) {
+        return Some(sampled);
+    }
+    heap.find(class)
+}
+
+/// Whether a layout's block is a mapping of its own.
+pub(crate) fn is_large(layout: Layout) -> bool {
+    route(layout) == Route::Large
+}
+
+/// What is wrong with a block that is to be resized, where that is looked at.
+fn fault_before_resize(pointer: *mut u8, layout: Layout) -> Option<&'static str> {
+    if !hardening::ON || is_large(layout) {
+        return None;
+    }
+    match slab_of_block(pointer.addr()) {
+        Some(slab) => hardening::fault_of(slab, pointer, Some(layout)),
+        None => Some("realloc of an address that is no allocation"),
+    }
+}
+
+/// # Safety
+/// As for [`GlobalAlloc::realloc`].
+unsafe fn realloc_slow(pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+    // SAFETY: the caller keeps to `realloc`'s contract: the size, rounded up, is not too large.
+    let new = unsafe { Layout::from_size_align_unchecked(new_size, layout.align()) };
+    if let Some(fault) = fault_before_resize(pointer, layout) {
+        fatal::caught(fault, pointer.addr());
+        return ptr::null_mut();
+    }
+    match (route(layout), route(new)) {
+        (Route::Small(class), Route::Small(wanted)) if class == wanted => {
+            if let Some(start) = NonNull::new(pointer) {
+                hardening::dress(start, class, new);
+            }
+            thread::count_asked(new_size.wrapping_sub(layout.size()));
+            watch::open(pointer, new_size);
+            return pointer;
+        }
+        (Route::Small(_), Route::Small(_)) if growth::has_room(pointer, layout.size(), new_size) => {
+            thread::count_asked(new_size.wrapping_sub(layout.size()));
+            return pointer;
+        }
+        (Route::Large, Route::Large) => {
+            let Some(start) = NonNull::new(pointer) else { return pointer };
+            let moved = reallocate_large(start, new_size, layout.align());
+            if moved.is_some() {
+                thread::count_asked(new_size.wrapping_sub(layout.size()));
+            }
+            return or_null(moved);
+        }
+        _ => {}
+    }
+    let fresh = match Roomy::of(layout.size(), new) {
+        Some(roomy) => asked(or_null(roomy.allocate(new)), new),
+        // SAFETY: `new` has a size, as the caller of `realloc` promises.
+        None => unsafe { Freestone::new().alloc(new) },
+    };
+    if !fresh.is_null() {
+        // SAFETY: both blocks are live, distinct, and at least this long.
+        unsafe { ptr::copy_nonoverlapping(pointer, fresh, layout.size().min(new_size)) };
+        // SAFETY: forwarded to the caller.
+        unsafe { Freestone::new().dealloc(pointer, layout) };
+    }
+    fresh
+}
+
+/// Gives back to the kernel, at once, everything that is only kept for reuse: what ended
+/// threads and the calling thread left, freed slabs' pages, and retained mappings. What other
+/// live threads hold for themselves stays theirs. Also the pages inside long free blocks of slabs that other
+/// blocks keep. Says whether the kernel took anything back meanwhile.
+pub fn purge() -> bool {
+    let _keep = KeepErrno::new();
+    let before = given_back();
+    thread::trim();
+    thread::hollow();
+    release_shared();
+    start_purger();
+    given_back() != before
+}
+
+/// How often the kernel has taken memory back, since the start.
+fn given_back() -> u64 {
+    depot::purges().wrapping_add(MUNMAP.made()).wrapping_sub(MUNMAP.refused())
+}
+
+/// What a purge gives back that counts as committed.
+fn release_kept() {
+    let _keep = KeepErrno::new();
+    thread::trim();
+    release_shared();
+}
+
+fn release_shared() {
+    large::release_retained();
+    depot::purge_all();
+}
+
+/// For a thread that is about to sleep: publishes its remote frees, adopts what other threads
+/// have freed for it, and gives back every slab of its own that has no used block.
+pub fn thread_idle() {
+    let _keep = KeepErrno::new();
+    thread::rest();
+    start_purger();
+}

@@ -1,0 +1,299 @@
+//! The door for callers who do not know the layout: C's. The preload library stands on it.
+//!
+//! Where a block lies is found from its address alone, and every free is checked before
+//! anything is read through the pointer: it must begin a block that is in use. Blocks are
+//! aligned to 16 bytes at least. Frees preserve `errno`; an allocation leaves what the kernel's last
+//! answer made of it.
+
+use core::alloc::Layout;
+use core::ffi::c_char;
+use core::ptr::{self, NonNull};
+
+use crate::memory::chunk_index;
+use crate::base::config::{INLINE_LIMIT, UNIT_BYTES};
+use crate::os::fatal;
+use crate::doors::free;
+use crate::block::free_list;
+use crate::doors::rust;
+use crate::doors::growth::Roomy;
+use crate::block::hardening::{self, SEAL_BYTES};
+use crate::memory::large;
+use crate::policy::options;
+use crate::os::watch;
+use crate::block::size_class::Class;
+use crate::memory::slab::Slab;
+use crate::heap::thread;
+
+/// The alignment of every block.
+pub const MIN_ALIGN: usize = 16;
+
+/// Sizes up to this are looked up in [`CLASSES_BY_STEP`].
+const AT_HAND_LIMIT: usize = INLINE_LIMIT - MIN_ALIGN - SEAL_BYTES;
+
+/// How many multiples of [`MIN_ALIGN`] are looked up.
+const STEPS: usize = INLINE_LIMIT / MIN_ALIGN;
+
+/// The class of each multiple of [`MIN_ALIGN`].
+static CLASSES_BY_STEP: [Class; STEPS] = classes_by_step();
+
+#[expect(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "evaluated at compile time")]
+const fn classes_by_step() -> [Class; STEPS] {
+    let mut classes = [Class::FIRST; STEPS];
+    let mut step = 0;
+    while step < classes.len() {
+        classes[step] = Class::of_inline(step * MIN_ALIGN);
+        step += 1;
+    }
+    classes
+}
+
+/// A block of at least `size` bytes, aligned to [`MIN_ALIGN`], if the calling thread has one
+/// at hand: the fast half of [`allocate`].
+#[inline(always)]
+#[must_use]
+pub fn at_hand(size: usize) -> Option<NonNull<u8>> {
+    if size > AT_HAND_LIMIT || (hardening::ON && size == 0) {
+        return None;
+    }
+    let step = size.wrapping_add(SEAL_BYTES + MIN_ALIGN - 1) / MIN_ALIGN;
+    // SAFETY: size and seal, rounded up, are below INLINE_LIMIT, a multiple of MIN_ALIGN.
+    let class = unsafe { *CLASSES_BY_STEP.get_unchecked(step) };
+    let block = thread::heap().pop(class)?;
+    let start = hardening::issue(block, class, exactly(size));
+    watch::open(start.as_ptr(), size);
+    Some(start)
+}
+
+/// A block of at least `size` bytes, aligned to [`MIN_ALIGN`]; null where there is no memory.
+#[inline(always)]
+#[must_use]
+pub fn allocate(size: usize) -> *mut u8 {
+    match at_hand(size) {
+        Some(block) => block.as_ptr(),
+        None => allocate_aligned(size, MIN_ALIGN),
+    }
+}
+
+/// As [`allocate`], aligned to `align` as well, a power of two; null also where it is not one.
+#[inline(never)]
+#[must_use]
+pub fn allocate_aligned(size: usize, align: usize) -> *mut u8 {
+    options::propose_defaults();
+    if let Some(nothing) = nothing(size, align) {
+        return nothing.as_ptr();
+    }
+    match layout(size, align) {
+        Some(layout) => global::alloc_slow(layout),
+        None => ptr::null_mut(),
+    }
+}
+
+/// As [`allocate_aligned`], all zero.
+#[inline(never)]
+#[must_use]
+pub fn allocate_zeroed(size: usize, align: usize) -> *mut u8 {
+    options::propose_defaults();
+    if let Some(nothing) = nothing(size, align) {
+        return nothing.as_ptr();
+    }
+    match layout(size, align) {
+        Some(layout) => global::alloc_zeroed_slow(layout),
+        None => ptr::null_mut(),
+    }
+}
+
+/// A block of no bytes, if that is asked for and they are apart.
+fn nothing(size: usize, align: usize) -> Option<NonNull<u8>> {
+    if size == 0 && align <= MIN_ALIGN { hardening::allocate_nothing() } else { None }
+}
+
+fn layout(size: usize, align: usize) -> Option<Layout> {
+    if !align.is_power_of_two() {
+        return None;
+    }
+    let align = align.max(MIN_ALIGN);
+    let size = if hardening::ON { size } else { size.checked_next_multiple_of(MIN_ALIGN)?.max(MIN_ALIGN) };
+    Layout::from_size_align(size, align).ok()
+}
+
+/// `size` bytes, at most [`AT_HAND_LIMIT`], aligned to [`MIN_ALIGN`].
+#[inline(always)]
+const fn exactly(size: usize) -> Layout {
+    // SAFETY: the alignment is a power of two, and the size far from the largest.
+    unsafe { Layout::from_size_align_unchecked(size, MIN_ALIGN) }
+}
+
+/// Frees the block at `pointer`; null is ignored. Anything that is not the beginning of a block
+/// in use is reported and ends the process.
+///
+/// # Safety
+/// The caller gives up the block, if there is one.
+#[inline(always)]
+pub unsafe fn free(pointer: *mut u8) {
+    #[cfg(any(feature = "asan", feature = "valgrind"))]
+    if let Some(home) = NonNull::new(pointer).and_then(Home::of) {
+        watch::close(pointer, home.bytes());
+    }
+    let heap = thread::heap();
+    let slab = heap.served(pointer.addr());
+    if slab.begins_around(pointer.addr())
+        && slab.has_block_in_first_unit(pointer.addr())
+        // SAFETY: a block begins here, and blocks have at least two words.
+        && !unsafe { free_list::looks_free(pointer) }
+        && let Some(key) = hardening::accepts(slab, pointer, pointer.addr() % UNIT_BYTES, None)
+    {
+        // SAFETY: the caller gives up the block that begins here.
+        return unsafe { free::give(slab, pointer, key) };
+    }
+    // SAFETY: forwarded to the caller.
+    unsafe { free::free_untyped(heap, pointer) };
+}
+
+/// Where a block lies.
+enum Home {
+    Slab(&'static Slab),
+    Large {
+        bytes: usize,
+    },
+    /// With the blocks of no bytes, where they are apart.
+    Nothing,
+}
+
+impl Home {
+    /// None where no block begins at `start`.
+    fn of(start: NonNull<u8>) -> Option<Self> {
+        let address = start.addr().get();
+        if chunk_index::contains(address) {
+            return free::slab_of_block(address).map(Self::Slab);
+        }
+        if hardening::is_nothing(start) {
+            return Some(Self::Nothing);
+        }
+        large::length(start).map(|bytes| Self::Large { bytes })
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Slab(slab) => slab.block_bytes().wrapping_sub(SEAL_BYTES),
+            Self::Large { bytes } => *bytes,
+            Self::Nothing => 0,
+        }
+    }
+
+    /// Bytes of the block at `start` that its caller may use.
+    fn usable(&self, start: NonNull<u8>) -> usize {
+        match self {
+            Self::Slab(slab) => hardening::usable(start.as_ptr(), slab.block_bytes()),
+            Self::Large { bytes } => *bytes,
+            Self::Nothing => 0,
+        }
+    }
+
+    /// Notes that the block at `start` stays where it is, for `layout`.
+    fn resize(&self, start: NonNull<u8>, layout: Layout) {
+        if let Self::Slab(slab) = self {
+            hardening::dress(start, slab.class(), layout);
+        }
+    }
+
+    /// What is wrong with the block at `start`, where that is looked at.
+    fn fault(&self, start: NonNull<u8>) -> Option<&'static str> {
+        let Self::Slab(slab) = self else { return None };
+        hardening::fault_of(slab, start.as_ptr(), None)
+    }
+
+    /// Whether the block at `start` is known to be free: by the calling thread only, of blocks
+    /// in its own slabs.
+    fn is_known_free(&self, start: NonNull<u8>) -> bool {
+        let Self::Slab(slab) = self else { return false };
+        // SAFETY: a block begins here, and blocks have at least two words.
+        let looks_free = unsafe { free_list::looks_free(start.as_ptr()) };
+        looks_free && thread::heap().has_listed(slab, start.addr().get())
+    }
+}
+
+/// Bytes that the block at `pointer` has room for; zero for null. A pointer that begins no
+/// block is reported and ends the process.
+///
+/// # Safety
+/// If a block begins at `pointer`, nobody frees it meanwhile: what is read could go back to the kernel.
+#[must_use]
+pub unsafe fn usable_size(pointer: *const u8) -> usize {
+    let Some(start) = NonNull::new(pointer.cast_mut()) else { return 0 };
+    match Home::of(start) {
+        Some(home) => {
+            if let Some(fault) = home.fault(start) {
+                fatal::caught(fault, start.addr().get());
+                return 0;
+            }
+            let bytes = home.usable(start);
+            // Who asks may use all of it.
+            watch::open(start.as_ptr(), bytes);
+            bytes
+        }
+        None => {
+            fatal::caught("size of an address that is no allocation", start.addr().get());
+            0
+        }
+    }
+}
+
+/// Resizes the block at `pointer` to at least `size` bytes, more than zero; contents are kept
+/// up to the shorter length, alignment beyond [`MIN_ALIGN`] is not. Null where there is no
+/// memory: the old block is then as before. A null pointer is an allocation. A pointer that
+/// begins no block in use is reported and ends the process.
+///
+/// # Safety
+/// The caller gives up the old block, if the answer is not null.
+#[must_use]
+pub unsafe fn reallocate(pointer: *mut u8, size: usize) -> *mut u8 {
+    let Some(start) = NonNull::new(pointer) else { return allocate(size) };
+    let Some(home) = Home::of(start).filter(|home| !home.is_known_free(start)) else {
+        fatal::caught("realloc of an address that is no allocation", start.addr().get());
+        return ptr::null_mut();
+    };
+    if let Some(fault) = home.fault(start) {
+        fatal::caught(fault, start.addr().get());
+        return ptr::null_mut();
+    }
+    let Some(new) = layout(size, MIN_ALIGN) else { return ptr::null_mut() };
+    // Large or not is a matter of where the block is: an over-aligned small one may be large.
+    if matches!(home, Home::Large { .. }) && global::is_large(new) {
+        return global::or_null(global::reallocate_large(start, new.size(), MIN_ALIGN));
+    }
+    let have = home.bytes();
+    watch::open(pointer, have);
+    let fits = new.size() <= have;
+    if fits && new.size() > have / 2 {
+        home.resize(start, new);
+        return pointer;
+    }
+    let fresh = match Roomy::of(have, new) {
+        Some(roomy) => global::or_null(roomy.allocate(new)),
+        None => allocate(size),
+    };
+    if fresh.is_null() {
+        // A block that shrinks can always stay.
+        if !fits {
+            return fresh;
+        }
+        home.resize(start, new);
+        return pointer;
+    }
+    // SAFETY: both blocks are live, distinct, and at least this long.
+    unsafe { ptr::copy_nonoverlapping(pointer, fresh, home.usable(start).min(size)) };
+    // SAFETY: forwarded to the caller.
+    unsafe { free(pointer) };
+    fresh
+}
+
+/// Puts the default options in force, and what `environment` says of `FREESTONE_` variables: for
+/// constructors that run before the C library knows its environment. Without effect once a block
+/// was handed out after that.
+///
+/// # Safety
+/// `environment` is null or a null-terminated array of C strings that stay as they are.
+pub unsafe fn start(environment: *const *const c_char) {
+    // SAFETY: forwarded to the caller.
+    unsafe { options::propose_with(environment) };
+}

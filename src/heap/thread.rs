@@ -1,0 +1,274 @@
+//! A thread's heap: the slot that points to it, its making, and its end.
+//!
+//! The slot is never null. Before the first allocation it points to [`NEW`], while the heap
+//! is being made and after the thread's end to [`DETACHED`]: both are empty, so that every
+//! request falls through to the slow path, which looks which of them it is.
+
+use core::ffi::c_void;
+use core::ptr;
+
+use crate::memory::depot;
+use crate::heap::{BLANK as DETACHED, Heap, help, shared, tally};
+use crate::memory::large;
+use crate::memory::records;
+use crate::policy::options;
+use crate::heap::slot::{self, NEW};
+use crate::memory::stray;
+use crate::base::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering};
+use crate::os::lock::{self, Lock};
+use crate::os;
+
+/// The calling thread's heap, or a stand-in that has nothing.
+#[inline(always)]
+pub(crate) fn heap() -> &'static Heap {
+    // SAFETY: the slot points to a static or to memory that is never taken back.
+    unsafe { &*slot::get() }
+}
+
+/// The calling thread's heap, made if this is its first need of one. None while it is being
+/// made, and after the thread's end.
+#[inline]
+pub(crate) fn own_heap() -> Option<&'static Heap> {
+    let heap = heap();
+    if ptr::eq(heap, &raw const NEW) {
+        return attach();
+    }
+    if ptr::eq(heap, &raw const DETACHED) { None } else { Some(heap) }
+}
+
+/// Whether `heap`, the calling thread's, is not a stand-in.
+#[inline]
+pub(crate) fn is_own(heap: &Heap) -> bool {
+    !ptr::eq(heap, &raw const NEW) && !ptr::eq(heap, &raw const DETACHED)
+}
+
+/// The calling thread's heap, if it has one.
+fn existing_heap() -> Option<&'static Heap> {
+    Some(heap()).filter(|heap| is_own(heap))
+}
+
+/// Heaps whose threads have ended, for the next ones: a list, and those that [`collect_idle`] has
+/// been through.
+struct Idle {
+    first: *const Heap,
+    collected: *const Heap,
+}
+
+// SAFETY: heaps on the lists are used by nobody, and the lists only under their lock.
+unsafe impl Send for Idle {}
+
+impl Idle {
+    const NONE: Self = Self { first: ptr::null(), collected: ptr::null() };
+}
+
+static IDLE: Lock<Idle> = Lock::new(Idle::NONE);
+
+/// Gives the calling thread a heap. The allocations that this may cause are the shared heap's.
+#[cold]
+fn attach() -> Option<&'static Heap> {
+    slot::set(&raw const DETACHED);
+    let key = exit_key()?;
+    let heap = idle_heap().or_else(new_heap).filter(|heap| is_to_end_with_thread(key, heap));
+    if let Some(heap) = heap {
+        heap.tally.set_thread(os::thread_id());
+    }
+    // Without memory for a heap, the next slow path asks again.
+    slot::set(heap.map_or(&raw const NEW, ptr::from_ref));
+    heap
+}
+
+fn is_to_end_with_thread(key: libc::pthread_key_t, heap: &'static Heap) -> bool {
+    let is_set = os::key_set(key, ptr::from_ref(heap).cast()).is_ok();
+    if !is_set {
+        put_idle(heap);
+    }
+    is_set
+}
+
+/// The calling thread never has a heap: it ends without being told.
+#[cfg(feature = "background-purge")]
+pub(crate) fn go_without_heap() {
+    slot::set(&raw const DETACHED);
+}
+
+fn new_heap() -> Option<&'static Heap> {
+    let heap = Heap::fresh()?;
+    tally::enlist(heap);
+    Some(heap)
+}
+
+/// What threads without a heap asked for, less what they freed.
+static ASKED: AtomicUsize = AtomicUsize::new(0);
+
+/// Counts bytes that the calling thread was asked for, on a slow path.
+pub(crate) fn count_asked(bytes: usize) {
+    match existing_heap() {
+        Some(heap) => heap.count_asked(bytes),
+        None => {
+            ASKED.fetch_add(bytes, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Counts bytes that the calling thread was given back, on a slow path.
+pub(crate) fn count_freed(bytes: usize) {
+    count_asked(bytes.wrapping_neg());
+}
+
+/// Live bytes as they were asked for, of all threads.
+pub(crate) fn asked_bytes() -> usize {
+    tally::heaps().map(Heap::asked_bytes).fold(ASKED.load(Ordering::Relaxed), usize::wrapping_add)
+}
+
+fn idle_heap() -> Option<&'static Heap> {
+    let mut idle = IDLE.lock();
+    let Idle { first, collected } = &mut *idle;
+    pop_idle(first).or_else(|| pop_idle(collected))
+}
+
+fn pop_idle(list: &mut *const Heap) -> Option<&'static Heap> {
+    // SAFETY: heaps are never unmapped.
+    let heap = unsafe { list.as_ref() }?;
+    *list = heap.next_idle.replace(ptr::null());
+    Some(heap)
+}
+
+fn put_idle(heap: &'static Heap) {
+    let mut idle = IDLE.lock();
+    heap.next_idle.set(idle.first);
+    idle.first = heap;
+}
+
+/// Passes on late announcements to heaps that wait for a thread. One after another they are off the list
+/// meanwhile: what that empties goes to the depot, which is not to be called under the lock.
+fn collect_idle() {
+    loop {
+        // A statement of its own, for the lock.
+        let heap = pop_idle(&mut IDLE.lock().first);
+        let Some(heap) = heap else { break };
+        heap.collect();
+        let mut idle = IDLE.lock();
+        heap.next_idle.set(idle.collected);
+        idle.collected = heap;
+    }
+    let mut idle = IDLE.lock();
+    if idle.first.is_null() {
+        *idle = Idle { first: idle.collected, collected: ptr::null() };
+    }
+}
+
+/// States of the process-wide preparations.
+const UNPREPARED: u8 = 0;
+const PREPARING: u8 = 1;
+const PREPARED: u8 = 2;
+const IMPOSSIBLE: u8 = 3;
+
+static STATE: AtomicU8 = AtomicU8::new(UNPREPARED);
+static KEY: AtomicU32 = AtomicU32::new(0);
+
+/// The key whose destructor ends threads' heaps. None while another thread, or this one
+/// further up its stack, is making it.
+fn exit_key() -> Option<libc::pthread_key_t> {
+    match STATE.compare_exchange(UNPREPARED, PREPARING, Ordering::Acquire, Ordering::Acquire) {
+        Err(PREPARED) => {}
+        Err(PREPARING) => {
+            // Only for this call: the next one asks again.
+            slot::set(&raw const NEW);
+            return None;
+        }
+        Err(_) => return None,
+        Ok(_) => {
+            sync::on_copy(mend, os::wiped_word());
+            // The key, the handler and the purger are code of this object.
+            os::object::keep_loaded();
+            let key = os::key_create(end_of_thread);
+            if let Ok(key) = key {
+                KEY.store(key, Ordering::Relaxed);
+                // Without it a fork still works, where the kernel wipes the word.
+                let _ = os::at_fork(in_child);
+            }
+            STATE.store(if key.is_ok() { PREPARED } else { IMPOSSIBLE }, Ordering::Release);
+            key.ok()?;
+        }
+    }
+    Some(KEY.load(Ordering::Relaxed))
+}
+
+/// Runs when a thread ends, in the first round of key destructors in which it has a heap. It does
+/// not wait for the last: a thread whose first allocation is in a destructor may not see another
+/// round, and its heap would be lost. What allocates later is served by the shared heap.
+unsafe extern "C-unwind" fn end_of_thread(heap: *mut c_void) {
+    slot::set(&raw const DETACHED);
+    // SAFETY: the key's value is the thread's heap, and heaps are never unmapped.
+    let heap: &'static Heap = unsafe { &*heap.cast::<Heap>() };
+    heap.retire();
+    heap.tally.set_thread(0);
+    put_idle(heap);
+    #[cfg(feature = "background-purge")]
+    crate::heap::background::start_wanted();
+}
+
+/// In a forked child, after the handlers of others that were registered before.
+unsafe extern "C-unwind" fn in_child() {
+    sync::is_copied();
+    note_thread();
+}
+
+/// The child's thread has a number of its own.
+fn note_thread() {
+    if let Some(heap) = existing_heap() {
+        heap.tally.set_thread(os::thread_id());
+    }
+}
+
+/// Brings every lock and what it guards into order in a child, which may be the copy of a process with
+/// other threads in the middle of anything. Their heaps stay as they were caught: frees into
+/// them are announced to inboxes that nobody opens, and their blocks are never reused.
+fn mend() {
+    // SAFETY: `sync` calls this before any thread of this process has taken a lock.
+    unsafe {
+        records::mend();
+        stray::mend();
+        depot::mend();
+        large::mend();
+        shared::mend();
+        IDLE.mend(|idle| *idle = Idle::NONE);
+        help::mend(existing_heap());
+        options::mend();
+        #[cfg(feature = "profile")]
+        crate::profile::mend();
+    }
+    #[cfg(feature = "background-purge")]
+    crate::heap::background::forget();
+    // Whoever was making the key is not here.
+    let _ = STATE.compare_exchange(PREPARING, UNPREPARED, Ordering::Relaxed, Ordering::Relaxed);
+    note_thread();
+}
+
+/// Gives back what the calling thread does not use.
+pub(crate) fn rest() {
+    if let Some(heap) = existing_heap() {
+        heap.trim();
+    }
+}
+
+/// Gives back the pages inside free blocks of the calling thread's slabs and of those that ended threads left.
+pub(crate) fn hollow() {
+    if let Some(heap) = existing_heap() {
+        heap.hollow(true, usize::MAX);
+    }
+    shared::hollow();
+}
+
+/// Adopts and gives back what ended threads and the calling thread left, and what other threads
+/// have put aside or were freed while they sleep.
+pub(crate) fn trim() {
+    rest();
+    tally::heaps().for_each(Heap::give_up_spares);
+    // Also passes on late announcements to heaps that wait for a thread.
+    help::all();
+    collect_idle();
+    shared::trim();
+    #[cfg(feature = "profile")]
+    crate::heap::sampling::trim();
+}

@@ -1,0 +1,74 @@
+//! What a heap gives back when somebody has looked for pages to purge, and when its thread ends.
+
+use core::ptr;
+
+use super::{EMPTY, Heap, shared};
+use crate::base::config::PURGE_STEP_BYTES;
+use crate::memory::depot;
+use crate::block::size_class::Class;
+use crate::memory::slab::{Rest, SlabList};
+use crate::base::atomic::Ordering;
+use crate::os;
+
+impl Heap {
+    /// Publishes what waits, adopts what came, and gives back every slab without used blocks.
+    #[cold]
+    pub(crate) fn trim(&'static self) {
+        self.looks.set(depot::looks());
+        self.outbox.publish_all();
+        self.collect();
+        for class in Class::in_set(self.classes.get()) {
+            self.give_up_current(class);
+        }
+        self.spares.give_back();
+        self.hollow(false, PURGE_STEP_BYTES);
+    }
+
+    /// Gives back the pages inside free blocks that are long enough to have some, of slabs with room that
+    /// rest: nothing was taken from them or given back since the last call, or that is nothing to `all`. At
+    /// most `most_bytes`, and what one slab has.
+    pub(crate) fn hollow(&'static self, all: bool, most_bytes: usize) {
+        let mut left = most_bytes;
+        let least = os::page_bytes();
+        let _lists = self.lists.lock();
+        for class in Class::in_set(u128::MAX).filter(|class| class.shape().block as usize > least) {
+            let (_, partial) = self.bin(class);
+            for slab in core::iter::successors(partial.first(), |slab| SlabList::after(slab)) {
+                let rest = slab.rest();
+                if rest == Rest::Unchanged || (all && rest == Rest::Changed) {
+                    left = left.saturating_sub(depot::hollow(slab));
+                    if left == 0 {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Ends the heap's use by its thread: what holds used blocks goes to the shared heap.
+    pub(crate) fn retire(&'static self) {
+        self.trim();
+        let lists = self.lists.lock();
+        for entry in &self.served {
+            entry.store((&raw const EMPTY).cast_mut(), Ordering::Release);
+        }
+        for class in Class::in_set(self.classes.get()) {
+            let (current, partial) = self.bin(class);
+            let slab = self.current(class);
+            current.set(&raw const EMPTY);
+            if !ptr::eq(slab, &raw const EMPTY) {
+                self.unkeep(slab);
+                self.park_listed(slab);
+            }
+            shared::take_in(self, partial);
+        }
+        self.classes.set(0);
+        shared::take_in(self, &self.full);
+        drop(lists);
+        self.note_robbed();
+        // Announcements that came before the slabs changed hands; later ones are passed on by
+        // whoever uses this heap next.
+        self.collect();
+        self.spares.give_back();
+    }
+}

@@ -1,0 +1,126 @@
+//! Whether a block is filled, as far as a sample of its pages tells.
+//!
+//! A huge page does not tell: all of it is resident after one touch. So of what a block grows by some windows keep
+//! small pages, one for each doubling, whatever the rest is advised to have: where a page is there already, the
+//! kernel makes no huge one.
+
+use core::ptr::NonNull;
+
+use super::range::Range;
+use crate::base::address::align_down;
+use crate::base::config::{DENSE_EIGHTHS, WINDOW_BYTES, WINDOW_FROM_BYTES};
+use crate::os;
+
+/// Pages looked at, evenly spread: a call each, where a huge page saves 511 faults.
+const SAMPLES: usize = 16;
+
+/// Whether `range`, which has small pages, is filled to its end.
+pub(super) fn is_filled(range: Range) -> bool {
+    is_resident(range, 0, range.bytes)
+}
+
+/// Whether the last window of `range` is. True where it has none.
+pub(super) fn is_window_filled(range: Range) -> bool {
+    let last = windows().take_while(|window| window.wrapping_add(WINDOW_BYTES) <= range.bytes).last();
+    last.is_none_or(|window| is_resident(range, window, WINDOW_BYTES))
+}
+
+/// Where windows begin: in the middle between a power of two and the next.
+fn windows() -> impl Iterator<Item = usize> {
+    core::iter::successors(Some(WINDOW_FROM_BYTES), |window| window.checked_mul(2))
+}
+
+/// The windows in what `range` has beyond its first `bytes`.
+fn fresh_windows(range: Range, bytes: usize) -> impl Iterator<Item = usize> {
+    let fresh = move |window: &usize| window.wrapping_add(WINDOW_BYTES) <= range.bytes;
+    windows().take_while(fresh).skip_while(move |window| *window < bytes)
+}
+
+/// Whether there are any.
+pub(super) fn has_fresh_window(range: Range, bytes: usize) -> bool {
+    fresh_windows(range, bytes).next().is_some()
+}
+
+/// Gives those windows small pages: the range has no advice now.
+///
+/// # Safety
+/// The range is the caller's, who has not used what is beyond the first `bytes`.
+pub(super) unsafe fn keep_small(range: Range, bytes: usize) {
+    for window in fresh_windows(range, bytes) {
+        // A window may lie in two huge pages.
+        for offset in [window, window.wrapping_add(WINDOW_BYTES).wrapping_sub(1)] {
+            // Read, so that it is the kernel's page of zeroes, which takes no memory.
+            // SAFETY: inside the range, and fresh, which reads as zero.
+            let _ = unsafe { range.start.byte_add(offset).read_volatile() };
+        }
+    }
+}
+
+/// Whether so many pages as count for all are resident, of a sample of `bytes` of `range` from `offset` on. The first
+/// page is not looked at; the last one is, where it is nobody's doing.
+fn is_resident(range: Range, offset: usize, bytes: usize) -> bool {
+    let page = os::page_bytes();
+    let step = bytes / SAMPLES;
+    let sample = |number: usize| {
+        let within = align_down(number.wrapping_mul(step).wrapping_sub(1), page);
+        offset.wrapping_add(within)
+    };
+    // SAFETY: all of them lie inside the range.
+    let is_there = |number: &usize| is_page_resident(unsafe { range.start.byte_add(sample(*number)) });
+    let found = (1..=SAMPLES).filter(is_there).count();
+    found.wrapping_mul(8) >= SAMPLES.wrapping_mul(DENSE_EIGHTHS)
+}
+
+fn is_page_resident(page: NonNull<u8>) -> bool {
+    let mut answer = 0_u8;
+    // SAFETY: a byte for the one page.
+    unsafe { os::mapping::residency(page, os::page_bytes(), &raw mut answer) }.is_ok() && answer & 1 != 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: usize = 1 << 20;
+
+    /// Writes the first byte of every page of what `range` has from `from` on, one in so many of them.
+    fn write(range: Range, from: usize, one_in: usize) {
+        let page = os::page_bytes();
+        for at in (from..range.bytes).step_by(page * one_in) {
+            // SAFETY: inside the range, which is the test's own.
+            unsafe { range.start.byte_add(at).write(1) };
+        }
+    }
+
+    #[test]
+    fn a_filled_block_is_told_from_one_that_is_not() {
+        let range = Range::map(16 * MIB, 1).expect("memory");
+        assert!(!is_filled(range));
+        write(range, 0, 256);
+        assert!(!is_filled(range));
+        write(Range { bytes: 8 * MIB, ..range }, 0, 1);
+        assert!(!is_filled(range), "the first half");
+        write(range, 0, 1);
+        assert!(is_filled(range));
+        // SAFETY: the range is the test's own.
+        assert!(unsafe { range.unmap() });
+    }
+
+    #[test]
+    fn a_window_tells_although_the_rest_is_advised_to_be_huge() {
+        let range = Range::map(64 * MIB, 1).expect("memory");
+        assert_eq!(fresh_windows(range, 4 * MIB).collect::<Vec<_>>(), [6, 12, 24, 48].map(|at| at * MIB));
+        assert_eq!(fresh_windows(range, 32 * MIB).collect::<Vec<_>>(), [48 * MIB]);
+        assert!(!has_fresh_window(range, 49 * MIB));
+        // SAFETY: the range is the test's own, and fresh.
+        unsafe { keep_small(range, 4 * MIB) };
+        // SAFETY: as above. A kernel without huge pages refuses, and the pages are small anyway.
+        let _ = unsafe { os::advise_huge(range.start, range.bytes) };
+        write(range, 0, 256);
+        assert!(!is_window_filled(range));
+        write(range, 0, 1);
+        assert!(is_window_filled(range));
+        // SAFETY: the range is the test's own.
+        assert!(unsafe { range.unmap() });
+    }
+}

@@ -1,0 +1,66 @@
+//! Memory for the allocator's own records that never go away: heaps, leaves of the chunk map.
+
+use core::cell::UnsafeCell;
+use core::ptr::NonNull;
+
+use crate::base::address::align_up;
+use crate::os::lock::Lock;
+use crate::base::atomic::{AtomicUsize, Ordering};
+use crate::os;
+
+/// Bytes in the program's own zeroed data, so that a small program maps nothing for records.
+const FIRST_BYTES: usize = 32 << 10;
+/// Bytes mapped at a time afterwards.
+const NEXT_BYTES: usize = 128 << 10;
+
+#[repr(align(128))]
+struct First(UnsafeCell<[u8; FIRST_BYTES]>);
+
+// SAFETY: its bytes are handed out once each, under the lock.
+unsafe impl Sync for First {}
+
+static FIRST: First = First(UnsafeCell::new([0; FIRST_BYTES]));
+
+/// What is left of the piece that records are cut from.
+struct Piece {
+    start: usize,
+    bytes: usize,
+}
+
+static PIECE: Lock<Option<Piece>> = Lock::new(None);
+
+/// Gives a piece up that another thread of the parent was cutting from. For a child.
+///
+/// # Safety
+/// As for [`Lock::mend`].
+pub(crate) unsafe fn mend() {
+    // SAFETY: forwarded to the caller.
+    unsafe { PIECE.mend(|piece| *piece = Some(Piece { start: 0, bytes: 0 })) }
+}
+
+/// Bytes that were mapped for records.
+pub(crate) fn mapped_bytes() -> usize {
+    MAPPED.load(Ordering::Relaxed)
+}
+
+static MAPPED: AtomicUsize = AtomicUsize::new(0);
+
+/// `bytes` of zeroed memory on a 128-byte boundary, for good.
+pub(crate) fn take(bytes: usize) -> Option<NonNull<u8>> {
+    let bytes = align_up(bytes, 128);
+    if bytes > NEXT_BYTES {
+        return None;
+    }
+    let mut guard = PIECE.lock();
+    let piece =
+        guard.get_or_insert_with(|| Piece { start: FIRST.0.get().expose_provenance(), bytes: FIRST_BYTES });
+    if piece.bytes < bytes {
+        let start = os::map(None, NEXT_BYTES).ok()?.as_ptr().expose_provenance();
+        MAPPED.fetch_add(NEXT_BYTES, Ordering::Relaxed);
+        *piece = Piece { start, bytes: NEXT_BYTES };
+    }
+    let taken = piece.start;
+    piece.start = piece.start.wrapping_add(bytes);
+    piece.bytes = piece.bytes.wrapping_sub(bytes);
+    NonNull::new(core::ptr::with_exposed_provenance_mut(taken))
+}

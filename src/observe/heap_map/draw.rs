@@ -1,0 +1,57 @@
+//! The drawing itself.
+
+use super::{ChunkPicture, Piece, SlabPicture, UnitPicture};
+use crate::memory::chunk::UnitState;
+use crate::memory::chunk_index;
+use crate::base::config::UNITS;
+use crate::memory::depot;
+use crate::memory::large::{self, Life};
+
+/// Calls `each` with every chunk, from the lowest, then with every large allocation and retained
+/// range, in no order. Each chunk is looked at under the lock that keeps its units what they are,
+/// and copied; no lock is held while `each` runs, which may allocate. Nothing else here does.
+/// First-class heaps ([`heaps`](crate::heaps)) are not in the picture.
+pub fn heap_map(mut each: impl FnMut(Piece<'_>)) {
+    for picture in chunk_index::bases().filter_map(chunk) {
+        each(Piece::Chunk(&picture));
+    }
+    large::list(|address, bytes, life| {
+        each(match life {
+            Life::Live => Piece::Large { address, bytes },
+            Life::Retained => Piece::Retained { address, bytes },
+        });
+    });
+}
+
+/// The chunk at `base`, if it is still there.
+fn chunk(base: usize) -> Option<ChunkPicture> {
+    let mut picture = ChunkPicture { address: base, units: [UnitPicture::More; UNITS], mapped: 0 };
+    depot::with_chunk(base, |chunk| {
+        chunk.survey(|unit| {
+            if let Some(place) = picture.units.get_mut(picture.mapped) {
+                *place = unit_picture(unit);
+                picture.mapped = picture.mapped.wrapping_add(1);
+            }
+        });
+    });
+    (picture.mapped != 0).then_some(picture)
+}
+
+fn unit_picture(unit: UnitState) -> UnitPicture {
+    match unit {
+        UnitState::Header => UnitPicture::Records,
+        UnitState::Dirty => UnitPicture::Dirty,
+        UnitState::Clean => UnitPicture::Clean,
+        UnitState::Taken => UnitPicture::More,
+        UnitState::Slab(slab) => {
+            let block = slab.block_bytes();
+            UnitPicture::Slab(SlabPicture {
+                block,
+                used: slab.held() as usize,
+                carved: slab.carved_bytes().checked_div(block).unwrap_or(0),
+                capacity: slab.capacity(),
+                units: slab.units(),
+            })
+        }
+    }
+}

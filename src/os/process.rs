@@ -1,0 +1,95 @@
+//! What a process is started with: its environment, its rights, its limits.
+
+use core::ffi::{CStr, c_char};
+
+use super::status::number;
+use super::{Errno, Result, mapping};
+use crate::base::atomic::{AtomicU32, AtomicUsize, Ordering};
+
+/// The process's environment, as the C library has it: a null-terminated array of C strings. Null
+/// before the C library has been started, and where it was cleared.
+pub(crate) fn environment() -> *const *const c_char {
+    unsafe extern "C" {
+        static environ: *const *const c_char;
+    }
+    // SAFETY: a variable of the C library's, which the program changes at its own risk (environ(7)).
+    unsafe { environ }
+}
+
+/// The value of a variable of the environment, for as long as the program leaves it alone (getenv(3)).
+#[cfg(feature = "profile")]
+pub(crate) fn variable(name: &CStr) -> Option<&'static CStr> {
+    // SAFETY: the name is a C string.
+    let value = unsafe { libc::getenv(name.as_ptr()) };
+    // SAFETY: what is not null is a C string.
+    (!value.is_null()).then(|| unsafe { CStr::from_ptr(value) })
+}
+
+/// Whether the program has rights that its caller may not have: the caller's environment is then
+/// not to be trusted (getauxval(3), `AT_SECURE`).
+pub(crate) fn is_privileged() -> bool {
+    // SAFETY: no preconditions.
+    unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
+}
+
+/// A word of memory that reads as zero in children which are copies of the process, whatever call made
+/// them: madvise(2), `MADV_WIPEONFORK`, since Linux 4.14. None where the kernel has no such memory. Never
+/// unmapped, and not counted: it holds nothing of a caller's.
+pub(crate) fn wiped_word() -> Option<&'static AtomicU32> {
+    /// From <linux/mman.h>; the `libc` crate does not have it for every C library.
+    const MADV_WIPEONFORK: libc::c_int = 18;
+    let bytes = super::page_bytes();
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    let page = mapping::map_at(0, bytes, protection, flags, None).ok()?;
+    // SAFETY: the page was just mapped, and the advice changes nothing here.
+    if unsafe { mapping::advise(page, bytes, MADV_WIPEONFORK) }.is_err() {
+        // SAFETY: nobody else knows of the page.
+        let _ = unsafe { mapping::unmap(page, bytes) };
+        return None;
+    }
+    // SAFETY: a zeroed page that stays, on whose beginning the word is aligned.
+    Some(unsafe { page.cast().as_ref() })
+}
+
+/// What is in the file at `path`, as far as `into` has room. By bare system calls: the C library's wrappers
+/// are points at which a thread may be cancelled (pthreads(7)), perhaps with a lock of ours.
+pub(crate) fn read_file<'a>(path: &CStr, into: &'a mut [u8]) -> Result<&'a [u8]> {
+    // SAFETY: the path is a C string.
+    let file = unsafe {
+        libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC)
+    };
+    if file < 0 {
+        return Err(Errno::last());
+    }
+    let mut len = 0_usize;
+    let answer = loop {
+        let Some(room) = into.get_mut(len..).filter(|room| !room.is_empty()) else { break Ok(()) };
+        // SAFETY: the room is writable.
+        let read = unsafe { libc::syscall(libc::SYS_read, file, room.as_mut_ptr(), room.len()) };
+        match usize::try_from(read) {
+            Ok(0) => break Ok(()),
+            Ok(read) => len = len.wrapping_add(read),
+            Err(_) => break Err(Errno::last()),
+        }
+    };
+    // SAFETY: opened above, and not closed yet.
+    let _ = unsafe { libc::syscall(libc::SYS_close, file) };
+    answer.map(|()| into.get(..len).unwrap_or(&[]))
+}
+
+/// How many mappings a process may have (`vm.max_map_count`), or what that is by default.
+pub(crate) fn most_mappings() -> usize {
+    const DEFAULT: usize = 65_530;
+    static MOST: AtomicUsize = AtomicUsize::new(0);
+    match MOST.load(Ordering::Relaxed) {
+        0 => {
+            let mut text = [0; 32];
+            let text = read_file(c"/proc/sys/vm/max_map_count", &mut text).unwrap_or(&[]);
+            let most = number(text).filter(|most| *most != 0).unwrap_or(DEFAULT);
+            MOST.store(most, Ordering::Relaxed);
+            most
+        }
+        most => most,
+    }
+}

@@ -1,0 +1,184 @@
+//! The options in force: put together once, when the first block is asked for, and never changed.
+
+use core::cell::UnsafeCell;
+use core::ffi::{CStr, c_char};
+use core::fmt::Write;
+
+use super::variables::{Ignored, PREFIX, VARIABLES};
+use super::{OnMisuse, Options};
+use crate::os::cgroup;
+use crate::os::fatal;
+use crate::policy::limit;
+use crate::observe::stats;
+use crate::os::stderr::Stderr;
+use crate::os::lock::Lock;
+use crate::base::atomic::{AtomicU8, Ordering};
+use crate::os;
+
+/// The one cell. Written once, before `FROZEN` says so.
+struct Place(UnsafeCell<Options>);
+
+// SAFETY: written under `FREEZING` before the release store to `FROZEN`, read after it.
+unsafe impl Sync for Place {}
+
+static PLACE: Place = Place(UnsafeCell::new(Options::DEFAULT));
+static DEFAULT: Options = Options::DEFAULT;
+static FROZEN: AtomicU8 = AtomicU8::new(0);
+static FREEZING: Lock<()> = Lock::new(());
+
+/// The options in force; the defaults before any are.
+#[inline]
+pub(crate) fn get() -> &'static Options {
+    if FROZEN.load(Ordering::Acquire) == 0 {
+        return &DEFAULT;
+    }
+    // SAFETY: written before the store that was just seen, and never again.
+    unsafe { &*PLACE.0.get() }
+}
+
+/// Puts `options`, and what the environment says, into force if none are yet.
+#[inline]
+pub(crate) fn propose(options: &Options) {
+    if FROZEN.load(Ordering::Relaxed) == 0 {
+        // SAFETY: the process's own environment.
+        unsafe { freeze(options, os::environment()) };
+    }
+}
+
+/// As [`propose`], for doors through which a program says nothing about options.
+#[inline]
+pub(crate) fn propose_defaults() {
+    let environment = os::environment();
+    // Null: a library's constructor runs before the C library's, and the environment comes later.
+    if FROZEN.load(Ordering::Relaxed) == 0 && !environment.is_null() {
+        // SAFETY: the process's own environment.
+        unsafe { freeze(&DEFAULT, environment) };
+    }
+}
+
+/// As [`propose`], with the defaults and an environment that the C library does not know yet.
+///
+/// # Safety
+/// `environment` is null or a null-terminated array of C strings that stay as they are.
+pub(crate) unsafe fn propose_with(environment: *const *const c_char) {
+    // SAFETY: forwarded to the caller.
+    unsafe { freeze(&DEFAULT, environment) };
+}
+
+/// Releases the lock that another thread of the parent held, which has put nothing in force yet. For a child.
+///
+/// # Safety
+/// As for [`Lock::mend`].
+pub(crate) unsafe fn mend() {
+    // SAFETY: forwarded to the caller.
+    unsafe { FREEZING.mend(|()| ()) }
+}
+
+/// Called with no lock held. Nothing that must be undone is alive over the calls of formatting
+/// functions, which the compiler would otherwise equip for an unwinding that never is.
+///
+/// # Safety
+/// As for [`propose_with`].
+#[cold]
+#[inline(never)]
+unsafe fn freeze(proposed: &Options, environment: *const *const c_char) {
+    FREEZING.hold();
+    let is_first = FROZEN.load(Ordering::Relaxed) == 0;
+    let mut options = *proposed;
+    if is_first {
+        // What a less privileged caller has put into the environment must not steer the program.
+        if !os::is_privileged() {
+            // SAFETY: forwarded to the caller.
+            unsafe { read(&mut options, environment) };
+        }
+        if let Some(bytes) = cgroup::memory_limit(options.cgroup_percent) {
+            options.memory_limit = options.memory_limit.min(bytes);
+        }
+        apply(&options);
+        // SAFETY: nobody reads the cell before the store below, and only the lock's holder writes.
+        unsafe { *PLACE.0.get() = options };
+        FROZEN.store(1, Ordering::Release);
+    }
+    // SAFETY: held above.
+    unsafe { FREEZING.release() };
+    if is_first && options.verbose {
+        show(&options);
+    }
+    if is_first && options.show_stats {
+        // May allocate, so it comes last. Without memory for it there is no table.
+        let _ = os::at_exit(print_stats);
+    }
+}
+
+/// Tells the floors below, which know no options.
+fn apply(options: &Options) {
+    limit::COMMITTED.set(options.memory_limit, options.soft_memory_limit);
+    if options.lock_in_memory {
+        os::map_locked();
+    }
+    if options.no_reserve {
+        os::map_without_reserve();
+    }
+    if options.on_misuse == OnMisuse::Report {
+        fatal::report_only();
+    }
+}
+
+/// Sets what the environment says, and warns of what it says wrongly.
+///
+/// # Safety
+/// As for [`propose_with`].
+unsafe fn read(options: &mut Options, mut environment: *const *const c_char) {
+    if environment.is_null() {
+        return;
+    }
+    loop {
+        // SAFETY: the array ends with a null pointer, which ends the walk.
+        let entry = unsafe { *environment };
+        if entry.is_null() {
+            return;
+        }
+        // SAFETY: entries are C strings.
+        let entry = unsafe { CStr::from_ptr(entry) }.to_bytes();
+        if let Some(rest) = entry.strip_prefix(PREFIX) {
+            let mut parts = rest.splitn(2, |byte| *byte == b'=');
+            let (name, value) = (parts.next().unwrap_or(&[]), parts.next().unwrap_or(&[]));
+            if let Err(why) = options.set(name, value) {
+                warn(name, why);
+            }
+        }
+        environment = environment.wrapping_add(1);
+    }
+}
+
+fn warn(name: &[u8], why: Ignored) {
+    let mut line = Stderr::new();
+    line.bytes(b"freestone: ");
+    line.bytes(PREFIX);
+    line.bytes(name);
+    line.bytes(b" is ignored: ");
+    match why {
+        Ignored::Unknown => line.bytes(b"there is no such option"),
+        Ignored::Takes(what) => {
+            line.bytes(b"it takes ");
+            line.bytes(what.as_bytes());
+        }
+    }
+    line.bytes(b"\n");
+}
+
+fn show(options: &Options) {
+    let mut out = Stderr::new();
+    for variable in &VARIABLES {
+        out.bytes(b"freestone: ");
+        out.bytes(PREFIX);
+        out.bytes(variable.name.as_bytes());
+        out.bytes(b"=");
+        let _ = (variable.show)(options, &mut out);
+        out.bytes(b"\n");
+    }
+}
+
+extern "C-unwind" fn print_stats() {
+    let _ = write!(Stderr::new(), "{}", stats::stats().with_resident());
+}

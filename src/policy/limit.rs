@@ -1,0 +1,147 @@
+//! A count of bytes that must not pass a limit, and that tells when it passes a softer one.
+#![forbid(unsafe_code)]
+
+use crate::policy::limit::UNLIMITED;
+use crate::base::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+/// What the allocator has committed: units of chunks that are not known to be unbacked, and large
+/// and retained ranges.
+pub(crate) static COMMITTED: Limit = Limit::new();
+
+/// A counter with a hard and a soft limit. `used ≤ hard` at every moment, if the hard limit was set
+/// before and nothing was [`add`](Self::add)ed.
+pub(crate) struct Limit {
+    used: AtomicUsize,
+    hard: AtomicUsize,
+    soft: AtomicUsize,
+    /// Whether the soft limit counts as passed, until well below it.
+    above: AtomicBool,
+    /// Whether it was passed and nobody has dealt with that.
+    due: AtomicBool,
+}
+
+impl Limit {
+    /// A count without limits.
+    pub(crate) const fn new() -> Self {
+        Self {
+            used: AtomicUsize::new(0),
+            hard: AtomicUsize::new(UNLIMITED),
+            soft: AtomicUsize::new(UNLIMITED),
+            above: AtomicBool::new(false),
+            due: AtomicBool::new(false),
+        }
+    }
+
+    /// Changes the limits.
+    pub(crate) fn set(&self, hard: usize, soft: usize) {
+        self.hard.store(hard, Ordering::Relaxed);
+        self.soft.store(soft, Ordering::Relaxed);
+    }
+
+    /// Bytes counted.
+    pub(crate) fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// Counts `bytes` that are about to be asked of the kernel. False, and nothing is counted,
+    /// where they would pass the hard limit.
+    #[must_use]
+    pub(crate) fn reserve(&self, bytes: usize) -> bool {
+        let hard = self.hard.load(Ordering::Relaxed);
+        let before = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+            used.checked_add(bytes).filter(|sum| *sum <= hard)
+        });
+        if let Ok(before) = before {
+            self.look(before.wrapping_add(bytes));
+        }
+        before.is_ok()
+    }
+
+    /// Whether `bytes` in all are within the hard limit.
+    pub(crate) fn could_hold(&self, bytes: usize) -> bool {
+        bytes <= self.hard.load(Ordering::Relaxed)
+    }
+
+    /// Counts `bytes` that are there already, whatever the limit.
+    pub(crate) fn add(&self, bytes: usize) {
+        self.look(self.used.fetch_add(bytes, Ordering::Relaxed).wrapping_add(bytes));
+    }
+
+    fn look(&self, used: usize) {
+        if used > self.soft.load(Ordering::Relaxed) && !self.above.swap(true, Ordering::Relaxed) {
+            self.due.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Ends the counting of `bytes`: the kernel has them, or was not asked after all.
+    pub(crate) fn release(&self, bytes: usize) {
+        let used = self.used.fetch_sub(bytes, Ordering::Relaxed).wrapping_sub(bytes);
+        if self.above.load(Ordering::Relaxed) {
+            let soft = self.soft.load(Ordering::Relaxed);
+            // Not at the limit itself: a program that hovers about it would be told all the time.
+            if used <= soft.wrapping_sub(soft / 32) {
+                self.above.store(false, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Whether the soft limit has been passed since the last time this said so.
+    #[inline]
+    pub(crate) fn take_due(&self) -> bool {
+        self.due.load(Ordering::Relaxed) && self.due.swap(false, Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicUsize as Count;
+    use std::thread;
+
+    #[test]
+    fn never_passes_the_hard_limit() {
+        let limit = Limit::new();
+        limit.set(100, UNLIMITED);
+        assert!(limit.reserve(60) && !limit.reserve(41) && limit.reserve(40));
+        assert!(!limit.reserve(1) && !limit.reserve(usize::MAX));
+        limit.release(10);
+        assert!(limit.reserve(10));
+        assert_eq!(limit.used(), 100);
+    }
+
+    #[test]
+    fn tells_once_of_each_passing() {
+        let limit = Limit::new();
+        limit.set(UNLIMITED, 320);
+        assert!(limit.reserve(320) && !limit.take_due());
+        assert!(limit.reserve(1) && limit.take_due() && !limit.take_due());
+        assert!(limit.reserve(50) && !limit.take_due());
+        // To just below the limit and up again: still the same passing.
+        limit.release(60);
+        assert!(limit.reserve(60) && !limit.take_due());
+        limit.release(61);
+        assert!(limit.reserve(61) && limit.take_due());
+    }
+
+    #[test]
+    fn threads_race_for_the_last_bytes() {
+        let limit = Limit::new();
+        limit.set(1_000, UNLIMITED);
+        let granted = Count::new(0);
+        thread::scope(|scope| {
+            for step in 1..=16 {
+                let (limit, granted) = (&limit, &granted);
+                scope.spawn(move || {
+                    for _ in 0..500 {
+                        if limit.reserve(step) {
+                            granted.fetch_add(step, Ordering::Relaxed);
+                        }
+                        assert!(limit.used() <= 1_000);
+                    }
+                });
+            }
+        });
+        assert_eq!(granted.load(Ordering::Relaxed), limit.used());
+        assert!(limit.used() > 1_000 - 16, "refused only where less was left than was asked for");
+    }
+}
