@@ -2,7 +2,7 @@
 //! events that `loom` finds: no block is lost or taken twice, every list that has something is
 //! announced once, and an announcement finds its slab's owner also when that changes meanwhile.
 //!
-//! The models run `src/remote_list.rs` itself, on slabs that have nothing but what it is about.
+//! The models run `src/block/remote_list.rs` itself, on slabs that have nothing but what it is about.
 
 use std::cell::Cell;
 use std::ptr::{self, NonNull};
@@ -12,12 +12,12 @@ use loom::sync::Arc;
 use loom::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use loom::thread;
 
-#[path = "../src/remote_list.rs"]
+#[path = "../src/block/remote_list.rs"]
 #[allow(dead_code, reason = "the models use what the allocator's protocol is made of")]
 mod remote_list;
 
 /// What `remote_list` takes from the crate that it is part of.
-mod sync {
+mod base {
     pub(crate) mod atomic {
         pub(crate) use loom::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
     }

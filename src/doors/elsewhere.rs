@@ -7,8 +7,8 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 
-use crate::observe::describe::{Description, What};
 use crate::doors::freestone::Freestone;
+use crate::observe::describe::{Description, What};
 use crate::observe::heap_map::Piece;
 use crate::observe::stats::{HeapStats, Stats};
 

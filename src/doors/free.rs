@@ -5,19 +5,19 @@
 use core::alloc::Layout;
 use core::ptr::{self, NonNull};
 
-use crate::memory::chunk;
-use crate::memory::chunk_index;
-use crate::os::fatal;
 use crate::block::free_list::{self, Block};
 use crate::block::hardening::{self, Key, route};
-use crate::heap::{Heap, shared};
-use crate::memory::large;
-#[cfg(feature = "profile")]
-use crate::profile;
 use crate::block::size_class::Route;
+#[cfg(feature = "profile")]
+use crate::heap::sampling;
+use crate::heap::thread;
+use crate::heap::{Heap, shared};
+use crate::memory::chunk;
+use crate::memory::chunk_index;
+use crate::memory::large;
 use crate::memory::slab::{Left, Slab};
 use crate::os::KeepErrno;
-use crate::heap::thread;
+use crate::os::fatal;
 
 /// Frees a block of `layout` that is not at the first look of `heap`, the calling thread's.
 ///
@@ -225,7 +225,7 @@ pub(crate) fn start_purger() {
 fn is_elsewhere(slab: &Slab, heap: &'static Heap) -> bool {
     let home = slab.home();
     #[cfg(feature = "profile")]
-    if profile::is_home(home) {
+    if sampling::is_home(home) {
         return false;
     }
     !home.is_null() && !ptr::eq(home, heap.inbox()) && thread::is_own(heap)
@@ -260,8 +260,8 @@ unsafe fn free_block(start: NonNull<u8>, layout: Option<Layout>) {
     // SAFETY: a block begins here, and the caller gives it up.
     let block = unsafe { retired(start.as_ptr(), key, hardening::block_bytes(slab)) };
     #[cfg(feature = "profile")]
-    if profile::is_home(slab.home()) {
-        return profile::free(slab, block);
+    if sampling::is_home(slab.home()) {
+        return sampling::free(slab, block);
     }
     match thread::own_heap() {
         Some(heap) if ptr::eq(slab.home(), heap.inbox()) => heap.free(slab, block),
@@ -274,6 +274,6 @@ unsafe fn free_block(start: NonNull<u8>, layout: Option<Layout>) {
 
 fn free_large(start: NonNull<u8>) {
     #[cfg(feature = "profile")]
-    profile::large_freed(start);
+    sampling::large_freed(start);
     large::free(start);
 }

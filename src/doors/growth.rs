@@ -8,12 +8,12 @@ use core::alloc::Layout;
 use core::ptr::NonNull;
 
 use crate::base::config::{LINE_BYTES, MAX_BLOCK_BYTES};
+use crate::block::hardening::{self, route};
+use crate::block::size_class::{Class, Route};
 use crate::doors::free::slab_of_block;
 use crate::doors::rust::{or_after_release, try_find};
-use crate::block::hardening::{self, route};
 use crate::memory::large;
 use crate::os::watch;
-use crate::block::size_class::{Class, Route};
 
 /// Shorter blocks are copied in the time that the other steps of a resize take.
 const LEAST_BYTES: usize = 4 << 10;

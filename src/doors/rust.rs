@@ -3,26 +3,29 @@
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{self, NonNull};
 
+use super::start;
+use crate::base::atomic::{AtomicBool, Ordering};
 use crate::base::config::UNIT_BYTES;
-use crate::memory::depot;
-use crate::os::fatal;
-use crate::doors::free::{dealloc_slow, give, slab_of_block, start_purger};
 use crate::block::free_list::{self, Block};
+use crate::block::hardening::{self, inline_class, route};
+use crate::block::size_class::{Class, Route};
+use crate::doors::free::{dealloc_slow, give, slab_of_block, start_purger};
 use crate::doors::freestone::Freestone;
 use crate::doors::growth::{self, Roomy};
-use crate::block::hardening::{self, inline_class, route};
-use crate::heap::{Found, shared};
-use crate::memory::large::{self, Contents};
-use crate::policy::limit::COMMITTED;
-use crate::policy::options;
-use crate::os::watch;
 #[cfg(feature = "profile")]
-use crate::profile;
-use crate::block::size_class::{Class, Route};
-use crate::base::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::heap::sampling;
+use crate::heap::thread;
+use crate::heap::{Found, shared};
+use crate::memory::depot;
+use crate::memory::large::{self, Contents};
+#[cfg(feature = "profile")]
+use crate::observe::profile;
 use crate::os::KeepErrno;
 use crate::os::count::MUNMAP;
-use crate::heap::thread;
+use crate::os::fatal;
+use crate::os::watch;
+use crate::policy::limit::{self, COMMITTED};
+use crate::policy::options;
 
 // SAFETY: blocks are disjoint, of at least the layout's size and alignment, and stay so until
 // they are freed: `route` sends the same layout the same way each time. Nothing unwinds.
@@ -111,13 +114,13 @@ impl Freestone {
             watch::open(start, layout.size());
             return start;
         }
-        options::propose(&self.options);
+        start::with(&self.options);
         asked(alloc_slow(layout), layout)
     }
 
     #[inline(never)]
     fn alloc_zeroed_first(&self, layout: Layout) -> *mut u8 {
-        options::propose(&self.options);
+        start::with(&self.options);
         asked(alloc_zeroed_slow(layout), layout)
     }
 
@@ -125,7 +128,7 @@ impl Freestone {
     #[cold]
     #[inline(never)]
     fn find_first(&self, class: Class, bytes: usize) -> Option<Block> {
-        options::propose(&self.options);
+        start::with(&self.options);
         let found = find_slow(class)?;
         thread::count_asked(bytes);
         Some(found)
@@ -167,21 +170,24 @@ fn allocate_large(layout: Layout, contents: Contents) -> Option<NonNull<u8>> {
     let allocate = || large::allocate(layout.size(), layout.align(), contents);
     let start = or_after_release(layout.size(), allocate)?;
     #[cfg(feature = "profile")]
-    profile::large_made(start, layout.size());
+    {
+        profile::read_environment();
+        sampling::large_made(start, layout.size());
+    }
     Some(start)
 }
 
 /// Resizes a large allocation; its layout's alignment is `align`.
 pub(crate) fn reallocate_large(start: NonNull<u8>, size: usize, align: usize) -> Option<NonNull<u8>> {
     #[cfg(feature = "profile")]
-    let sample = profile::take(start);
+    let sample = sampling::take(start);
     let more = size.saturating_sub(large::length(start).unwrap_or(0));
     let resized = or_after_release(more, || large::reallocate(start, size, align));
     #[cfg(feature = "profile")]
     match resized {
         // As a free and an allocation.
-        Some(resized) => profile::large_made(resized, size),
-        None => profile::put_back(sample),
+        Some(resized) => sampling::large_made(resized, size),
+        None => sampling::put_back(sample),
     }
     resized
 }
@@ -200,7 +206,7 @@ pub(crate) fn or_after_release<T>(bytes: usize, get: impl Fn() -> Option<T>) -> 
                 None
             };
             if found.is_none() {
-                FAILURES.fetch_add(1, Ordering::Relaxed);
+                limit::note_failure();
             }
             found
         }
@@ -240,14 +246,6 @@ fn above_soft_limit() {
     }
 }
 
-/// Requests that were answered with null, since the start.
-static FAILURES: AtomicU64 = AtomicU64::new(0);
-
-/// See [`FAILURES`].
-pub(crate) fn failures() -> u64 {
-    FAILURES.load(Ordering::Relaxed)
-}
-
 /// A block of `class` after the thread's heap had none at hand.
 #[inline(never)]
 pub(crate) fn find_slow(class: Class) -> Option<Block> {
@@ -266,7 +264,9 @@ pub(crate) fn try_find(class: Class) -> Option<Found> {
         return Some(Found { block, zero: false });
     }
     #[cfg(feature = "profile")]
-    if let Some(sampled) = profile::sample(heap, class) {
+    profile::read_environment();
+    #[cfg(feature = "profile")]
+    if let Some(sampled) = sampling::sample(heap, class) {
         return Some(sampled);
     }
     heap.find(class)

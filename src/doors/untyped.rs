@@ -9,20 +9,20 @@ use core::alloc::Layout;
 use core::ffi::c_char;
 use core::ptr::{self, NonNull};
 
-use crate::memory::chunk_index;
+use super::start;
 use crate::base::config::{INLINE_LIMIT, UNIT_BYTES};
-use crate::os::fatal;
-use crate::doors::free;
 use crate::block::free_list;
-use crate::doors::rust;
-use crate::doors::growth::Roomy;
 use crate::block::hardening::{self, SEAL_BYTES};
-use crate::memory::large;
-use crate::policy::options;
-use crate::os::watch;
 use crate::block::size_class::Class;
-use crate::memory::slab::Slab;
+use crate::doors::free;
+use crate::doors::growth::Roomy;
+use crate::doors::rust;
 use crate::heap::thread;
+use crate::memory::chunk_index;
+use crate::memory::large;
+use crate::memory::slab::Slab;
+use crate::os::fatal;
+use crate::os::watch;
 
 /// The alignment of every block.
 pub const MIN_ALIGN: usize = 16;
@@ -78,12 +78,12 @@ pub fn allocate(size: usize) -> *mut u8 {
 #[inline(never)]
 #[must_use]
 pub fn allocate_aligned(size: usize, align: usize) -> *mut u8 {
-    options::propose_defaults();
+    start::with_defaults();
     if let Some(nothing) = nothing(size, align) {
         return nothing.as_ptr();
     }
     match layout(size, align) {
-        Some(layout) => global::alloc_slow(layout),
+        Some(layout) => rust::alloc_slow(layout),
         None => ptr::null_mut(),
     }
 }
@@ -92,12 +92,12 @@ pub fn allocate_aligned(size: usize, align: usize) -> *mut u8 {
 #[inline(never)]
 #[must_use]
 pub fn allocate_zeroed(size: usize, align: usize) -> *mut u8 {
-    options::propose_defaults();
+    start::with_defaults();
     if let Some(nothing) = nothing(size, align) {
         return nothing.as_ptr();
     }
     match layout(size, align) {
-        Some(layout) => global::alloc_zeroed_slow(layout),
+        Some(layout) => rust::alloc_zeroed_slow(layout),
         None => ptr::null_mut(),
     }
 }
@@ -258,8 +258,8 @@ pub unsafe fn reallocate(pointer: *mut u8, size: usize) -> *mut u8 {
     }
     let Some(new) = layout(size, MIN_ALIGN) else { return ptr::null_mut() };
     // Large or not is a matter of where the block is: an over-aligned small one may be large.
-    if matches!(home, Home::Large { .. }) && global::is_large(new) {
-        return global::or_null(global::reallocate_large(start, new.size(), MIN_ALIGN));
+    if matches!(home, Home::Large { .. }) && rust::is_large(new) {
+        return rust::or_null(rust::reallocate_large(start, new.size(), MIN_ALIGN));
     }
     let have = home.bytes();
     watch::open(pointer, have);
@@ -269,7 +269,7 @@ pub unsafe fn reallocate(pointer: *mut u8, size: usize) -> *mut u8 {
         return pointer;
     }
     let fresh = match Roomy::of(have, new) {
-        Some(roomy) => global::or_null(roomy.allocate(new)),
+        Some(roomy) => rust::or_null(roomy.allocate(new)),
         None => allocate(size),
     };
     if fresh.is_null() {
@@ -295,5 +295,5 @@ pub unsafe fn reallocate(pointer: *mut u8, size: usize) -> *mut u8 {
 /// `environment` is null or a null-terminated array of C strings that stay as they are.
 pub unsafe fn start(environment: *const *const c_char) {
     // SAFETY: forwarded to the caller.
-    unsafe { options::propose_with(environment) };
+    unsafe { start::with_environment(environment) };
 }

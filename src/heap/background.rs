@@ -9,12 +9,12 @@
 use core::ffi::c_void;
 use core::sync::atomic::fence;
 
-use crate::memory::depot;
-use crate::heap::{Heap, help, shared, tally};
-use crate::memory::large;
 use crate::base::atomic::{AtomicBool, AtomicU32, Ordering};
-use crate::os::{self, background as os};
 use crate::heap::thread;
+use crate::heap::{Heap, help, shared, tally};
+use crate::memory::depot;
+use crate::memory::large;
+use crate::os::{self, background as os_thread};
 
 /// Whether there is a purger, or one is being started.
 static RUNNING: AtomicBool = AtomicBool::new(false);
@@ -44,7 +44,7 @@ pub(crate) fn need() {
     if !is_running() {
         WANTED.store(true, Ordering::Relaxed);
     } else if ASLEEP.load(Ordering::Relaxed) != 0 && ASLEEP.swap(0, Ordering::Relaxed) != 0 {
-        os::wake(&ASLEEP);
+        os_thread::wake(&ASLEEP);
     }
 }
 
@@ -63,7 +63,7 @@ fn start() {
     WANTED.store(false, Ordering::Relaxed);
     let is_first = !RUNNING.swap(true, Ordering::Relaxed);
     // May allocate and so come here again, where there is one already. Refused, slow paths purge.
-    if is_first && os::spawn(run).is_err() {
+    if is_first && os_thread::spawn(run).is_err() {
         RUNNING.store(false, Ordering::Relaxed);
     }
 }
@@ -91,7 +91,7 @@ extern "C-unwind" fn run(_: *mut c_void) -> *mut c_void {
             sleep_ms(due_ms.wrapping_sub(now_ms));
         } else {
             sleep_ms(PATIENCE_MS);
-            if os::is_last_thread() {
+            if os_thread::is_last_thread() {
                 return core::ptr::null_mut();
             }
         }
@@ -111,7 +111,7 @@ fn sleep() {
     ASLEEP.store(1, Ordering::Relaxed);
     fence(Ordering::SeqCst);
     if due_ms() == u64::MAX {
-        os::wait(&ASLEEP, 1, PATIENCE_MS);
+        os_thread::wait(&ASLEEP, 1, PATIENCE_MS);
     }
     ASLEEP.store(0, Ordering::Relaxed);
 }

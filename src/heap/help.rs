@@ -15,19 +15,19 @@
 use core::ptr;
 
 use super::{EMPTY, Heap, shared, tally};
-use crate::memory::chunk::{self, Chunk, UnitState};
-use crate::memory::chunk_index;
-use crate::memory::depot;
-#[cfg(feature = "background-purge")]
-use crate::policy::options;
-use crate::block::size_class::Class;
-use crate::memory::slab::{Left, Place, Slab, SlabList};
-use crate::os::lock::Lock;
 #[cfg(feature = "background-purge")]
 use crate::base::atomic::AtomicU64;
 use crate::base::atomic::Ordering;
+use crate::block::size_class::Class;
+use crate::memory::chunk::{self, Chunk, UnitState};
+use crate::memory::chunk_index;
+use crate::memory::depot;
+use crate::memory::slab::{Left, Place, Slab, SlabList};
 #[cfg(feature = "background-purge")]
 use crate::os;
+use crate::os::lock::Lock;
+#[cfg(feature = "background-purge")]
+use crate::policy::options;
 
 /// Held by whoever helps, before any other lock: one at a time.
 static HELPING: Lock<()> = Lock::new(());

@@ -9,27 +9,33 @@
 use core::cell::Cell;
 use core::ptr::{self, NonNull};
 
-use crate::memory::chunk;
+use crate::base::atomic::Seen;
+use crate::base::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 use crate::base::config::{KEPT_BYTES, SERVED_UNITS, UNIT_BYTES};
-use crate::memory::depot;
-use crate::os::fatal;
 use crate::block::free_list::{self, Block};
 use crate::block::hardening;
-use crate::memory::records;
-use crate::policy::options;
 use crate::block::size_class::{CLASSES, Class};
+use crate::memory::chunk;
+use crate::memory::depot;
+use crate::memory::records;
 use crate::memory::slab::{Carved, Inbox, Left, Place, Slab, SlabList};
-use crate::base::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
-use crate::os::lock::Lock;
-use crate::base::atomic::Seen;
 use crate::os;
+use crate::os::fatal;
+use crate::os::lock::Lock;
+use crate::policy::options;
 
+#[cfg(feature = "background-purge")]
+pub(crate) mod background;
 pub(crate) mod help;
 mod outbox;
-mod rest;
+#[cfg(feature = "profile")]
+pub(crate) mod sampling;
 pub(crate) mod shared;
+pub(crate) mod slot;
 mod spares;
 pub(crate) mod tally;
+pub(crate) mod thread;
+mod trim;
 
 use outbox::Outbox;
 use spares::Spares;

@@ -5,9 +5,9 @@ use core::ptr;
 
 use super::shared;
 use crate::base::config::{RECORD_BYTES, REMOTE_BATCH_BLOCKS, REMOTE_BATCH_BYTES, REMOTE_SLOTS};
-use crate::os::fatal;
 use crate::block::free_list::{self, Block};
 use crate::memory::slab::Slab;
+use crate::os::fatal;
 
 /// A chain of blocks of one slab. Newest first; the chain's last link is written when it is
 /// published.

@@ -6,13 +6,13 @@ use core::ptr;
 #[cfg(feature = "background-purge")]
 use super::help;
 use super::{Found, Heap, tally};
-use crate::memory::depot;
+use crate::base::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use crate::block::free_list::{self, Block};
 use crate::block::size_class::{CLASSES, Class};
+use crate::memory::depot;
 use crate::memory::slab::{Inbox, Place, Slab, SlabList};
-use crate::os::lock::Lock;
-use crate::base::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use crate::os::KeepErrno;
+use crate::os::lock::Lock;
 
 /// Slabs that one lock moves: the lock is not held for long.
 const STEP: usize = 64;

@@ -6,11 +6,11 @@
 use core::cell::Cell;
 use core::ptr;
 
-use crate::base::config::SPARE_BYTES;
-use crate::memory::depot;
-use crate::block::size_class::{CLASSES, Class};
-use crate::memory::slab::Slab;
 use crate::base::atomic::{AtomicBool, AtomicPtr, Ordering};
+use crate::base::config::SPARE_BYTES;
+use crate::block::size_class::{CLASSES, Class};
+use crate::memory::depot;
+use crate::memory::slab::Slab;
 
 /// A place for a slab of each class. Its heap's thread puts, any thread takes.
 pub(super) struct Spares {

@@ -3,9 +3,9 @@
 use core::ptr;
 
 use super::{Heap, shared};
-use crate::block::size_class::{CLASSES, Class};
 use crate::base::atomic::Seen;
 use crate::base::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use crate::block::size_class::{CLASSES, Class};
 
 /// Blocks that threads without a heap have freed into others', by class.
 static SENT_BY_NOBODY: [AtomicU32; CLASSES] = [const { AtomicU32::new(0) }; CLASSES];

@@ -7,16 +7,16 @@
 use core::ffi::c_void;
 use core::ptr;
 
-use crate::memory::depot;
+use crate::base::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering};
+use crate::heap::slot::{self, NEW};
 use crate::heap::{BLANK as DETACHED, Heap, help, shared, tally};
+use crate::memory::depot;
 use crate::memory::large;
 use crate::memory::records;
-use crate::policy::options;
-use crate::heap::slot::{self, NEW};
 use crate::memory::stray;
-use crate::base::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering};
-use crate::os::lock::{self, Lock};
 use crate::os;
+use crate::os::lock::{self, Lock};
+use crate::policy::options;
 
 /// The calling thread's heap, or a stand-in that has nothing.
 #[inline(always)]
@@ -178,7 +178,7 @@ fn exit_key() -> Option<libc::pthread_key_t> {
         }
         Err(_) => return None,
         Ok(_) => {
-            sync::on_copy(mend, os::wiped_word());
+            lock::on_copy(mend, os::wiped_word());
             // The key, the handler and the purger are code of this object.
             os::object::keep_loaded();
             let key = os::key_create(end_of_thread);
@@ -210,7 +210,7 @@ unsafe extern "C-unwind" fn end_of_thread(heap: *mut c_void) {
 
 /// In a forked child, after the handlers of others that were registered before.
 unsafe extern "C-unwind" fn in_child() {
-    sync::is_copied();
+    lock::is_copied();
     note_thread();
 }
 
@@ -236,7 +236,7 @@ fn mend() {
         help::mend(existing_heap());
         options::mend();
         #[cfg(feature = "profile")]
-        crate::profile::mend();
+        super::sampling::mend();
     }
     #[cfg(feature = "background-purge")]
     crate::heap::background::forget();

@@ -3,11 +3,11 @@
 use core::ptr;
 
 use super::{EMPTY, Heap, shared};
-use crate::base::config::PURGE_STEP_BYTES;
-use crate::memory::depot;
-use crate::block::size_class::Class;
-use crate::memory::slab::{Rest, SlabList};
 use crate::base::atomic::Ordering;
+use crate::base::config::PURGE_STEP_BYTES;
+use crate::block::size_class::Class;
+use crate::memory::depot;
+use crate::memory::slab::{Rest, SlabList};
 use crate::os;
 
 impl Heap {

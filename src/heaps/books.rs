@@ -7,10 +7,10 @@ use core::ptr;
 
 use static_assertions::const_assert;
 
+use crate::base::atomic::{AtomicU8, AtomicU64, Ordering};
 use crate::base::config::{CHUNK_BYTES, RECORD_BYTES, UNIT_BYTES, UNITS};
 use crate::block::size_class::Class;
 use crate::memory::slab::Slab;
-use crate::base::atomic::{AtomicU8, AtomicU64, Ordering};
 
 /// Units of a chunk's header that hold the records, what is beside them here, and three pages.
 pub(super) const HEADER_UNITS: usize = 2;

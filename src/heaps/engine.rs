@@ -14,15 +14,15 @@ use super::backing::Backing;
 use super::books::{self, Books, Page};
 use super::geometry::{self, Geometry};
 use super::table::{Table, Use};
-use crate::memory::chunk::by_run::ByRun;
-use crate::memory::chunk;
+use crate::base::atomic::{AtomicUsize, Ordering};
 use crate::base::config::CHUNK_BYTES;
-use crate::os::fatal;
 use crate::block::free_list::{self, Block};
 use crate::block::hardening;
 use crate::block::size_class::{CLASSES, Class, Route, route};
+use crate::memory::chunk;
+use crate::memory::chunk::by_run::ByRun;
 use crate::memory::slab::{Carved, Inbox, Left, Place, Slab, SlabList};
-use crate::base::atomic::{AtomicUsize, Ordering};
+use crate::os::fatal;
 use crate::os::mutex::SharedMutex;
 
 /// What an [intent](Engine::intent) says beside its address.

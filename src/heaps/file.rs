@@ -15,10 +15,10 @@ use super::geometry::{GREATEST_LIMIT, Geometry, LEAST_LIMIT, MARK, SUPERBLOCKS};
 use super::superblock::{self, Beginning, Superblock};
 use super::table::{Table, Use};
 use super::{Found, Heap, Options};
+use crate::base::atomic::{AtomicU64, Ordering};
 use crate::base::config::{CHUNK_BYTES, UNIT_BYTES};
 use crate::map::{self, Mapping, Msync, Protection};
 use crate::memory::slab::Place;
-use crate::base::atomic::{AtomicU64, Ordering};
 use crate::os;
 
 /// Addresses that the kernel's randomisation of stacks, mappings and programs stays away from: those

@@ -56,11 +56,11 @@ use core::ptr::NonNull;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::memory::chunk;
 use crate::base::config::{CHUNK_BYTES, MAX_BLOCK_ALIGN, MAX_BLOCK_BYTES, UNIT_BYTES};
 use crate::block::free_list::{self, Block};
-use crate::map::{Mapping, Protection};
 use crate::block::size_class::{Route, inline_class, route};
+use crate::map::{Mapping, Protection};
+use crate::memory::chunk;
 use crate::memory::slab::{Left, Slab};
 use crate::os::KeepErrno;
 

@@ -5,8 +5,8 @@ use super::backing::Backing;
 use super::engine::{ALLOCATING, Engine, FREEING};
 use super::space::header_units;
 use super::table::Use;
-use crate::memory::chunk::State;
 use crate::base::config::{CHUNK_BYTES, UNIT_BYTES};
+use crate::memory::chunk::State;
 
 impl Engine {
     /// After the death of somebody who held the lock: the half-done step is undone or finished,

@@ -7,11 +7,11 @@ use super::backing::Backing;
 use super::books::{self, Books};
 use super::engine::{ALLOCATING, Engine, FREEING, Fresh};
 use super::table::{Use, find, free_places, units_of};
-use crate::memory::chunk::{Chunk, State};
+use crate::base::atomic::Ordering;
 use crate::base::config::{CHUNK_BYTES, RECORD_BYTES, UNIT_BYTES, UNITS};
 use crate::block::size_class::Class;
+use crate::memory::chunk::{Chunk, State};
 use crate::memory::slab::Slab;
-use crate::base::atomic::Ordering;
 
 impl Engine {
     /// Units for a slab of `class`, and whether they read as zero. The slab is not open yet.

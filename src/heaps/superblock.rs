@@ -8,9 +8,9 @@ use std::os::unix::fs::FileExt;
 
 use super::books::checksum;
 use super::geometry::SUPERBLOCKS;
+use crate::base::atomic::{AtomicU64, Ordering};
 use crate::base::config::{CHUNK_BYTES, UNIT_BYTES};
 use crate::block::size_class::{CLASSES, Class};
-use crate::base::atomic::{AtomicU64, Ordering};
 
 /// What a file heap begins with: reads `FREEHEAP` where bytes are shown in order.
 const MAGIC: u64 = u64::from_le_bytes(*b"FREEHEAP");

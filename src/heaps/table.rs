@@ -1,7 +1,7 @@
 //! What each chunk's worth of a heap's range is: one word each, and the one store that changes it.
 
-use crate::base::config::{CHUNK_BYTES, UNIT_BYTES, UNITS};
 use crate::base::atomic::{AtomicU64, Ordering};
+use crate::base::config::{CHUNK_BYTES, UNIT_BYTES, UNITS};
 
 /// What a chunk's worth of addresses holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,9 +6,9 @@
 use core::ptr::{self, NonNull};
 
 use crate::base::address::align_down;
+use crate::base::atomic::{AtomicPtr, AtomicU8, AtomicUsize, Ordering};
 use crate::base::config::{CHUNK_BYTES, UNIT_BYTES};
 use crate::memory::records;
-use crate::base::atomic::{AtomicPtr, AtomicU8, AtomicUsize, Ordering};
 
 /// Bits of a user address: the kernel maps nothing above without being asked to.
 const ADDRESS_BITS: u32 = 48;

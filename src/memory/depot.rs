@@ -3,19 +3,19 @@
 use core::ptr;
 
 use crate::base::address::align_down;
+use crate::base::atomic::{AtomicU64, AtomicUsize, Ordering};
+use crate::base::config::{CHUNK_BYTES, DIRTY_BYTES, PURGE_STEP_BYTES, UNIT_BYTES, UNITS};
+use crate::block::size_class::Class;
 use crate::memory::chunk::by_run::ByRun;
 use crate::memory::chunk::{self, Blocks, Chunk, State};
 use crate::memory::chunk_index;
-use crate::base::config::{CHUNK_BYTES, DIRTY_BYTES, PURGE_STEP_BYTES, UNIT_BYTES, UNITS};
 use crate::memory::demand::Demand;
-use crate::policy::limit::COMMITTED;
-use crate::policy::options;
-use crate::block::size_class::Class;
 use crate::memory::slab::Slab;
 use crate::memory::stray;
-use crate::base::atomic::{AtomicU64, AtomicUsize, Ordering};
-use crate::os::lock::{Guard, Lock};
 use crate::os;
+use crate::os::lock::{Guard, Lock};
+use crate::policy::limit::COMMITTED;
+use crate::policy::options;
 
 /// The chunks, and the queue of those to look at for pages to purge.
 struct Depot {

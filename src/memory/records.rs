@@ -4,9 +4,9 @@ use core::cell::UnsafeCell;
 use core::ptr::NonNull;
 
 use crate::base::address::align_up;
-use crate::os::lock::Lock;
 use crate::base::atomic::{AtomicUsize, Ordering};
 use crate::os;
+use crate::os::lock::Lock;
 
 /// Bytes in the program's own zeroed data, so that a small program maps nothing for records.
 const FIRST_BYTES: usize = 32 << 10;

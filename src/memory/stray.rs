@@ -7,9 +7,9 @@
 
 use core::ptr::{self, NonNull};
 
-use crate::os::lock::Lock;
 use crate::base::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::os;
+use crate::os::lock::Lock;
 
 /// What lies in a stray range, at its beginning or wherever it may be written to.
 struct Node {

@@ -8,16 +8,18 @@
 use core::num::NonZeroUsize;
 use core::ptr::{self, NonNull};
 
-use crate::os::watch;
 use crate::base::atomic::{AtomicI32, AtomicUsize, Ordering};
 
 mod advice;
 #[cfg(feature = "background-purge")]
 pub(crate) mod background;
+pub(crate) mod cgroup;
 pub(crate) mod count;
 mod errno;
+pub(crate) mod fatal;
 pub(crate) mod fault;
 pub(crate) mod file;
+pub(crate) mod lock;
 pub(crate) mod mapping;
 pub(crate) mod mutex;
 pub(crate) mod object;
@@ -25,6 +27,8 @@ mod process;
 #[cfg(feature = "secure")]
 mod random;
 mod status;
+pub(crate) mod stderr;
+pub(crate) mod watch;
 
 use advice::discard_locked;
 pub(crate) use advice::{advise_not_huge, forbid, install_guard, permit, populate, remove_guard, split_huge};

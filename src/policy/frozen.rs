@@ -2,18 +2,16 @@
 
 use core::cell::UnsafeCell;
 use core::ffi::{CStr, c_char};
-use core::fmt::Write;
 
+use super::options::{OnMisuse, Options};
 use super::variables::{Ignored, PREFIX, VARIABLES};
-use super::{OnMisuse, Options};
-use crate::os::cgroup;
-use crate::os::fatal;
-use crate::policy::limit;
-use crate::observe::stats;
-use crate::os::stderr::Stderr;
-use crate::os::lock::Lock;
 use crate::base::atomic::{AtomicU8, Ordering};
 use crate::os;
+use crate::os::cgroup;
+use crate::os::fatal;
+use crate::os::lock::Lock;
+use crate::os::stderr::Stderr;
+use crate::policy::limit;
 
 /// The one cell. Written once, before `FROZEN` says so.
 struct Place(UnsafeCell<Options>);
@@ -36,33 +34,33 @@ pub(crate) fn get() -> &'static Options {
     unsafe { &*PLACE.0.get() }
 }
 
-/// Puts `options`, and what the environment says, into force if none are yet.
+/// Whether options have been put in force.
 #[inline]
-pub(crate) fn propose(options: &Options) {
-    if FROZEN.load(Ordering::Relaxed) == 0 {
-        // SAFETY: the process's own environment.
-        unsafe { freeze(options, os::environment()) };
-    }
+pub(crate) fn are_in_force() -> bool {
+    FROZEN.load(Ordering::Relaxed) != 0
+}
+
+/// Puts `options`, and what the environment says, in force if none are yet. Whether this call did.
+pub(crate) fn propose(options: &Options) -> bool {
+    // SAFETY: the process's own environment.
+    unsafe { freeze(options, os::environment()) }
 }
 
 /// As [`propose`], for doors through which a program says nothing about options.
-#[inline]
-pub(crate) fn propose_defaults() {
+pub(crate) fn propose_defaults() -> bool {
     let environment = os::environment();
     // Null: a library's constructor runs before the C library's, and the environment comes later.
-    if FROZEN.load(Ordering::Relaxed) == 0 && !environment.is_null() {
-        // SAFETY: the process's own environment.
-        unsafe { freeze(&DEFAULT, environment) };
-    }
+    // SAFETY: the process's own environment.
+    !environment.is_null() && unsafe { freeze(&DEFAULT, environment) }
 }
 
 /// As [`propose`], with the defaults and an environment that the C library does not know yet.
 ///
 /// # Safety
 /// `environment` is null or a null-terminated array of C strings that stay as they are.
-pub(crate) unsafe fn propose_with(environment: *const *const c_char) {
+pub(crate) unsafe fn propose_with(environment: *const *const c_char) -> bool {
     // SAFETY: forwarded to the caller.
-    unsafe { freeze(&DEFAULT, environment) };
+    unsafe { freeze(&DEFAULT, environment) }
 }
 
 /// Releases the lock that another thread of the parent held, which has put nothing in force yet. For a child.
@@ -81,7 +79,7 @@ pub(crate) unsafe fn mend() {
 /// As for [`propose_with`].
 #[cold]
 #[inline(never)]
-unsafe fn freeze(proposed: &Options, environment: *const *const c_char) {
+unsafe fn freeze(proposed: &Options, environment: *const *const c_char) -> bool {
     FREEZING.hold();
     let is_first = FROZEN.load(Ordering::Relaxed) == 0;
     let mut options = *proposed;
@@ -104,10 +102,7 @@ unsafe fn freeze(proposed: &Options, environment: *const *const c_char) {
     if is_first && options.verbose {
         show(&options);
     }
-    if is_first && options.show_stats {
-        // May allocate, so it comes last. Without memory for it there is no table.
-        let _ = os::at_exit(print_stats);
-    }
+    is_first
 }
 
 /// Tells the floors below, which know no options.
@@ -177,8 +172,4 @@ fn show(options: &Options) {
         let _ = (variable.show)(options, &mut out);
         out.bytes(b"\n");
     }
-}
-
-extern "C-unwind" fn print_stats() {
-    let _ = write!(Stderr::new(), "{}", stats::stats().with_resident());
 }

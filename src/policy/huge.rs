@@ -6,10 +6,10 @@
 //! come from fragments that were never handed over. Only the touch itself tells.
 #![forbid(unsafe_code)]
 
-use crate::base::config::{HUGE_DEAR_NS, HUGE_LEAST_PASSED, HUGE_MOST_PASSED};
-use crate::policy::options::{self, HugePages};
 use crate::base::atomic::{AtomicU64, Ordering};
+use crate::base::config::{HUGE_DEAR_NS, HUGE_LEAST_PASSED, HUGE_MOST_PASSED};
 use crate::os;
+use crate::policy::options::{self, HugePages};
 
 static JUDGE: Judge = Judge::new();
 

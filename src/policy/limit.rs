@@ -1,12 +1,25 @@
 //! A count of bytes that must not pass a limit, and that tells when it passes a softer one.
 #![forbid(unsafe_code)]
 
-use crate::policy::limit::UNLIMITED;
-use crate::base::atomic::{AtomicBool, AtomicUsize, Ordering};
+use super::options::UNLIMITED;
+use crate::base::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 /// What the allocator has committed: units of chunks that are not known to be unbacked, and large
 /// and retained ranges.
 pub(crate) static COMMITTED: Limit = Limit::new();
+
+/// Requests that were answered with null, since the start.
+static FAILURES: AtomicU64 = AtomicU64::new(0);
+
+/// Counts a request that is answered with null.
+pub(crate) fn note_failure() {
+    FAILURES.fetch_add(1, Ordering::Relaxed);
+}
+
+/// See [`note_failure`].
+pub(crate) fn failures() -> u64 {
+    FAILURES.load(Ordering::Relaxed)
+}
 
 /// A counter with a hard and a soft limit. `used ≤ hard` at every moment, if the hard limit was set
 /// before and nothing was [`add`](Self::add)ed.

@@ -1,15 +1,10 @@
 //! What can be chosen: the values, their defaults, and where they are read from.
 //!
-//! The values that a program writes down live in its `Freestone`; [`frozen`] joins them with the
-//! environment ([`variables`] has the one table) when the first block is asked for.
+//! The values that a program writes down live in its `Freestone`; [`frozen`](super::frozen) joins them with the
+//! environment ([`variables`](super::variables) has the one table) when the first block is asked for.
 
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-mod frozen;
-#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-mod variables;
-
-#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-pub(crate) use frozen::{get, mend, propose, propose_defaults, propose_with};
+pub(crate) use super::frozen::{are_in_force, get, mend, propose, propose_defaults, propose_with};
 
 /// What is backed by huge pages, where the kernel has them on request (`madvise`) at least.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@
 use core::fmt::{self, Write};
 use core::str;
 
-use super::{HugePages, OnMisuse, Options, UNLIMITED};
+use super::options::{HugePages, OnMisuse, Options, UNLIMITED};
 
 /// What every variable's name begins with.
 pub(super) const PREFIX: &[u8] = b"FREESTONE_";

@@ -17,12 +17,12 @@ use super::seal::{Says, faults, is_preceded, last_word, seal, seal_at, spilled};
 pub(crate) use super::secret::prepare;
 use super::{nothing, secret};
 use crate::base::address::align_up;
+use crate::base::atomic::Ordering;
 use crate::base::config::{CHUNK_BYTES, INLINE_LIMIT, MAX_BLOCK_ALIGN, MAX_BLOCK_BYTES};
-use crate::os::fatal;
 use crate::block::free_list::{Block, FreeList};
 use crate::block::size_class::{CLASS_ALIGN, Class, Route};
 use crate::memory::slab::{Carved, Slab};
-use crate::base::atomic::Ordering;
+use crate::os::fatal;
 
 /// Whether anything is done here.
 pub(crate) const ON: bool = true;

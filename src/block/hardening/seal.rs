@@ -5,8 +5,8 @@ use core::alloc::Layout;
 use static_assertions::const_assert;
 
 use super::secret;
-use crate::base::config::{MAX_BLOCK_ALIGN, MAX_BLOCK_BYTES};
 use crate::base::atomic::{AtomicU64, Ordering};
+use crate::base::config::{MAX_BLOCK_ALIGN, MAX_BLOCK_BYTES};
 
 /// Bytes of a block that no caller gets.
 pub(crate) const SEAL_BYTES: usize = size_of::<u64>();

@@ -1,16 +1,16 @@
 //! The samples: each stack once, with what is alive and what was allocated from it, and the live
 //! blocks.
 
-use super::memory::{Plain, Rows};
+use super::rows::{Plain, Rows};
 use super::samples;
 
 /// What a stack stands for: blocks in thousandths, and bytes.
 #[derive(Clone, Copy, Default, Debug)]
-pub(super) struct Sums {
-    pub(super) live_blocks: u64,
-    pub(super) live_bytes: u64,
-    pub(super) all_blocks: u64,
-    pub(super) all_bytes: u64,
+pub(crate) struct Sums {
+    pub(crate) live_blocks: u64,
+    pub(crate) live_bytes: u64,
+    pub(crate) all_blocks: u64,
+    pub(crate) all_bytes: u64,
 }
 
 /// A stack: a stretch of the frames' row, innermost first.
@@ -186,15 +186,15 @@ fn hash(value: u64) -> u64 {
 }
 
 /// A copy of the stacks, for those who write profiles.
-pub(super) struct Snapshot {
-    pub(super) interval_bytes: usize,
+pub(crate) struct Snapshot {
+    pub(crate) interval_bytes: usize,
     stacks: Vec<Stack>,
     frames: Vec<usize>,
 }
 
 impl Snapshot {
     /// Every stack: return addresses, innermost first, and what it stands for.
-    pub(super) fn stacks(&self) -> impl Iterator<Item = (&[usize], &Sums)> {
+    pub(crate) fn stacks(&self) -> impl Iterator<Item = (&[usize], &Sums)> {
         self.stacks.iter().filter_map(|stack| {
             let frames = self.frames.get(stack.first..stack.first.wrapping_add(stack.depth))?;
             Some((frames, &stack.sums))
@@ -203,8 +203,8 @@ impl Snapshot {
 }
 
 /// Copies the stacks. What the copy takes is allocated while the lock is not held.
-pub(super) fn snapshot() -> Snapshot {
-    let interval_bytes = super::interval().unwrap_or(super::DEFAULT_INTERVAL_BYTES);
+pub(crate) fn snapshot(default_interval_bytes: usize) -> Snapshot {
+    let interval_bytes = super::interval().unwrap_or(default_interval_bytes);
     let mut copy = Snapshot { interval_bytes, stacks: Vec::new(), frames: Vec::new() };
     loop {
         let (stacks, frames) = samples::with_records(|records| {

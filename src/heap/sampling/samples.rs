@@ -2,17 +2,16 @@
 
 use core::ptr::{self, NonNull};
 
-use super::at_exit;
 use super::records::Records;
 use super::sampler::weight;
-use crate::os::fatal;
-use crate::block::free_list::Block;
-use crate::heap::{Found, Heap, tally};
-use crate::block::size_class::Class;
-use crate::memory::slab::{Inbox, Slab};
-use crate::os::lock::Lock;
 use crate::base::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::block::free_list::Block;
+use crate::block::size_class::Class;
 use crate::heap::thread;
+use crate::heap::{Found, Heap, tally};
+use crate::memory::slab::{Inbox, Slab};
+use crate::os::fatal;
+use crate::os::lock::Lock;
 
 pub(crate) use super::records::Sample;
 
@@ -31,7 +30,7 @@ static LARGE: AtomicUsize = AtomicUsize::new(0);
 static PREPARED: AtomicBool = AtomicBool::new(false);
 
 /// Once, before the first sample.
-pub(super) fn prepare() {
+pub(crate) fn prepare() {
     if !PREPARED.swap(true, Ordering::Relaxed) {
         tally::enlist(&SAMPLED);
     }
@@ -75,10 +74,10 @@ pub(crate) fn trim() {
 }
 
 /// Nothing that the calling thread allocates is sampled while this lives.
-pub(super) struct Quiet(Option<&'static Heap>);
+pub(crate) struct Quiet(Option<&'static Heap>);
 
 impl Quiet {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let heap = thread::own_heap().filter(|heap| !heap.sampler.busy.replace(true));
         Self(heap)
     }
@@ -124,7 +123,6 @@ impl Trace {
 
 /// A sampled block of `class`, if the allocation that `heap` had no block at hand for is to be sampled.
 pub(crate) fn sample(heap: &'static Heap, class: Class) -> Option<Found> {
-    at_exit::read_environment();
     let bytes = class.shape().block as usize;
     let mean = heap.sampler.falls_due(bytes)?;
     let _quiet = Quiet::new();
@@ -149,7 +147,6 @@ pub(crate) fn free(slab: &'static Slab, block: Block) {
 
 /// Counts a large allocation of `bytes` at `start`, and samples it if it is its turn.
 pub(crate) fn large_made(start: NonNull<u8>, bytes: usize) {
-    at_exit::read_environment();
     let Some(heap) = thread::own_heap() else { return };
     let Some(mean) = heap.sampler.falls_due(bytes) else { return };
     let _quiet = Quiet::new();

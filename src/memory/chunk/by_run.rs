@@ -3,8 +3,8 @@
 use core::cell::Cell;
 use core::ptr;
 
-use crate::memory::chunk::Chunk;
 use crate::base::config::UNITS;
+use crate::memory::chunk::Chunk;
 
 /// A list for each length of run, and which of them are not empty. Chunks without free units are
 /// on none. Whoever owns the chunks touches it, one thread at a time.

@@ -8,10 +8,10 @@
 use core::num::NonZeroUsize;
 
 use super::Chunk;
-use crate::base::config::{DENSE_EIGHTHS, HUGE_FROM_CHUNKS, SHORT_UNITS, UNIT_BYTES};
-use crate::policy::options::{self, UNLIMITED};
 use crate::base::atomic::{AtomicUsize, Ordering};
+use crate::base::config::{DENSE_EIGHTHS, HUGE_FROM_CHUNKS, SHORT_UNITS, UNIT_BYTES};
 use crate::os;
+use crate::policy::options::{self, UNLIMITED};
 
 /// How a slab's blocks use its pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,9 +62,9 @@ impl Chunk {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::memory::chunk::Units;
     use crate::base::config::UNITS;
     use crate::block::size_class::Class;
+    use crate::memory::chunk::Units;
     use crate::memory::slab::Inbox;
 
     static INBOX: Inbox = Inbox::new();

@@ -8,16 +8,17 @@ use core::ptr::{self, NonNull};
 use static_assertions::const_assert;
 
 use crate::base::address::{align_down, align_up};
+use crate::base::atomic::in_order;
+use crate::base::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::base::config::{CHUNK_BYTES, FEW_CHUNKS, RECORD_BYTES, UNIT_BYTES, UNITS};
+use crate::memory::slab::{HOME_OFFSET, Slab};
+use crate::memory::stray;
+use crate::os;
 use crate::policy::huge;
 use crate::policy::limit::COMMITTED;
 use crate::policy::options::{self, HugePages};
-use crate::memory::slab::{HOME_OFFSET, Slab};
-use crate::memory::stray;
-use crate::base::atomic::{AtomicU64, AtomicUsize, Ordering};
-use crate::base::atomic::in_order;
-use crate::os;
 
+pub(crate) mod by_run;
 mod dense;
 mod runs;
 mod survey;

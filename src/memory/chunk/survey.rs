@@ -1,8 +1,8 @@
 //! What a chunk's units are, for whoever looks on: statistics, pictures, `describe`.
 
 use super::{Chunk, Units, run_mask, units_of};
-use crate::memory::slab::Slab;
 use crate::base::atomic::Ordering;
+use crate::memory::slab::Slab;
 
 /// How many units of a chunk are what.
 pub(crate) struct Parts {

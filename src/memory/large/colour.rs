@@ -5,10 +5,10 @@
 //! of them, or twelve, fill the set. So each begins on another line, as far as the end of its last page
 //! has room.
 
+use crate::base::atomic::{AtomicU32, Ordering};
 use crate::base::config::LINE_BYTES;
 use crate::block::hardening;
 use crate::policy::options;
-use crate::base::atomic::{AtomicU32, Ordering};
 
 /// 2^32 divided by the golden ratio: multiples of it, modulo 2^32, lie evenly apart, and so do those of
 /// every second or third (Knuth, TAOCP 6.4).

@@ -10,8 +10,8 @@ use core::ptr::NonNull;
 use super::crowd;
 use super::range::Range;
 use crate::base::address::align_up;
-use crate::memory::stray;
 use crate::base::atomic::{AtomicUsize, Ordering};
+use crate::memory::stray;
 use crate::os;
 
 /// A bit of a range's mapping number: its guards are marks.

@@ -6,15 +6,15 @@
 use core::ptr::NonNull;
 
 use crate::base::address::align_up;
-use crate::os::fatal;
+use crate::base::atomic::{AtomicU64, Ordering};
 use crate::block::hardening;
+use crate::memory::stray;
+use crate::os;
+use crate::os::fatal;
+use crate::os::lock::Lock;
+use crate::os::watch;
 use crate::policy::limit::COMMITTED;
 use crate::policy::options;
-use crate::os::watch;
-use crate::memory::stray;
-use crate::os::lock::Lock;
-use crate::base::atomic::{AtomicU64, Ordering};
-use crate::os;
 
 mod colour;
 mod crowd;

@@ -6,13 +6,13 @@ use core::ptr::NonNull;
 use super::shelf::{self, Between};
 use super::{crowd, fill, guard};
 use crate::base::address::align_up;
+use crate::base::atomic::{AtomicU64, Ordering};
 use crate::base::config::{HUGE_FROM_BYTES, HUGE_PAGE_BYTES, MAX_BLOCK_BYTES};
+use crate::memory::stray;
+use crate::os;
 use crate::policy::huge;
 use crate::policy::limit::COMMITTED;
 use crate::policy::options::{self, HugePages};
-use crate::memory::stray;
-use crate::base::atomic::{AtomicU64, Ordering};
-use crate::os;
 
 /// A range that the allocator has mapped. Whoever holds it owns the memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,8 +4,8 @@ use core::ptr::{self, NonNull};
 
 use super::{Range, crowd};
 use crate::base::address::align_down;
-use crate::memory::stray;
 use crate::base::atomic::in_order;
+use crate::memory::stray;
 use crate::os;
 
 /// Slots in the program's own data, so that a program with few large allocations maps nothing

@@ -5,12 +5,12 @@
 //! a call to the kernel, and a growing block takes in the free range behind it.
 
 use super::{Range, guard};
+use crate::base::atomic::in_order;
+use crate::base::atomic::{AtomicU64, Ordering};
 use crate::base::config::{RETAINED_BYTES, RETAINED_RANGES};
 use crate::memory::demand::Demand;
 use crate::policy::limit::COMMITTED;
 use crate::policy::options;
-use crate::base::atomic::{AtomicU64, Ordering};
-use crate::base::atomic::in_order;
 
 #[derive(Clone, Copy)]
 struct Entry {

@@ -11,15 +11,15 @@ use core::ptr::{self, NonNull};
 use super::crowd;
 use super::range::Range;
 use crate::base::address::{align_down, align_up};
+use crate::base::atomic::in_order;
+use crate::base::atomic::{AtomicUsize, Ordering};
 use crate::base::config::SHELF_BYTES;
 use crate::memory::records;
-use crate::policy::options::{self, HugePages};
-use crate::os::watch;
 use crate::memory::stray;
-use crate::base::atomic::{AtomicUsize, Ordering};
-use crate::base::atomic::in_order;
-use crate::os::lock::Lock;
 use crate::os;
+use crate::os::lock::Lock;
+use crate::os::watch;
+use crate::policy::options::{self, HugePages};
 
 /// A bit of a range's mapping number, below those of `range`: the range is a place of a shelf, whose record's
 /// address the lower bits are.

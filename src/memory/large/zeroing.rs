@@ -10,8 +10,8 @@
 use core::ptr::NonNull;
 
 use crate::base::address::{align_down, align_up};
-use crate::policy::options::{self, HugePages};
 use crate::os;
+use crate::policy::options::{self, HugePages};
 
 /// Memory shorter than this is written: the two calls to the kernel take as long as 40 pages.
 const LEAST_BYTES: usize = 256 << 10;

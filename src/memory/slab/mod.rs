@@ -12,30 +12,30 @@ use core::ptr::{self, NonNull};
 use static_assertions::const_assert;
 
 use crate::base::address::{align_down, align_up};
+use crate::base::atomic::{self, Seen};
+use crate::base::atomic::{AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use crate::base::config::{
     CARVE_BLOCKS, CARVE_BYTES, CARVE_LEAST_BYTES, CHUNK_BYTES, LINE_BYTES, RECORD_BYTES, UNIT_BYTES,
 };
 #[cfg(debug_assertions)]
-use crate::os::fatal;
-#[cfg(debug_assertions)]
 use crate::block::free_list;
 use crate::block::free_list::{Block, FreeList};
 use crate::block::hardening::{self, Freed, Order};
-use crate::os::watch;
 use crate::block::remote_list::RemoteList;
 use crate::block::size_class::{Class, Shape};
-use crate::base::atomic::{AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
-use crate::base::atomic::{self, Seen};
 use crate::os;
+#[cfg(debug_assertions)]
+use crate::os::fatal;
+use crate::os::watch;
 
-mod again;
-mod hollow;
+mod inside;
 mod list;
 #[cfg(not(feature = "secure"))]
 mod listed;
+mod rebuild;
 mod remote;
 
-pub(crate) use hollow::Rest;
+pub(crate) use inside::Rest;
 pub(crate) use list::SlabList;
 pub(crate) use remote::Inbox;
 

@@ -3,12 +3,12 @@
 use core::ptr::{self, NonNull};
 
 use super::{Left, Slab};
-use crate::os::fatal;
+use crate::base::atomic::in_order;
+use crate::base::atomic::{AtomicPtr, AtomicU32, Ordering};
 use crate::block::free_list::{self, Block};
 use crate::block::hardening;
 use crate::block::remote_list::{Chain, Published, Stack, Stacked};
-use crate::base::atomic::{AtomicPtr, AtomicU32, Ordering};
-use crate::base::atomic::in_order;
+use crate::os::fatal;
 
 /// Where a heap is told that some of its slabs have remote frees. In a cache line of its own: other
 /// threads write it, and beside it lies what the owner writes all the time.

@@ -3,15 +3,15 @@
 use core::ptr;
 
 use super::{BlockState, Description, What};
-use crate::memory::chunk::{Chunk, UnitState};
 use crate::base::config::{CHUNK_BYTES, UNIT_BYTES};
-use crate::memory::depot;
 use crate::block::hardening;
 use crate::heap::tally;
+use crate::heap::thread;
+use crate::memory::chunk::{Chunk, UnitState};
+use crate::memory::depot;
 use crate::memory::large::{self, Life};
 use crate::memory::slab::{Inbox, Slab};
 use crate::observe::stats::HeapUser;
-use crate::heap::thread;
 
 /// Says what lies at an address: any address, foreign and unmapped ones included; nothing is
 /// read that might not be mapped. It does not allocate. The answer is a moment's impression where

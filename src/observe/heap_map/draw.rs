@@ -1,9 +1,9 @@
 //! The drawing itself.
 
 use super::{ChunkPicture, Piece, SlabPicture, UnitPicture};
+use crate::base::config::UNITS;
 use crate::memory::chunk::UnitState;
 use crate::memory::chunk_index;
-use crate::base::config::UNITS;
 use crate::memory::depot;
 use crate::memory::large::{self, Life};
 

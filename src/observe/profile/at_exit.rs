@@ -7,16 +7,16 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::{fs, process};
 
-use super::samples::Quiet;
-use crate::os::stderr::Stderr;
 use crate::base::atomic::{AtomicBool, Ordering};
+use crate::heap::sampling::Quiet;
 use crate::os;
+use crate::os::stderr::Stderr;
 
 static READ: AtomicBool = AtomicBool::new(false);
 
 /// Once: starts the profiler if the environment says so.
 #[inline]
-pub(super) fn read_environment() {
+pub(crate) fn read_environment() {
     if !READ.load(Ordering::Relaxed) {
         read_slow();
     }

@@ -4,8 +4,8 @@ use std::io::{self, Write};
 
 use inferno::flamegraph::{Options, from_lines};
 
-use super::records::Snapshot;
 use super::symbols::Symbols;
+use crate::heap::sampling::records::Snapshot;
 
 pub(super) fn write(snapshot: &Snapshot, to: impl Write) -> io::Result<()> {
     let mut symbols = Symbols::default();

@@ -27,44 +27,30 @@
 
 use std::io::{self, Write};
 
-use crate::base::atomic::{AtomicUsize, Ordering};
+use crate::heap::sampling::{self, Quiet, records};
 
 mod at_exit;
 mod flame;
-mod memory;
 mod pprof;
-mod records;
-mod sampler;
-mod samples;
 mod symbols;
 
-pub(crate) use sampler::Sampler;
-pub(crate) use samples::{free, is_home, large_freed, large_made, mend, put_back, sample, take, trim};
-
-use samples::Quiet;
+pub(crate) use at_exit::read_environment;
 
 /// Mean distance of samples, in allocated bytes, that suits most programs. Of the instructions of an
 /// indexer that allocates all the time, sampling at this distance is 0.4%, and the countdown to the
 /// next sample, which every program built with the feature has, started or not, 1.9%.
 pub const DEFAULT_INTERVAL_BYTES: usize = 512 << 10;
 
-/// Mean distance of samples; zero while the profiler is off.
-static INTERVAL: AtomicUsize = AtomicUsize::new(0);
-
-fn interval() -> Option<usize> {
-    Some(INTERVAL.load(Ordering::Relaxed)).filter(|bytes| *bytes != 0)
-}
-
 /// Begins to sample, one in `interval_bytes` allocated bytes on average; one byte at least. Each thread
 /// notices within its next mebibyte of allocations.
 pub fn start(interval_bytes: usize) {
-    samples::prepare();
-    INTERVAL.store(interval_bytes.max(1), Ordering::Relaxed);
+    sampling::prepare();
+    sampling::set_interval(interval_bytes.max(1));
 }
 
 /// Ends sampling. What was sampled stays, and is followed until it is freed.
 pub fn stop() {
-    INTERVAL.store(0, Ordering::Relaxed);
+    sampling::set_interval(0);
 }
 
 /// Writes the profile so far in pprof's format, compressed: count and bytes of live blocks and of all
@@ -74,7 +60,7 @@ pub fn stop() {
 /// Those of `to`.
 pub fn dump(to: impl Write) -> io::Result<()> {
     let _quiet = Quiet::new();
-    pprof::write(&records::snapshot(), to)
+    pprof::write(&records::snapshot(DEFAULT_INTERVAL_BYTES), to)
 }
 
 /// Writes the live bytes so far as a flame graph, an SVG.
@@ -83,5 +69,5 @@ pub fn dump(to: impl Write) -> io::Result<()> {
 /// Those of `to`; and where nothing is alive, since there is nothing to draw.
 pub fn flame_graph(to: impl Write) -> io::Result<()> {
     let _quiet = Quiet::new();
-    flame::write(&records::snapshot(), to)
+    flame::write(&records::snapshot(DEFAULT_INTERVAL_BYTES), to)
 }

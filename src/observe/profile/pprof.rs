@@ -11,8 +11,8 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use prost::Message;
 
-use super::records::Snapshot;
 use super::symbols::{Frame, Symbols};
+use crate::heap::sampling::records::Snapshot;
 
 #[derive(Clone, PartialEq, Message)]
 struct Profile {

@@ -4,20 +4,19 @@ use core::array;
 use core::ptr;
 
 use crate::base::address::align_up;
-use crate::memory::chunk::{Chunk, UnitState};
 use crate::base::config::UNIT_BYTES;
-use crate::memory::depot;
-use crate::doors::rust;
-use crate::heap::tally;
-use crate::policy::huge;
-use crate::memory::large;
-use crate::policy::limit::COMMITTED;
-use crate::memory::records;
 use crate::block::size_class::{CLASSES, Class};
+use crate::heap::tally;
+use crate::heap::thread;
+use crate::memory::chunk::{Chunk, UnitState};
+use crate::memory::depot;
+use crate::memory::large;
+use crate::memory::records;
 use crate::memory::slab::Slab;
 use crate::memory::stray;
 use crate::os;
-use crate::heap::thread;
+use crate::policy::huge;
+use crate::policy::limit::{self, COMMITTED};
 
 use super::{CallStats, ClassStats, HeapStats, HeapUser, Stats};
 
@@ -46,7 +45,7 @@ pub fn stats() -> Stats {
         resident: None,
         purged_total: depot::purged_bytes(),
         purges_total: depot::purges(),
-        failures_total: rust::failures(),
+        failures_total: limit::failures(),
         copied_total: large::copied_bytes(),
         stranded_total: stray::stranded_bytes(),
         dear_huge_pages_total: huge::dear_total(),

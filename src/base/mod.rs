@@ -1,0 +1,5 @@
+//! Numbers, address arithmetic, atomics, texts and mixing: nothing here knows the system or has state.
+
+pub(crate) mod address;
+pub(crate) mod atomic;
+pub(crate) mod config;

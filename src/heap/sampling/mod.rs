@@ -1,0 +1,28 @@
+//! Which blocks the profiler follows: the countdown of each thread, and the blocks that it hit.
+//!
+//! Sampling is part of a heap's slow paths. Who reads the records is in `observe/profile`.
+
+use crate::base::atomic::{AtomicUsize, Ordering};
+
+pub(crate) mod records;
+mod rows;
+mod sampler;
+mod samples;
+
+pub(crate) use sampler::Sampler;
+pub(crate) use samples::{
+    Quiet, free, is_home, large_freed, large_made, mend, prepare, put_back, sample, take, trim,
+};
+
+/// Mean distance of samples; zero while the profiler is off.
+static INTERVAL: AtomicUsize = AtomicUsize::new(0);
+
+/// Mean distance of samples in allocated bytes. None while the profiler is off.
+pub(crate) fn interval() -> Option<usize> {
+    Some(INTERVAL.load(Ordering::Relaxed)).filter(|bytes| *bytes != 0)
+}
+
+/// Sets the mean distance of samples; zero turns the profiler off.
+pub(crate) fn set_interval(bytes: usize) {
+    INTERVAL.store(bytes, Ordering::Relaxed);
+}
