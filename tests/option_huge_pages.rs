@@ -4,7 +4,7 @@ mod common;
 
 use std::alloc::{alloc, realloc};
 use std::ptr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use common::block::{Block, layout};
 use common::child::Child;
@@ -66,7 +66,9 @@ fn always() {
 /// How long an interruption takes: longer than any huge page that is not dear.
 static INTERRUPTION: libc::timespec = libc::timespec { tv_sec: 0, tv_nsec: 3_000_000 };
 /// From one interruption to the next. Clearing a huge page takes several times as long.
-const MICROSECONDS_BETWEEN: libc::suseconds_t = 20;
+const NANOSECONDS_BETWEEN: libc::c_long = 20_000;
+/// The timer whose signals go to the thread that made it: the harness's own threads wait for nothing.
+static TIMER: AtomicUsize = AtomicUsize::new(0);
 
 static IS_SLOW: AtomicBool = AtomicBool::new(false);
 
@@ -80,17 +82,29 @@ extern "C" fn interrupt(_: libc::c_int) {
 }
 
 fn interrupt_soon() {
-    let never = libc::timeval { tv_sec: 0, tv_usec: 0 };
-    let soon = libc::timeval { tv_sec: 0, tv_usec: MICROSECONDS_BETWEEN };
-    let once = libc::itimerval { it_interval: never, it_value: soon };
-    // SAFETY: the structure is readable for the call, which is one to the kernel.
-    unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const once, ptr::null_mut()) };
+    let never = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let soon = libc::timespec { tv_sec: 0, tv_nsec: NANOSECONDS_BETWEEN };
+    let once = libc::itimerspec { it_interval: never, it_value: soon };
+    let timer = ptr::with_exposed_provenance_mut(TIMER.load(Ordering::Relaxed));
+    // SAFETY: the timer was made, the structure is readable for the call, and that is allowed in a handler.
+    unsafe { libc::timer_settime(timer, 0, &raw const once, ptr::null_mut()) };
 }
 
 /// Does `job` slowly: whatever takes long, like the touch of a huge page, takes three milliseconds more.
 fn slowly<T>(job: impl FnOnce() -> T) -> T {
     // SAFETY: the handler makes two calls that are allowed in one.
     unsafe { libc::signal(libc::SIGALRM, interrupt as extern "C" fn(libc::c_int) as libc::sighandler_t) };
+    // SAFETY: all zero is an event.
+    let mut event: libc::sigevent = unsafe { std::mem::zeroed() };
+    event.sigev_notify = libc::SIGEV_THREAD_ID;
+    event.sigev_signo = libc::SIGALRM;
+    // SAFETY: no preconditions.
+    event.sigev_notify_thread_id = unsafe { libc::gettid() };
+    let mut timer: libc::timer_t = ptr::null_mut();
+    // SAFETY: both are there for the call.
+    let made = unsafe { libc::timer_create(libc::CLOCK_MONOTONIC, &raw mut event, &raw mut timer) };
+    assert_eq!(made, 0, "a timer");
+    TIMER.store(timer.expose_provenance(), Ordering::Relaxed);
     IS_SLOW.store(true, Ordering::Relaxed);
     interrupt_soon();
     let answer = job();

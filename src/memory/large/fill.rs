@@ -7,8 +7,8 @@
 use core::ptr::NonNull;
 
 use super::range::Range;
-use crate::base::address::align_down;
-use crate::base::config::{DENSE_EIGHTHS, WINDOW_BYTES, WINDOW_FROM_BYTES};
+use crate::base::address::{align_down, align_up};
+use crate::base::config::{DENSE_EIGHTHS, HUGE_PAGE_BYTES, WINDOW_BYTES, WINDOW_FROM_BYTES};
 use crate::os;
 
 /// Pages looked at, evenly spread: a call each, where a huge page saves 511 faults.
@@ -54,6 +54,23 @@ pub(super) unsafe fn keep_small(range: Range, bytes: usize) {
             let _ = unsafe { range.start.byte_add(offset).read_volatile() };
         }
     }
+}
+
+/// Offset of the first whole huge page in what `range` has beyond its first `bytes` that no window lies in: one that a
+/// first touch faults in as a whole.
+pub(super) fn fresh_huge_page(range: Range, bytes: usize) -> Option<usize> {
+    let start = range.start.addr().get();
+    let first = align_up(start.wrapping_add(bytes), HUGE_PAGE_BYTES).wrapping_sub(start);
+    let has_window = |page: usize| {
+        let lies_in = |window: usize| {
+            window < page.wrapping_add(HUGE_PAGE_BYTES) && page < window.wrapping_add(WINDOW_BYTES)
+        };
+        fresh_windows(range, bytes).any(lies_in)
+    };
+    (first..range.bytes)
+        .step_by(HUGE_PAGE_BYTES)
+        .take_while(|page| page.wrapping_add(HUGE_PAGE_BYTES) <= range.bytes)
+        .find(|page| !has_window(*page))
 }
 
 /// Whether so many pages as count for all are resident, of a sample of `bytes` of `range` from `offset` on. The first
@@ -102,6 +119,21 @@ mod tests {
         assert!(!is_filled(range), "the first half");
         write(range, 0, 1);
         assert!(is_filled(range));
+        // SAFETY: the range is the test's own.
+        assert!(unsafe { range.unmap() });
+    }
+
+    #[test]
+    fn the_huge_page_that_is_timed_has_no_window() {
+        let range = Range::map(64 * MIB, 1).expect("memory");
+        for bytes in (4 * MIB..32 * MIB).step_by(MIB / 2) {
+            let page = fresh_huge_page(range, bytes).expect("there are many");
+            assert!(page >= bytes && (range.start.addr().get() + page).is_multiple_of(HUGE_PAGE_BYTES));
+            for window in fresh_windows(range, bytes) {
+                assert!(window + WINDOW_BYTES <= page || page + HUGE_PAGE_BYTES <= window, "{page} {window}");
+            }
+        }
+        assert_eq!(fresh_huge_page(range, 63 * MIB), None);
         // SAFETY: the range is the test's own.
         assert!(unsafe { range.unmap() });
     }

@@ -230,9 +230,6 @@ impl Range {
     /// Asks for huge pages for a range that was `old_bytes` long, if those are filled: then what it has grown by
     /// is filled soon. Where they are not, the advice of an earlier growth ends.
     fn advise_growth(self, old_bytes: usize) -> Self {
-        let fresh = self.start.addr().get().wrapping_add(old_bytes);
-        let next = align_up(fresh, HUGE_PAGE_BYTES);
-        let has_fresh = next.wrapping_add(HUGE_PAGE_BYTES) <= self.end();
         // Often enough to notice what is grown step by step and not filled, and never twice for one huge page.
         if old_bytes >= HUGE_FROM_BYTES && old_bytes / HUGE_PAGE_BYTES == self.bytes / HUGE_PAGE_BYTES {
             return self;
@@ -247,18 +244,17 @@ impl Range {
         let (start, bytes) = guard::with_guards(self);
         // SAFETY: the range is the caller's.
         let advised = huge::are_worth_asking() && unsafe { os::advise_huge(start, bytes) }.is_ok();
-        let touch = || {
-            let offset = next.wrapping_sub(self.start.addr().get());
-            // SAFETY: in the range, and fresh: it reads as zero.
-            unsafe { self.start.byte_add(offset).write_volatile(0) };
-        };
         if !advised {
             return plain.without_advice();
         }
         // The kernel keeps an advised range apart from its neighbours.
         let mapping = guard::next_mapping_like(self) | ADVISED;
         let advised = Self { mapping, ..self };
-        if has_fresh && !huge::is_worth(touch) { advised.without_advice() } else { advised }
+        let is_dear = fill::fresh_huge_page(self, old_bytes).is_some_and(|offset| {
+            // SAFETY: in the range, and fresh: it reads as zero.
+            !huge::is_worth(|| unsafe { self.start.byte_add(offset).write_volatile(0) })
+        });
+        if is_dear { advised.without_advice() } else { advised }
     }
 
     /// Whether what is beyond the first `bytes` is likely to be filled soon: they are.
