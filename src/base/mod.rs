@@ -3,3 +3,5 @@
 pub(crate) mod address;
 pub(crate) mod atomic;
 pub(crate) mod config;
+pub(crate) mod random;
+pub(crate) mod text;

@@ -3,6 +3,7 @@
 
 use core::ffi::CStr;
 
+use crate::base::text::Text;
 use crate::os;
 
 /// Where the hierarchies are, by convention and in every container (the path of a group), and the
@@ -47,43 +48,19 @@ fn least_of_line(line: &[u8], read: impl Fn(&[u8]) -> Option<usize>) -> Option<u
     let mut group = group;
     let mut least = None::<usize>;
     loop {
-        let mut path = Path::new();
-        for part in [root, group, b"/", file] {
-            path.add(part);
+        let mut path = Text::<PATH_BYTES>::new();
+        for part in [root, group, b"/", file, b"\0"] {
+            path.bytes(part);
         }
-        if let Some(limit) = path.text().and_then(&read) {
+        if !path.is_cut()
+            && let Some(limit) = read(path.as_bytes())
+        {
             least = Some(least.map_or(limit, |least| least.min(limit)));
         }
         match group.iter().rposition(|byte| *byte == b'/') {
             Some(end) => group = group.get(..end)?,
             None => return least,
         }
-    }
-}
-
-/// A path on the stack, ended by a zero; none if it was too long.
-struct Path {
-    text: [u8; PATH_BYTES],
-    len: usize,
-}
-
-impl Path {
-    const fn new() -> Self {
-        Self { text: [0; PATH_BYTES], len: 0 }
-    }
-
-    fn add(&mut self, part: &[u8]) {
-        for byte in part {
-            if let Some(place) = self.text.get_mut(self.len) {
-                *place = *byte;
-            }
-            self.len = self.len.saturating_add(1);
-        }
-    }
-
-    /// The path and its zero.
-    fn text(&self) -> Option<&[u8]> {
-        self.text.get(..=self.len)
     }
 }
 

@@ -2,52 +2,16 @@
 //! Never unwinds, never allocates.
 
 use crate::base::atomic::{AtomicU8, Ordering};
+use crate::base::text::Text;
 use crate::os;
 
 /// Longest report line; what does not fit is cut.
 const LINE_BYTES: usize = 160;
 
-/// A line built on the stack.
-struct Line {
-    text: [u8; LINE_BYTES],
-    len: usize,
-}
+type Line = Text<LINE_BYTES>;
 
-impl Line {
-    const fn new() -> Self {
-        Self { text: [0; LINE_BYTES], len: 0 }
-    }
-
-    fn byte(&mut self, byte: u8) {
-        if let Some(slot) = self.text.get_mut(self.len) {
-            *slot = byte;
-            self.len = self.len.wrapping_add(1);
-        }
-    }
-
-    fn text(&mut self, text: &str) {
-        for byte in text.bytes() {
-            self.byte(byte);
-        }
-    }
-
-    fn hex(&mut self, value: usize) {
-        self.text("0x");
-        let mut started = false;
-        for shift in (0..usize::BITS).step_by(4).rev() {
-            let digit = (value >> shift) as u8 & 0xf;
-            started |= digit != 0 || shift == 0;
-            if started {
-                self.byte(digit.wrapping_add(if digit < 10 { b'0' } else { b'a' - 10 }));
-            }
-        }
-    }
-
-    fn send(&self) {
-        if let Some(line) = self.text.get(..self.len) {
-            os::write_stderr(line);
-        }
-    }
+fn send(line: &Line) {
+    os::write_stderr(line.as_bytes());
 }
 
 /// Whether [`caught`] only reports.
@@ -80,12 +44,12 @@ pub(crate) fn misuse(what: &str, address: usize) -> ! {
 fn report(what: &str, address: usize) {
     let _keep = os::KeepErrno::new();
     let mut line = Line::new();
-    line.text("freestone: ");
-    line.text(what);
-    line.text(" at ");
+    line.bytes(b"freestone: ");
+    line.bytes(what.as_bytes());
+    line.bytes(b" at ");
     line.hex(address);
     line.byte(b'\n');
-    line.send();
+    send(&line);
 }
 
 /// Reports a broken invariant of the allocator's own and aborts.
@@ -94,9 +58,9 @@ fn report(what: &str, address: usize) {
 #[cfg_attr(not(debug_assertions), expect(dead_code, reason = "only debug builds recompute invariants"))]
 pub(crate) fn broken(invariant: &str) -> ! {
     let mut line = Line::new();
-    line.text("freestone: broken invariant: ");
-    line.text(invariant);
+    line.bytes(b"freestone: broken invariant: ");
+    line.bytes(invariant.as_bytes());
     line.byte(b'\n');
-    line.send();
+    send(&line);
     os::abort()
 }

@@ -36,6 +36,7 @@ pub(crate) use control::step;
 /// A refused `madvise` does nothing, like every refused call. Nothing here allocates.
 #[cfg(feature = "fault-injection")]
 pub mod control {
+    use crate::base::random;
     use core::ffi::c_int;
     use core::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
@@ -128,12 +129,9 @@ pub mod control {
         plan(call).refused.load(Ordering::SeqCst)
     }
 
-    /// A number from a sequence that `RANDOM` seeds (SplitMix64, Steele, Lea and Flood 2014).
+    /// A number from the sequence that `RANDOM` seeds.
     fn random() -> u64 {
-        let state = RANDOM.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
-        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        random::mix(RANDOM.fetch_add(random::STEP, Ordering::Relaxed))
     }
 
     /// Asked before each call to the kernel: an error is the call's answer.

@@ -4,6 +4,7 @@
 
 use core::fmt;
 
+use crate::base::text::Text;
 use crate::os;
 
 /// Longest piece that is written at once.
@@ -11,33 +12,21 @@ const LINE_BYTES: usize = 256;
 
 /// Collects text and writes it at the end of each line, which every text must have; what cannot be
 /// written is lost.
-pub(crate) struct Stderr {
-    line: [u8; LINE_BYTES],
-    len: usize,
-}
+pub(crate) struct Stderr(Text<LINE_BYTES>);
 
 impl Stderr {
     pub(crate) const fn new() -> Self {
-        Self { line: [0; LINE_BYTES], len: 0 }
+        Self(Text::new())
     }
 
     pub(crate) fn bytes(&mut self, text: &[u8]) {
         for byte in text {
-            if let Some(place) = self.line.get_mut(self.len) {
-                *place = *byte;
-                self.len = self.len.wrapping_add(1);
-            }
-            if *byte == b'\n' || self.len == LINE_BYTES {
-                self.flush();
+            self.0.byte(*byte);
+            if *byte == b'\n' || self.0.is_full() {
+                os::write_stderr(self.0.as_bytes());
+                self.0.clear();
             }
         }
-    }
-
-    fn flush(&mut self) {
-        if let Some(line) = self.line.get(..self.len).filter(|line| !line.is_empty()) {
-            os::write_stderr(line);
-        }
-        self.len = 0;
     }
 }
 

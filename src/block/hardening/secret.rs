@@ -11,6 +11,7 @@
 //! one that nobody sees. So who has read any number of them still cannot tell another's.
 
 use crate::base::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::base::random;
 use crate::os;
 
 mod sip;
@@ -141,18 +142,10 @@ impl Draws {
 
     /// A number from zero to `last`.
     pub(super) fn up_to(&mut self, last: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let drawn = u128::from(scramble(self.0));
+        let drawn = u128::from(random::next(&mut self.0));
         // As a fraction of one, times the numbers that there are (Lemire).
         (drawn.wrapping_mul((last as u128).wrapping_add(1)) >> u64::BITS) as usize
     }
-}
-
-/// A good mixture of a word's bits (splitmix64, public domain).
-const fn scramble(word: u64) -> u64 {
-    let word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    word ^ (word >> 31)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 use super::rows::{Plain, Rows};
 use super::samples;
+use crate::base::random::mix;
 
 /// What a stack stands for: blocks in thousandths, and bytes.
 #[derive(Clone, Copy, Default, Debug)]
@@ -82,7 +83,7 @@ impl Records {
     fn place(&mut self, sample: Sample) {
         let slots = self.live.as_mut_slice();
         let mask = slots.len().wrapping_sub(1);
-        let mut at = hash(sample.address as u64) as usize & mask;
+        let mut at = mix(sample.address as u64) as usize & mask;
         while let Some(slot) = slots.get_mut(at) {
             if slot.address <= GONE {
                 self.used = self.used.wrapping_add(usize::from(slot.address == NONE));
@@ -97,7 +98,7 @@ impl Records {
     pub(super) fn take(&mut self, address: usize) -> Option<Sample> {
         let slots = self.live.as_mut_slice();
         let mask = slots.len().wrapping_sub(1);
-        let mut at = hash(address as u64) as usize & mask;
+        let mut at = mix(address as u64) as usize & mask;
         loop {
             let slot = slots.get_mut(at)?;
             if slot.address == NONE {
@@ -128,7 +129,7 @@ impl Records {
 
     /// The number of the stack with these frames.
     fn intern(&mut self, frames: &[usize]) -> Option<usize> {
-        let key = frames.iter().fold(0, |key, frame| hash(key ^ *frame as u64));
+        let key = frames.iter().fold(0, |key, frame| mix(key ^ *frame as u64));
         if self.stacks.as_slice().len().wrapping_mul(2) >= self.by_hash.as_slice().len() {
             self.make_room_for_stacks()?;
         }
@@ -176,13 +177,6 @@ impl Records {
         self.by_hash = fresh;
         Some(())
     }
-}
-
-/// A finaliser of MurmurHash3, a bijection that mixes well.
-fn hash(value: u64) -> u64 {
-    let value = (value ^ (value >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
-    let value = (value ^ (value >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
-    value ^ (value >> 33)
 }
 
 /// A copy of the stacks, for those who write profiles.

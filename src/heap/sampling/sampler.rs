@@ -3,6 +3,7 @@
 use core::cell::Cell;
 
 use super::interval;
+use crate::base::random;
 
 /// Bytes after which a thread looks again whether the profiler is on.
 const LOOK_BYTES: i64 = 1 << 20;
@@ -48,17 +49,14 @@ impl Sampler {
         if is_first || self.busy.get() { None } else { Some(mean) }
     }
 
-    /// A random number above zero, up to one: xorshift64* (Vigna 2016).
+    /// A random number above zero, up to one.
     fn uniform(&self) -> f64 {
         let mut state = self.random.get();
         if state == 0 {
             state = core::ptr::from_ref(self).addr() as u64 ^ crate::os::now_ms().rotate_left(32) | 1;
         }
-        state ^= state >> 12;
-        state ^= state << 25;
-        state ^= state >> 27;
+        let bits = random::next(&mut state) >> 11;
         self.random.set(state);
-        let bits = state.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 11;
         (bits.wrapping_add(1)) as f64 / (1_u64 << 53) as f64
     }
 }

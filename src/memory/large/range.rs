@@ -8,6 +8,7 @@ use super::{crowd, fill, guard};
 use crate::base::address::align_up;
 use crate::base::atomic::{AtomicU64, Ordering};
 use crate::base::config::{HUGE_FROM_BYTES, HUGE_PAGE_BYTES, MAX_BLOCK_BYTES};
+use crate::base::random::mix;
 use crate::memory::stray;
 use crate::os;
 use crate::policy::huge;
@@ -43,7 +44,7 @@ struct Mark(u64);
 impl Mark {
     fn put(on: Range) -> Self {
         // No two alike, and no value that programs have a use for.
-        let mark = Self((on.start.addr().get() as u64 ^ next_mapping()).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let mark = Self(mix(on.start.addr().get() as u64 ^ next_mapping()));
         // SAFETY: just mapped, at least a page, and nobody else's.
         unsafe { on.start.cast().write(mark.0) };
         mark
