@@ -194,9 +194,13 @@ fn an_owner_that_wakes_works_on() {
 fn the_purger_gives_it_back() {
     child::succeeds("the_purger_gives_it_back", || {
         let (before, owners, _) = in_turn(500, |_| false);
-        let rested = Instant::now();
+        let unchanged_mark = Instant::now();
         while resident() > before + LEFT {
-            assert!(rested.elapsed() < Duration::from_secs(60), "{} bytes resident", resident() - before);
+            assert!(
+                unchanged_mark.elapsed() < Duration::from_secs(60),
+                "{} bytes resident",
+                resident() - before
+            );
             thread::sleep(Duration::from_millis(50));
         }
         drop(owners);

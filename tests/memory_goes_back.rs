@@ -102,7 +102,10 @@ fn rest(_: Fill) {
 #[cfg(feature = "background-purge")]
 fn rest(fill: Fill) {
     const PATIENCE: Duration = Duration::from_secs(60);
-    let Ok(target) = env::var(TARGET) else { return freestone::purge() };
+    let Ok(target) = env::var(TARGET) else {
+        let _ = freestone::purge();
+        return;
+    };
     let target: usize = target.parse().expect("a number of bytes");
     let started = std::time::Instant::now();
     while resident() >= target || fill == Fill::Everything && empty_chunks() > 0 {

@@ -44,7 +44,7 @@ fn guards_are_mappings_without_access() {
         drop(blocks);
         freestone::purge();
         assert_eq!(freestone::stats().large + freestone::stats().retained, 0);
-        assert_eq!(freestone::stats().stranded_total, 0);
+        assert_eq!(freestone::stats().lost_total, 0);
     });
 }
 
@@ -73,6 +73,6 @@ fn where_those_are_refused_blocks_go_without() {
         drop(block);
         freestone::purge();
         assert_eq!(freestone::stats().large + freestone::stats().retained, 0);
-        assert_eq!(freestone::stats().stranded_total, 0);
+        assert_eq!(freestone::stats().lost_total, 0);
     });
 }

@@ -102,9 +102,9 @@ fn what_the_requests_held_goes_back_when_they_end() {
             request(&mut blocks, 200 * MIB, |_| size);
         }
         assert!(resident() > before + 150 * MIB, "kept for the next");
-        let rested = Instant::now();
+        let unchanged_mark = Instant::now();
         while resident() > before + 16 * MIB {
-            assert!(rested.elapsed() < PATIENCE, "{before} bytes before, {} after", resident());
+            assert!(unchanged_mark.elapsed() < PATIENCE, "{before} bytes before, {} after", resident());
             // Some slabs of blocks, and one that is a range.
             drop((0..200).map(|tag| Block::new(layout(2 * KIB, 1), tag)).collect::<Vec<_>>());
             drop(Block::new(layout(2 * MIB, 1), 0));

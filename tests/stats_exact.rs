@@ -209,7 +209,7 @@ fn main() {
             (sums.0 + rounded, sums.1 + asked)
         });
         assert!(live > 1 << 20, "{live}");
-        assert_eq!(full.asked - freed.asked, asked);
+        assert_eq!(full.requested - freed.requested, asked);
         assert_eq!(full.allocated - freed.allocated, live);
         assert_eq!(full.since(&freed).allocated, i64::try_from(live).expect("fits"));
 

@@ -39,7 +39,7 @@ pub(crate) const SPARE_BYTES: usize = MAX_BLOCK_BYTES;
 
 /// Units that a heap remembers as its own, to free into them at once: those of 16 MiB side by
 /// side; a power of two.
-pub(crate) const SERVED_UNITS: usize = 256;
+pub(crate) const OWNED_SLABS: usize = 256;
 
 /// Bytes of blocks linked at a time where the pages are resident already, when the slab is new:
 /// many a thread needs a few blocks of many classes.

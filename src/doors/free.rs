@@ -15,7 +15,7 @@ use crate::heap::{Heap, shared};
 use crate::memory::chunk;
 use crate::memory::chunk_index;
 use crate::memory::large;
-use crate::memory::slab::{Left, Slab};
+use crate::memory::slab::{Occupancy, Slab};
 use crate::os::KeepErrno;
 use crate::os::fatal;
 
@@ -29,20 +29,20 @@ pub(crate) unsafe fn dealloc_slow(heap: &'static Heap, pointer: *mut u8, layout:
         // SAFETY: the layout says that the pointer lies in a slab.
         && let Some((slab, place)) = unsafe { slab_by_layout(pointer.addr()) }
     {
-        if slab.is_served_by(heap.inbox())
+        if slab.takes_frees_of(heap.inbox())
             && (hardening::ON || slab.units() == 1 || slab.has_block(place))
             // SAFETY: blocks have at least two words.
             && !unsafe { free_list::looks_free(pointer) }
-            && let Some(key) = hardening::accepts(slab, pointer, place, Some(layout))
+            && let Some(key) = hardening::check_fast(slab, pointer, place, Some(layout))
         {
-            heap.serve(slab);
+            heap.remember(slab);
             heap.count_freed(layout.size());
             // SAFETY: the caller gives up the block.
             return unsafe { give(slab, pointer, key) };
         }
         if is_elsewhere(slab, heap)
             && (hardening::ON || slab.has_block(place))
-            && let Some(key) = hardening::accepts(slab, pointer, place, Some(layout))
+            && let Some(key) = hardening::check_fast(slab, pointer, place, Some(layout))
         {
             heap.count_freed(layout.size());
             // SAFETY: the caller gives up the block.
@@ -95,17 +95,17 @@ unsafe fn slab_by_layout(address: usize) -> Option<(&'static Slab, usize)> {
 pub(crate) unsafe fn free_untyped(heap: &'static Heap, pointer: *mut u8) {
     let Some(start) = NonNull::new(pointer) else { return };
     if let Some((slab, place)) = slab_with_block(pointer.addr()) {
-        if slab.is_served_by(heap.inbox())
+        if slab.takes_frees_of(heap.inbox())
             // SAFETY: a block begins here, and blocks have at least two words.
             && !unsafe { free_list::looks_free(pointer) }
-            && let Some(key) = hardening::accepts(slab, pointer, place, None)
+            && let Some(key) = hardening::check_fast(slab, pointer, place, None)
         {
-            heap.serve(slab);
+            heap.remember(slab);
             // SAFETY: the caller gives up the block.
             return unsafe { give(slab, pointer, key) };
         }
         if is_elsewhere(slab, heap)
-            && let Some(key) = hardening::accepts(slab, pointer, place, None)
+            && let Some(key) = hardening::check_fast(slab, pointer, place, None)
         {
             // SAFETY: the caller gives up the block.
             return unsafe { send(heap, slab, pointer, key) };
@@ -150,7 +150,7 @@ fn slab_with_block(address: usize) -> Option<(&'static Slab, usize)> {
     if slab.home().is_null() || !slab.has_block(place) { None } else { Some((slab, place)) }
 }
 
-/// Takes back a block of a slab of the calling thread's heap that [is served](Slab::is_served_by).
+/// Takes back a block of a slab of the calling thread's heap that [is served](Slab::takes_frees_of).
 ///
 /// # Safety
 /// The caller gives up the block at `pointer`, which the slab has; `key` is its own.
@@ -178,7 +178,7 @@ unsafe fn give_long(slab: &'static Slab, pointer: *mut u8, key: Key) {
 /// Takes back a block.
 #[inline(always)]
 fn put(slab: &'static Slab, block: Block) {
-    if slab.push(block) == Left::Nothing {
+    if slab.push(block) == Occupancy::Empty {
         emptied(slab);
     }
 }
@@ -193,7 +193,7 @@ unsafe fn retired(pointer: *mut u8, key: Key, block_bytes: usize) -> Block {
     // Its pointer is made from the chunk's own provenance, since the caller's may reach fewer
     // bytes than the block has.
     let start = reexposed(pointer);
-    hardening::retire(start, block_bytes);
+    hardening::clear_for_list(start, block_bytes);
     // SAFETY: forwarded to the caller.
     unsafe { Block::with_key(start, key) }
 }
@@ -209,7 +209,7 @@ pub(crate) fn reexposed(pointer: *mut u8) -> NonNull<u8> {
 #[inline(never)]
 pub(crate) fn emptied(slab: &'static Slab) {
     let _keep = KeepErrno::new();
-    thread::heap().settle(slab, Left::Nothing);
+    thread::heap().settle(slab, Occupancy::Empty);
     start_purger();
 }
 

@@ -48,7 +48,7 @@ impl Roomy {
         let [roomy, class] = self.classes;
         large::purge_due();
         let found = or_after_release(0, || try_find(roomy).or_else(|| try_find(class)))?;
-        let start = hardening::issue(found.block, class, new);
+        let start = hardening::hand_out(found.block, class, new);
         watch::open(start.as_ptr(), new.size());
         Some(start)
     }

@@ -36,7 +36,7 @@ unsafe impl GlobalAlloc for Freestone {
         let heap = thread::heap();
         let block = match heap.pop(class) {
             Some(block) => {
-                heap.count_asked(layout.size());
+                heap.count_requested(layout.size());
                 block
             }
             // Nothing else is to be remembered where there is more to do with the block.
@@ -47,7 +47,7 @@ unsafe impl GlobalAlloc for Freestone {
             },
         };
         // Once for both ways: where the caller goes on to write here, the compiler drops it.
-        let start = hardening::issue(block, class, layout).as_ptr();
+        let start = hardening::hand_out(block, class, layout).as_ptr();
         watch::open(start, layout.size());
         start
     }
@@ -56,12 +56,12 @@ unsafe impl GlobalAlloc for Freestone {
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         watch::close(pointer, layout.size());
         let heap = thread::heap();
-        let slab = heap.served(pointer.addr());
+        let slab = heap.owned(pointer.addr());
         if slab.begins_around(pointer.addr())
             // SAFETY: blocks have at least two words.
             && !unsafe { free_list::looks_free(pointer) }
             && (!hardening::ON || slab.has_block_in_first_unit(pointer.addr()))
-            && let Some(key) = hardening::accepts(slab, pointer, pointer.addr() % UNIT_BYTES, Some(layout))
+            && let Some(key) = hardening::check_fast(slab, pointer, pointer.addr() % UNIT_BYTES, Some(layout))
         {
             heap.count_freed(layout.size());
             // SAFETY: the caller gives up the block.
@@ -76,11 +76,11 @@ unsafe impl GlobalAlloc for Freestone {
         if let Some(class) = inline_class(layout)
             && let Some(block) = thread::heap().pop(class)
         {
-            let start = hardening::issue(block, class, layout);
+            let start = hardening::hand_out(block, class, layout);
             watch::open(start.as_ptr(), layout.size());
             // SAFETY: the block has at least that many bytes.
             unsafe { start.write_bytes(0, layout.size()) };
-            return asked(start.as_ptr(), layout);
+            return count_if_made(start.as_ptr(), layout);
         }
         self.alloc_zeroed_first(layout)
     }
@@ -94,9 +94,9 @@ unsafe impl GlobalAlloc for Freestone {
 
 /// Counts an allocation that was asked for, if it is one.
 #[inline(never)]
-fn asked(pointer: *mut u8, layout: Layout) -> *mut u8 {
+fn count_if_made(pointer: *mut u8, layout: Layout) -> *mut u8 {
     if !pointer.is_null() {
-        thread::count_asked(layout.size());
+        thread::count_requested(layout.size());
     }
     pointer
 }
@@ -109,19 +109,19 @@ impl Freestone {
             && let heap = thread::heap()
             && let Some(block) = heap.pop_any(class).or_else(|| heap.pop_spare(class))
         {
-            heap.count_asked(layout.size());
-            let start = hardening::issue(block, class, layout).as_ptr();
+            heap.count_requested(layout.size());
+            let start = hardening::hand_out(block, class, layout).as_ptr();
             watch::open(start, layout.size());
             return start;
         }
         start::with(&self.options);
-        asked(alloc_slow(layout), layout)
+        count_if_made(alloc_slow(layout), layout)
     }
 
     #[inline(never)]
     fn alloc_zeroed_first(&self, layout: Layout) -> *mut u8 {
         start::with(&self.options);
-        asked(alloc_zeroed_slow(layout), layout)
+        count_if_made(alloc_zeroed_slow(layout), layout)
     }
 
     /// As [`find_slow`], counting `bytes` as asked for.
@@ -130,7 +130,7 @@ impl Freestone {
     fn find_first(&self, class: Class, bytes: usize) -> Option<Block> {
         start::with(&self.options);
         let found = find_slow(class)?;
-        thread::count_asked(bytes);
+        thread::count_requested(bytes);
         Some(found)
     }
 }
@@ -142,7 +142,7 @@ pub(crate) fn or_null(pointer: Option<NonNull<u8>>) -> *mut u8 {
 #[inline(never)]
 pub(crate) fn alloc_slow(layout: Layout) -> *mut u8 {
     let start = or_null(match route(layout) {
-        Route::Small(class) => find_slow(class).map(|block| hardening::issue(block, class, layout)),
+        Route::Small(class) => find_slow(class).map(|block| hardening::hand_out(block, class, layout)),
         Route::Large => allocate_large(layout, Contents::Any),
     });
     watch::open(start, layout.size());
@@ -154,9 +154,9 @@ pub(crate) fn alloc_zeroed_slow(layout: Layout) -> *mut u8 {
     or_null(match route(layout) {
         Route::Small(class) => find(class).map(|found| {
             if found.zero {
-                return hardening::issue_fresh(found.block, class, layout);
+                return hardening::hand_out_fresh(found.block, class, layout);
             }
-            let start = hardening::issue(found.block, class, layout);
+            let start = hardening::hand_out(found.block, class, layout);
             watch::open(start.as_ptr(), layout.size());
             // SAFETY: the block has at least that many bytes, and is nobody's yet.
             unsafe { large::zero_block(start, layout.size()) };
@@ -283,7 +283,7 @@ fn fault_before_resize(pointer: *mut u8, layout: Layout) -> Option<&'static str>
         return None;
     }
     match slab_of_block(pointer.addr()) {
-        Some(slab) => hardening::fault_of(slab, pointer, Some(layout)),
+        Some(slab) => hardening::diagnose(slab, pointer, Some(layout)),
         None => Some("realloc of an address that is no allocation"),
     }
 }
@@ -300,28 +300,28 @@ unsafe fn realloc_slow(pointer: *mut u8, layout: Layout, new_size: usize) -> *mu
     match (route(layout), route(new)) {
         (Route::Small(class), Route::Small(wanted)) if class == wanted => {
             if let Some(start) = NonNull::new(pointer) {
-                hardening::dress(start, class, new);
+                hardening::seal_for(start, class, new);
             }
-            thread::count_asked(new_size.wrapping_sub(layout.size()));
+            thread::count_requested(new_size.wrapping_sub(layout.size()));
             watch::open(pointer, new_size);
             return pointer;
         }
         (Route::Small(_), Route::Small(_)) if growth::has_room(pointer, layout.size(), new_size) => {
-            thread::count_asked(new_size.wrapping_sub(layout.size()));
+            thread::count_requested(new_size.wrapping_sub(layout.size()));
             return pointer;
         }
         (Route::Large, Route::Large) => {
             let Some(start) = NonNull::new(pointer) else { return pointer };
             let moved = reallocate_large(start, new_size, layout.align());
             if moved.is_some() {
-                thread::count_asked(new_size.wrapping_sub(layout.size()));
+                thread::count_requested(new_size.wrapping_sub(layout.size()));
             }
             return or_null(moved);
         }
         _ => {}
     }
     let fresh = match Roomy::of(layout.size(), new) {
-        Some(roomy) => asked(or_null(roomy.allocate(new)), new),
+        Some(roomy) => count_if_made(or_null(roomy.allocate(new)), new),
         // SAFETY: `new` has a size, as the caller of `realloc` promises.
         None => unsafe { Freestone::new().alloc(new) },
     };
@@ -342,7 +342,7 @@ pub fn purge() -> bool {
     let _keep = KeepErrno::new();
     let before = given_back();
     thread::trim();
-    thread::hollow();
+    thread::purge_inside();
     release_shared();
     start_purger();
     given_back() != before

@@ -59,7 +59,7 @@ pub fn at_hand(size: usize) -> Option<NonNull<u8>> {
     // SAFETY: size and seal, rounded up, are below INLINE_LIMIT, a multiple of MIN_ALIGN.
     let class = unsafe { *CLASSES_BY_STEP.get_unchecked(step) };
     let block = thread::heap().pop(class)?;
-    let start = hardening::issue(block, class, exactly(size));
+    let start = hardening::hand_out(block, class, exactly(size));
     watch::open(start.as_ptr(), size);
     Some(start)
 }
@@ -135,12 +135,12 @@ pub unsafe fn free(pointer: *mut u8) {
         watch::close(pointer, home.bytes());
     }
     let heap = thread::heap();
-    let slab = heap.served(pointer.addr());
+    let slab = heap.owned(pointer.addr());
     if slab.begins_around(pointer.addr())
         && slab.has_block_in_first_unit(pointer.addr())
         // SAFETY: a block begins here, and blocks have at least two words.
         && !unsafe { free_list::looks_free(pointer) }
-        && let Some(key) = hardening::accepts(slab, pointer, pointer.addr() % UNIT_BYTES, None)
+        && let Some(key) = hardening::check_fast(slab, pointer, pointer.addr() % UNIT_BYTES, None)
     {
         // SAFETY: the caller gives up the block that begins here.
         return unsafe { free::give(slab, pointer, key) };
@@ -192,14 +192,14 @@ impl Home {
     /// Notes that the block at `start` stays where it is, for `layout`.
     fn resize(&self, start: NonNull<u8>, layout: Layout) {
         if let Self::Slab(slab) = self {
-            hardening::dress(start, slab.class(), layout);
+            hardening::seal_for(start, slab.class(), layout);
         }
     }
 
     /// What is wrong with the block at `start`, where that is looked at.
     fn fault(&self, start: NonNull<u8>) -> Option<&'static str> {
         let Self::Slab(slab) = self else { return None };
-        hardening::fault_of(slab, start.as_ptr(), None)
+        hardening::diagnose(slab, start.as_ptr(), None)
     }
 
     /// Whether the block at `start` is known to be free: by the calling thread only, of blocks

@@ -9,44 +9,19 @@
 use core::ffi::c_void;
 use core::sync::atomic::fence;
 
-use crate::base::atomic::{AtomicBool, AtomicU32, Ordering};
+use crate::base::atomic::Ordering;
 use crate::heap::thread;
 use crate::heap::{Heap, help, shared, tally};
 use crate::memory::depot;
 use crate::memory::large;
+use crate::memory::waiting::{ASLEEP, RUNNING, WANTED};
 use crate::os::{self, background as os_thread};
-
-/// Whether there is a purger, or one is being started.
-static RUNNING: AtomicBool = AtomicBool::new(false);
-
-/// Whether a purger is to be started.
-static WANTED: AtomicBool = AtomicBool::new(false);
-
-/// 1 while the purger sleeps until it is woken.
-static ASLEEP: AtomicU32 = AtomicU32::new(0);
 
 /// Most bytes purged at a time.
 const STEP_BYTES: usize = 16 << 20;
 
 /// How long the purger waits for something to do, and at most until it looks whether it is alone.
 const PATIENCE_MS: u64 = 1_000;
-
-/// Whether there is a purger, to which slow paths leave the purging.
-#[inline]
-pub(crate) fn is_running() -> bool {
-    RUNNING.load(Ordering::Relaxed)
-}
-
-/// Called after something was left to purge: wakes the purger, or asks for one.
-pub(crate) fn need() {
-    // Pairs with the fences in `sleep` and `has_ended`: one of the two sees what the other has stored.
-    fence(Ordering::SeqCst);
-    if !is_running() {
-        WANTED.store(true, Ordering::Relaxed);
-    } else if ASLEEP.load(Ordering::Relaxed) != 0 && ASLEEP.swap(0, Ordering::Relaxed) != 0 {
-        os_thread::wake(&ASLEEP);
-    }
-}
 
 /// Starts the purger if one is wanted. Called at the end of a call by any door, with no lock held and the
 /// thread's heap in order.
@@ -123,7 +98,7 @@ fn has_ended() -> bool {
     }
     RUNNING.store(false, Ordering::Relaxed);
     fence(Ordering::SeqCst);
-    // Left meanwhile by somebody who saw a purger: unless another was started since, this one goes on.
+    // Occupancy meanwhile by somebody who saw a purger: unless another was started since, this one goes on.
     due_ms() == u64::MAX || RUNNING.swap(true, Ordering::Relaxed)
 }
 

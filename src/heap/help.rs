@@ -22,7 +22,7 @@ use crate::block::size_class::Class;
 use crate::memory::chunk::{self, Chunk, UnitState};
 use crate::memory::chunk_index;
 use crate::memory::depot;
-use crate::memory::slab::{Left, Place, Slab, SlabList};
+use crate::memory::slab::{Occupancy, Place, Slab, SlabList};
 #[cfg(feature = "background-purge")]
 use crate::os;
 use crate::os::lock::Lock;
@@ -147,17 +147,17 @@ impl Heap {
         };
         let left = self.adopt(slab);
         match left {
-            Left::Nothing => {
+            Occupancy::Empty => {
                 let _ = self.relist(slab, left);
                 self.clear_entry(slab);
                 slab.close();
                 emptied.push_last(slab);
             }
-            Left::Some if is_idle && !is_unheld => {
+            Occupancy::Used if is_idle && !is_unheld => {
                 self.leave_full(slab);
                 roomy.push_last(slab);
             }
-            Left::Some => {
+            Occupancy::Used => {
                 let _ = self.relist(slab, left);
             }
         }
@@ -232,7 +232,7 @@ static DUE_MS: AtomicU64 = AtomicU64::new(u64::MAX);
 pub(super) fn expect() {
     if DUE_MS.load(Ordering::Relaxed) == u64::MAX && options::get().purge_delay_ms != u64::MAX {
         DUE_MS.store(os::now_ms().saturating_add(options::get().purge_delay_ms), Ordering::Relaxed);
-        crate::heap::background::need();
+        crate::memory::waiting::need();
     }
 }
 

@@ -11,14 +11,14 @@ use core::ptr::{self, NonNull};
 
 use crate::base::atomic::Seen;
 use crate::base::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
-use crate::base::config::{KEPT_BYTES, SERVED_UNITS, UNIT_BYTES};
+use crate::base::config::{KEPT_BYTES, OWNED_SLABS, UNIT_BYTES};
 use crate::block::free_list::{self, Block};
 use crate::block::hardening;
 use crate::block::size_class::{CLASSES, Class};
 use crate::memory::chunk;
 use crate::memory::depot;
 use crate::memory::records;
-use crate::memory::slab::{Carved, Inbox, Left, Place, Slab, SlabList};
+use crate::memory::slab::{Carved, Inbox, Occupancy, Place, Slab, SlabList};
 use crate::os;
 use crate::os::fatal;
 use crate::os::lock::Lock;
@@ -59,12 +59,12 @@ pub(crate) struct Heap {
     /// on slow paths, and nobody waits for anything else meanwhile but the shared heap's lock.
     lists: Lock<()>,
     /// Bytes asked for by this heap's thread, less those it freed; wraps, as some threads only free.
-    asked: Seen<AtomicUsize>,
+    requested: Seen<AtomicUsize>,
     /// The slab each class allocates from; never null.
     current: [Cell<*const Slab>; CLASSES],
-    /// Some of the slabs that [are served](Slab::is_served_by), by their unit's number: with one
+    /// Some of the slabs that [are served](Slab::takes_frees_of), by their unit's number: with one
     /// look a free knows that its block is in a slab of this heap. Never null. The owner writes; helpers clear.
-    served: [AtomicPtr<Slab>; SERVED_UNITS],
+    owned: [AtomicPtr<Slab>; OWNED_SLABS],
     /// Slabs with room: first those with free blocks, then those with uncarved ones only.
     partial: [SlabList; CLASSES],
     /// Slabs without room.
@@ -83,7 +83,7 @@ pub(crate) struct Heap {
     /// Whether helpers have cleared entries of `served` since the owner's last slow path.
     robbed: AtomicBool,
     /// The depot's [`depot::looks`] at the last [`trim`](Self::trim).
-    looks: Cell<u64>,
+    ticks_seen: Cell<u64>,
     /// Remote frees that were not published yet.
     outbox: Outbox,
     /// What statistics count.
@@ -123,9 +123,9 @@ impl Heap {
             inbox: Inbox::new(),
             passed_over: Inbox::new(),
             lists: Lock::new(()),
-            asked: Seen::<AtomicUsize>::new(0),
+            requested: Seen::<AtomicUsize>::new(0),
             current: [const { Cell::new(&raw const EMPTY) }; CLASSES],
-            served: [const { AtomicPtr::new((&raw const EMPTY).cast_mut()) }; SERVED_UNITS],
+            owned: [const { AtomicPtr::new((&raw const EMPTY).cast_mut()) }; OWNED_SLABS],
             partial: [const { SlabList::new() }; CLASSES],
             full: SlabList::new(),
             classes: Cell::new(0),
@@ -135,7 +135,7 @@ impl Heap {
             calls: Seen::<AtomicU32>::new(0),
             calls_seen: Cell::new(0),
             robbed: AtomicBool::new(false),
-            looks: Cell::new(0),
+            ticks_seen: Cell::new(0),
             outbox: Outbox::new(),
             tally: Tally::new(),
             #[cfg(feature = "profile")]
@@ -190,10 +190,10 @@ impl Heap {
         self.settle(slab, left);
     }
 
-    /// A slab that [is served](Slab::is_served_by), the one with the block at `address` if this
+    /// A slab that [is served](Slab::takes_frees_of), the one with the block at `address` if this
     /// heap has such a one and has seen it lately.
     #[inline(always)]
-    pub(crate) fn served(&self, address: usize) -> &'static Slab {
+    pub(crate) fn owned(&self, address: usize) -> &'static Slab {
         // SAFETY: the entries are the empty slab or slabs of this heap, whose chunks are mapped: helpers that
         // take one pin its chunk.
         unsafe { &*self.entry(address).load(Ordering::Relaxed) }
@@ -201,14 +201,14 @@ impl Heap {
 
     /// Counts bytes that the heap's thread was asked for.
     #[inline(always)]
-    pub(crate) fn count_asked(&self, bytes: usize) {
-        self.asked.set(self.asked.get().wrapping_add(bytes));
+    pub(crate) fn count_requested(&self, bytes: usize) {
+        self.requested.set(self.requested.get().wrapping_add(bytes));
     }
 
     /// Counts bytes that the heap's thread was given back.
     #[inline(always)]
     pub(crate) fn count_freed(&self, bytes: usize) {
-        self.asked.set(self.asked.get().wrapping_sub(bytes));
+        self.requested.set(self.requested.get().wrapping_sub(bytes));
     }
 
     /// The heap's name in slabs.
@@ -228,7 +228,7 @@ impl Heap {
     #[inline(always)]
     fn entry(&self, address: usize) -> &AtomicPtr<Slab> {
         // SAFETY: the remainder is below the array's length.
-        unsafe { self.served.get_unchecked(address / UNIT_BYTES % SERVED_UNITS) }
+        unsafe { self.owned.get_unchecked(address / UNIT_BYTES % OWNED_SLABS) }
     }
 
     fn bin(&self, class: Class) -> (&Cell<*const Slab>, &SlabList) {
@@ -242,7 +242,7 @@ impl Heap {
     /// long block takes this way every time.
     #[inline]
     pub(crate) fn pop_spare(&'static self, class: Class) -> Option<Block> {
-        if !ptr::eq(self.current(class), &raw const EMPTY) || depot::looks() != self.looks.get() {
+        if !ptr::eq(self.current(class), &raw const EMPTY) || depot::purge_ticks() != self.ticks_seen.get() {
             return None;
         }
         let spare = self.spares.take(class)?;
@@ -260,17 +260,17 @@ impl Heap {
     fn make_current(&'static self, class: Class, slab: &'static Slab) {
         slab.move_to(Place::Current);
         self.bin(class).0.set(slab);
-        self.serve(slab);
+        self.remember(slab);
         self.classes.set(self.classes.get() | (1 << class.index()));
     }
 
     /// A block of `class` after [`pop`](Self::pop) found none: from remote frees, from a slab
-    /// that waits, from untouched pages, from an orphan, from the depot, in this order.
+    /// that waits, from untouched pages, from an abandoned, from the depot, in this order.
     pub(crate) fn find(&'static self, class: Class) -> Option<Found> {
         self.tally.refill(class);
         self.calls.set(self.calls.get().wrapping_add(1));
         self.note_robbed();
-        if depot::looks() == self.looks.get() {
+        if depot::purge_ticks() == self.ticks_seen.get() {
             self.collect();
         } else {
             self.trim();
@@ -319,8 +319,8 @@ impl Heap {
             spare.open_again(&self.inbox);
             return Some(spare);
         }
-        if let Some(orphan) = shared::adopt(class, self) {
-            return Some(orphan);
+        if let Some(abandoned) = shared::adopt(class, self) {
+            return Some(abandoned);
         }
         let mut found = depot::acquire_resident(class);
         if found.is_none() {
@@ -328,9 +328,9 @@ impl Heap {
             self.spares.give_back();
             if depot::has_grown()
                 && help::instead_of_growing(self)
-                && let Some(orphan) = shared::adopt(class, self)
+                && let Some(abandoned) = shared::adopt(class, self)
             {
-                return Some(orphan);
+                return Some(abandoned);
             }
             found = depot::acquire(class);
         }
@@ -411,8 +411,8 @@ impl Heap {
             return self.free_into_full(slab, block);
         }
         // With blocks left that others have freed, the slab may be gone now.
-        if slab.push(block) == Left::Nothing {
-            self.settle(slab, Left::Nothing);
+        if slab.push(block) == Occupancy::Empty {
+            self.settle(slab, Occupancy::Empty);
         }
     }
 
@@ -447,10 +447,10 @@ impl Heap {
 
     /// Puts a slab that gained free blocks where it belongs now.
     #[inline]
-    pub(crate) fn settle(&'static self, slab: &'static Slab, left: Left) {
+    pub(crate) fn settle(&'static self, slab: &'static Slab, left: Occupancy) {
         match (slab.place(), left) {
-            (Place::Current, Left::Nothing) => self.keep(slab),
-            (Place::Partial | Place::Current, Left::Some) => {}
+            (Place::Current, Occupancy::Empty) => self.keep(slab),
+            (Place::Partial | Place::Current, Occupancy::Used) => {}
             _ => {
                 let lists = self.lists.lock();
                 let emptied = self.relist(slab, left);
@@ -464,24 +464,24 @@ impl Heap {
 
     /// Moves a slab that gained free blocks to the list where it belongs now. Returns it where it is empty, on no
     /// list any more. For the holder of the lists' lock.
-    fn relist(&'static self, slab: &'static Slab, left: Left) -> Option<&'static Slab> {
+    fn relist(&'static self, slab: &'static Slab, left: Occupancy) -> Option<&'static Slab> {
         match (slab.place(), left) {
-            (Place::Full, Left::Some) => {
+            (Place::Full, Occupancy::Used) => {
                 self.leave_full(slab);
                 self.park_partial(slab);
             }
-            (Place::Full, Left::Nothing) => {
+            (Place::Full, Occupancy::Empty) => {
                 self.leave_full(slab);
                 slab.move_to(Place::Nowhere);
                 return Some(slab);
             }
-            (Place::Partial, Left::Nothing) => {
+            (Place::Partial, Occupancy::Empty) => {
                 self.bin(slab.class()).1.remove(slab);
                 slab.move_to(Place::Nowhere);
                 return Some(slab);
             }
-            (Place::Current, Left::Nothing) => return Some(slab),
-            (Place::Partial | Place::Current, Left::Some) => {}
+            (Place::Current, Occupancy::Empty) => return Some(slab),
+            (Place::Partial | Place::Current, Occupancy::Used) => {}
             (Place::Nowhere, _) => fatal::misuse("free into a slab that is not in use,", slab.base()),
         }
         None
@@ -489,7 +489,7 @@ impl Heap {
 
     /// Frees into `slab` find it at the first look from now on, if it has one unit only.
     #[inline]
-    pub(crate) fn serve(&self, slab: &'static Slab) {
+    pub(crate) fn remember(&self, slab: &'static Slab) {
         if slab.units() == 1 {
             // Release: who sees the entry changed knows that the owner has done with what was there.
             self.entry(slab.base()).store(ptr::from_ref(slab).cast_mut(), Ordering::Release);
@@ -621,16 +621,16 @@ impl Heap {
     }
 
     /// Adopts what came back to an announced slab of this heap, and counts it.
-    fn adopt(&'static self, slab: &'static Slab) -> Left {
+    fn adopt(&'static self, slab: &'static Slab) -> Occupancy {
         let used = slab.used();
         let left = slab.adopt();
         self.tally.adopted(slab.class(), used.wrapping_sub(slab.used()));
         left
     }
 
-    /// See [`Self::count_asked`].
-    pub(crate) fn asked_bytes(&self) -> usize {
-        self.asked.get()
+    /// See [`Self::count_requested`].
+    pub(crate) fn requested_bytes(&self) -> usize {
+        self.requested.get()
     }
 }
 

@@ -46,7 +46,7 @@ impl Outbox {
             }
             block = match slab.accuse(block) {
                 Ok(told) => {
-                    shared::serve(told);
+                    shared::collect_if_told(told);
                     return true;
                 }
                 Err(block) => block,
@@ -94,7 +94,7 @@ impl Slot {
             return;
         }
         // SAFETY: the slab has used blocks, these, so it is open; the chain is this slot's.
-        shared::serve(unsafe { (*slab).publish(first, self.last.get(), blocks) });
+        shared::collect_if_told(unsafe { (*slab).publish(first, self.last.get(), blocks) });
     }
 
     fn holds(&self, address: usize) -> bool {

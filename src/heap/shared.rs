@@ -131,19 +131,19 @@ pub(crate) unsafe fn free(slab: &'static Slab, mut block: Block) {
     // SAFETY: the token says that the block is readable.
     if unsafe { free_list::looks_free(block.address() as *const u8) } {
         block = match slab.accuse(block) {
-            Ok(told) => return serve(told),
+            Ok(told) => return collect_if_told(told),
             Err(block) => block,
         };
     }
     block.link(ptr::null_mut());
     let start = block.into_raw().as_ptr();
     // SAFETY: a chain of one block, which the caller gives up.
-    serve(unsafe { slab.publish(start, start, 1) });
+    collect_if_told(unsafe { slab.publish(start, start, 1) });
 }
 
 /// Adopts remote frees at once if the home that was `told` of some is the shared heap: no thread
 /// of its own would. For another, somebody looks later whether its thread has.
-pub(crate) fn serve(told: Option<&'static Inbox>) {
+pub(crate) fn collect_if_told(told: Option<&'static Inbox>) {
     #[cfg(feature = "background-purge")]
     if told.is_some() {
         help::expect();
@@ -160,8 +160,8 @@ pub(crate) fn trim() {
 }
 
 /// Gives back the pages inside free blocks of the shared heap.
-pub(crate) fn hollow() {
-    let _ = with(|heap| heap.hollow(true, usize::MAX));
+pub(crate) fn purge_inside() {
+    let _ = with(|heap| heap.purge_inside(true, usize::MAX));
 }
 
 /// A slab of `class` with room whose thread has ended, now of the heap `by`; on no list.
@@ -221,7 +221,7 @@ pub(super) fn take_in(from: &Heap, list: &SlabList) {
 pub(super) fn take_in_with_room(list: &SlabList) {
     let take_some = |heap: &'static Heap| {
         for slab in core::iter::from_fn(|| list.pop()).take(STEP) {
-            // In this order, see `Slab::is_served_by`.
+            // In this order, see `Slab::takes_frees_of`.
             slab.set_home(heap.inbox());
             slab.move_to(Place::Partial);
             let (_, partial) = heap.bin(slab.class());

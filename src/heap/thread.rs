@@ -101,9 +101,9 @@ fn new_heap() -> Option<&'static Heap> {
 static ASKED: AtomicUsize = AtomicUsize::new(0);
 
 /// Counts bytes that the calling thread was asked for, on a slow path.
-pub(crate) fn count_asked(bytes: usize) {
+pub(crate) fn count_requested(bytes: usize) {
     match existing_heap() {
-        Some(heap) => heap.count_asked(bytes),
+        Some(heap) => heap.count_requested(bytes),
         None => {
             ASKED.fetch_add(bytes, Ordering::Relaxed);
         }
@@ -112,12 +112,12 @@ pub(crate) fn count_asked(bytes: usize) {
 
 /// Counts bytes that the calling thread was given back, on a slow path.
 pub(crate) fn count_freed(bytes: usize) {
-    count_asked(bytes.wrapping_neg());
+    count_requested(bytes.wrapping_neg());
 }
 
 /// Live bytes as they were asked for, of all threads.
-pub(crate) fn asked_bytes() -> usize {
-    tally::heaps().map(Heap::asked_bytes).fold(ASKED.load(Ordering::Relaxed), usize::wrapping_add)
+pub(crate) fn requested_bytes() -> usize {
+    tally::heaps().map(Heap::requested_bytes).fold(ASKED.load(Ordering::Relaxed), usize::wrapping_add)
 }
 
 fn idle_heap() -> Option<&'static Heap> {
@@ -253,11 +253,11 @@ pub(crate) fn rest() {
 }
 
 /// Gives back the pages inside free blocks of the calling thread's slabs and of those that ended threads left.
-pub(crate) fn hollow() {
+pub(crate) fn purge_inside() {
     if let Some(heap) = existing_heap() {
-        heap.hollow(true, usize::MAX);
+        heap.purge_inside(true, usize::MAX);
     }
-    shared::hollow();
+    shared::purge_inside();
 }
 
 /// Adopts and gives back what ended threads and the calling thread left, and what other threads

@@ -7,27 +7,27 @@ use crate::base::atomic::Ordering;
 use crate::base::config::PURGE_STEP_BYTES;
 use crate::block::size_class::Class;
 use crate::memory::depot;
-use crate::memory::slab::{Rest, SlabList};
+use crate::memory::slab::{SinceLook, SlabList};
 use crate::os;
 
 impl Heap {
     /// Publishes what waits, adopts what came, and gives back every slab without used blocks.
     #[cold]
     pub(crate) fn trim(&'static self) {
-        self.looks.set(depot::looks());
+        self.ticks_seen.set(depot::purge_ticks());
         self.outbox.publish_all();
         self.collect();
         for class in Class::in_set(self.classes.get()) {
             self.give_up_current(class);
         }
         self.spares.give_back();
-        self.hollow(false, PURGE_STEP_BYTES);
+        self.purge_inside(false, PURGE_STEP_BYTES);
     }
 
     /// Gives back the pages inside free blocks that are long enough to have some, of slabs with room that
     /// rest: nothing was taken from them or given back since the last call, or that is nothing to `all`. At
     /// most `most_bytes`, and what one slab has.
-    pub(crate) fn hollow(&'static self, all: bool, most_bytes: usize) {
+    pub(crate) fn purge_inside(&'static self, all: bool, most_bytes: usize) {
         let mut left = most_bytes;
         let least = os::page_bytes();
         let _lists = self.lists.lock();
@@ -35,8 +35,8 @@ impl Heap {
             let (_, partial) = self.bin(class);
             for slab in core::iter::successors(partial.first(), |slab| SlabList::after(slab)) {
                 let rest = slab.rest();
-                if rest == Rest::Unchanged || (all && rest == Rest::Changed) {
-                    left = left.saturating_sub(depot::hollow(slab));
+                if rest == SinceLook::Unchanged || (all && rest == SinceLook::Changed) {
+                    left = left.saturating_sub(depot::purge_inside(slab));
                     if left == 0 {
                         return;
                     }
@@ -49,7 +49,7 @@ impl Heap {
     pub(crate) fn retire(&'static self) {
         self.trim();
         let lists = self.lists.lock();
-        for entry in &self.served {
+        for entry in &self.owned {
             entry.store((&raw const EMPTY).cast_mut(), Ordering::Release);
         }
         for class in Class::in_set(self.classes.get()) {

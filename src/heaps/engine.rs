@@ -21,7 +21,7 @@ use crate::block::hardening;
 use crate::block::size_class::{CLASSES, Class, Route, route};
 use crate::memory::chunk;
 use crate::memory::chunk::by_run::ByRun;
-use crate::memory::slab::{Carved, Inbox, Left, Place, Slab, SlabList};
+use crate::memory::slab::{Carved, Inbox, Occupancy, Place, Slab, SlabList};
 use crate::os::fatal;
 use crate::os::mutex::SharedMutex;
 
@@ -36,7 +36,7 @@ pub struct Engine {
     /// Who is alone, where several may be.
     pub(super) mutex: SharedMutex,
     /// The heap's name in slabs whose frees may take the short way; nothing is ever announced in it.
-    served: Inbox,
+    owned: Inbox,
     /// Its name in the others: those that are full, whose place a free changes, and those of several units,
     /// of which only the first has a record.
     unserved: Inbox,
@@ -183,7 +183,7 @@ impl Engine {
     /// Whether a free into `slab` may take the short way: one comparison.
     #[inline(always)]
     pub(super) fn serves(&self, slab: &Slab) -> bool {
-        ptr::eq(slab.home(), &raw const self.served)
+        ptr::eq(slab.home(), &raw const self.owned)
     }
 
     /// Whether `slab` is a slab of this heap.
@@ -195,7 +195,7 @@ impl Engine {
     pub(super) fn move_to(&'static self, slab: &'static Slab, place: Place) {
         slab.move_to(place);
         let short = place != Place::Full && slab.units() == 1;
-        slab.set_home(if short { &self.served } else { &self.unserved });
+        slab.set_home(if short { &self.owned } else { &self.unserved });
     }
 
     #[inline(always)]
@@ -403,13 +403,13 @@ impl Engine {
     }
 
     /// Puts a slab that gained a free block where it belongs now.
-    pub(super) fn settle<const BOOKED: bool>(&'static self, slab: &'static Slab, left: Left) {
+    pub(super) fn settle<const BOOKED: bool>(&'static self, slab: &'static Slab, left: Occupancy) {
         match (slab.place(), left) {
-            (Place::Full, Left::Some) => {
+            (Place::Full, Occupancy::Used) => {
                 self.full.remove(slab);
                 self.wait(slab);
             }
-            (Place::Full | Place::Partial, Left::Nothing) => {
+            (Place::Full | Place::Partial, Occupancy::Empty) => {
                 self.unlist(slab);
                 self.release::<BOOKED>(slab);
             }

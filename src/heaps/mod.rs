@@ -61,7 +61,7 @@ use crate::block::free_list::{self, Block};
 use crate::block::size_class::{Route, inline_class, route};
 use crate::map::{Mapping, Protection};
 use crate::memory::chunk;
-use crate::memory::slab::{Left, Slab};
+use crate::memory::slab::{Occupancy, Slab};
 use crate::os::KeepErrno;
 
 #[cfg(feature = "allocator-api2")]
@@ -283,8 +283,8 @@ impl<K: Kind> Heap<K> {
             if self.engine.serves(slab) && !unsafe { free_list::looks_free(block.as_ptr()) } {
                 // SAFETY: the caller gives up the block.
                 let block = unsafe { Block::from_raw(reexposed(block)) };
-                if slab.push(block) == Left::Nothing {
-                    self.engine.settle::<false>(slab, Left::Nothing);
+                if slab.push(block) == Occupancy::Empty {
+                    self.engine.settle::<false>(slab, Occupancy::Empty);
                 }
                 return;
             }

@@ -149,7 +149,7 @@ impl Depot {
         self.demand.look(self.dirty_bytes, now_ms, delay_ms);
         if now_ms >= self.told_ms.saturating_add(delay_ms) {
             self.told_ms = now_ms;
-            LOOKS.fetch_add(1, Ordering::Relaxed);
+            PURGE_TICKS.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -289,7 +289,7 @@ pub(crate) fn release(slab: &'static Slab) {
         depot.excess()
     };
     #[cfg(feature = "background-purge")]
-    crate::heap::background::need();
+    super::waiting::need();
     if excess == 0 {
         purge_due();
     } else {
@@ -299,7 +299,7 @@ pub(crate) fn release(slab: &'static Slab) {
 
 /// Gives back the pages inside free blocks of `slab`, which the caller owns. Its units stay its own,
 /// and committed: the blocks may be used again at any moment. Returns the bytes given back.
-pub(crate) fn hollow(slab: &'static Slab) -> usize {
+pub(crate) fn purge_inside(slab: &'static Slab) -> usize {
     let chunk = chunk::chunk_of(slab);
     let may_be_huge = {
         let mut depot = DEPOT.lock();
@@ -313,7 +313,7 @@ pub(crate) fn hollow(slab: &'static Slab) -> usize {
         may_be_huge
     };
     let mut purged = 0_usize;
-    slab.hollow(|start, bytes| {
+    slab.purge_inside(|start, bytes| {
         if may_be_huge {
             // SAFETY: the range lies in a free block of the caller's slab.
             let _ = unsafe { os::split_huge(start, bytes) };
@@ -379,14 +379,14 @@ fn chunk_at(address: usize) -> Option<&'static Chunk> {
 #[inline]
 pub(crate) fn purge_due() {
     #[cfg(feature = "background-purge")]
-    if crate::heap::background::is_running() {
+    if super::waiting::is_running() {
         return;
     }
     let due_ms = NEXT_DUE_MS.load(Ordering::Relaxed);
     if due_ms != u64::MAX {
         let now_ms = os::now_ms();
         if due_ms <= now_ms {
-            look_at_chunks(now_ms, PURGE_STEP_BYTES);
+            purge_tick(now_ms, PURGE_STEP_BYTES);
         }
     }
 }
@@ -401,7 +401,7 @@ pub(crate) fn next_due_ms() -> u64 {
 #[cfg(feature = "background-purge")]
 pub(crate) fn purge(now_ms: u64, most_bytes: usize) {
     if next_due_ms() <= now_ms {
-        look_at_chunks(now_ms, most_bytes);
+        purge_tick(now_ms, most_bytes);
     }
 }
 
@@ -458,7 +458,7 @@ fn may_unmap(chunk: &Chunk) -> bool {
 
 /// Purges every free unit now, and unmaps chunks that hold nothing.
 pub(crate) fn purge_all() {
-    LOOKS.fetch_add(1, Ordering::Relaxed);
+    PURGE_TICKS.fetch_add(1, Ordering::Relaxed);
     stray::retry(STRAYS_A_LOOK);
     give_back(usize::MAX);
     DEPOT.lock().demand.forget();
@@ -466,18 +466,18 @@ pub(crate) fn purge_all() {
 
 /// How many looks there have been. Heaps that find it changed give back what they only keep.
 #[inline]
-pub(crate) fn looks() -> u64 {
-    LOOKS.load(Ordering::Relaxed)
+pub(crate) fn purge_ticks() -> u64 {
+    PURGE_TICKS.load(Ordering::Relaxed)
 }
 
-static LOOKS: AtomicU64 = AtomicU64::new(0);
+static PURGE_TICKS: AtomicU64 = AtomicU64::new(0);
 
 /// Stray ranges that one look tries to unmap: more would make one slow path slow.
 const STRAYS_A_LOOK: usize = 16;
 
 /// Looks once at each chunk that is due, until `most_bytes` were purged.
 #[cold]
-fn look_at_chunks(now_ms: u64, most_bytes: usize) {
+fn purge_tick(now_ms: u64, most_bytes: usize) {
     stray::retry(STRAYS_A_LOOK);
     let mut depot = DEPOT.lock();
     depot.note_time(now_ms);

@@ -11,3 +11,5 @@ pub(crate) mod large;
 pub(crate) mod records;
 pub(crate) mod slab;
 pub(crate) mod stray;
+#[cfg(feature = "background-purge")]
+pub(crate) mod waiting;

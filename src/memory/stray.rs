@@ -40,12 +40,12 @@ static BYTES: AtomicUsize = AtomicUsize::new(0);
 static STRANDED_BYTES: AtomicU64 = AtomicU64::new(0);
 
 /// Counts address space that is lost, or of which the kernel does not say whether it is still ours.
-pub(crate) fn strand(bytes: usize) {
+pub(crate) fn note_lost(bytes: usize) {
     STRANDED_BYTES.fetch_add(bytes as u64, Ordering::Relaxed);
 }
 
 /// What was counted so.
-pub(crate) fn stranded_bytes() -> u64 {
+pub(crate) fn lost_bytes() -> u64 {
     STRANDED_BYTES.load(Ordering::Relaxed)
 }
 
@@ -56,7 +56,7 @@ pub(crate) fn stranded_bytes() -> u64 {
 pub(crate) unsafe fn mend() {
     let forget = |strays: &mut Strays| {
         (strays.linked, strays.count) = (ptr::null_mut(), 0);
-        strand(BYTES.swap(0, Ordering::Relaxed));
+        note_lost(BYTES.swap(0, Ordering::Relaxed));
     };
     // SAFETY: forwarded to the caller.
     unsafe { STRAYS.mend(forget) }
@@ -138,7 +138,7 @@ impl Stray {
         };
         if !noted {
             // Another took its place meanwhile.
-            strand(self.bytes);
+            note_lost(self.bytes);
         }
     }
 }

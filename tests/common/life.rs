@@ -118,14 +118,14 @@ pub(crate) fn full_service() {
 
 /// What a process has while it holds nothing but its notes.
 #[derive(Clone, Copy)]
-pub(crate) struct Rest {
+pub(crate) struct SinceLook {
     /// Bytes of address space.
     pub(crate) mapped: usize,
     /// Bytes of large allocations.
     pub(crate) large: usize,
 }
 
-impl Rest {
+impl SinceLook {
     pub(crate) fn now() -> Self {
         freestone::purge();
         Self { mapped: mapped(), large: freestone::stats().large }
@@ -133,9 +133,9 @@ impl Rest {
 }
 
 /// Full service now, none of the address space gone, and books that say so.
-pub(crate) fn recovered(before: Rest) {
+pub(crate) fn recovered(before: SinceLook) {
     full_service();
-    let after = Rest::now();
+    let after = SinceLook::now();
     let stats = freestone::stats();
     assert!(
         after.mapped <= before.mapped,
@@ -143,7 +143,7 @@ pub(crate) fn recovered(before: Rest) {
         before.mapped,
         after.mapped
     );
-    assert_eq!((stats.retained, after.large, stats.stranded_total), (0, before.large, 0));
+    assert_eq!((stats.retained, after.large, stats.lost_total), (0, before.large, 0));
 }
 
 /// Runs `work` in `count` threads that are there before `when_ready` is called.

@@ -79,7 +79,7 @@ fn safe_references_are_only_for_what_nobody_else_can_change() {
     let file = file(&pattern(100));
     let refused = |error: Error| match error {
         Error::Refused(refusal) => refusal,
-        other => panic!("the kernel was asked: {other}"),
+        other => panic!("the kernel was requested: {other}"),
     };
     for builder in [Mapping::file(&file), Mapping::file(&file).shared(), Mapping::anonymous(100).shared()] {
         let mut mapping = builder.map().expect("maps");

@@ -54,7 +54,7 @@ fn heap_profile() -> Answer {
     Ok((profile, "application/octet-stream"))
 }
 
-fn serve(request: Request, registry: &Registry) {
+fn collect_if_told(request: Request, registry: &Registry) {
     let answer = match request.url() {
         "/metrics" => metrics(registry),
         "/debug/pprof/heap" => heap_profile(),
@@ -82,7 +82,7 @@ fn run(options: &Options) -> Result<(), Box<dyn Error + Send + Sync>> {
     let server = Server::http(&options.listen)?;
     println!("listening on http://{}, {} words in memory", server.server_addr(), kept.len());
     for request in server.incoming_requests() {
-        serve(request, &registry);
+        collect_if_told(request, &registry);
     }
     Ok(())
 }

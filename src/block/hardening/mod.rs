@@ -5,7 +5,7 @@
 //! | [`route`], [`inline_class`] | eight bytes more, for the block's *seal* | as `size_class` says |
 //! | [`issue`], [`dress`] | what was freed is still zero; the seal says how many bytes were asked for | the block as it is |
 //! | [`Key`] | a secret of the block's address that is written nowhere; seal and link are made with two hashes of it | nothing |
-//! | [`fault_of`] | the seals of the block and of the one before it | nothing to see |
+//! | [`diagnose`] | the seals of the block and of the one before it | nothing to see |
 //! | [`accepts`] | the same, and in one step the seal says *free* | nothing to see |
 //! | [`retire`] | zeroes | nothing |
 //! | [`is_marked`], [`is_listed`] | nothing: the seal tells | the second word looks like a free block's; the block is on its list |

@@ -220,23 +220,23 @@ impl Order {
 
 /// The block as the caller's memory.
 #[inline(always)]
-pub(crate) fn issue(block: Block, _class: Class, _layout: Layout) -> NonNull<u8> {
+pub(crate) fn hand_out(block: Block, _class: Class, _layout: Layout) -> NonNull<u8> {
     block.hand_out()
 }
 
 /// A block that was never used, as the caller's memory.
 #[inline(always)]
-pub(crate) fn issue_fresh(block: Block, _class: Class, _layout: Layout) -> NonNull<u8> {
+pub(crate) fn hand_out_fresh(block: Block, _class: Class, _layout: Layout) -> NonNull<u8> {
     block.into_raw()
 }
 
 /// Notes that the caller of the block at `_start` now asks for `_layout`, of the same class.
 #[inline(always)]
-pub(crate) fn dress(_start: NonNull<u8>, _class: Class, _layout: Layout) {}
+pub(crate) fn seal_for(_start: NonNull<u8>, _class: Class, _layout: Layout) {}
 
 /// The key of a block of `_slab` at `_start` that is about to be freed, if all is well with it.
 #[inline(always)]
-pub(crate) fn accepts(
+pub(crate) fn check_fast(
     _slab: &Slab,
     _start: *const u8,
     _place: usize,
@@ -255,7 +255,7 @@ pub(crate) fn accepts_or_says(
 }
 
 /// What is wrong with the block of `_slab` at `_start`, if anything is.
-pub(crate) fn fault_of(_slab: &Slab, _start: *const u8, _layout: Option<Layout>) -> Option<&'static str> {
+pub(crate) fn diagnose(_slab: &Slab, _start: *const u8, _layout: Option<Layout>) -> Option<&'static str> {
     None
 }
 
@@ -273,7 +273,7 @@ pub(crate) fn free_nothing(_start: NonNull<u8>) -> Option<bool> {
 ///
 /// # Safety
 /// None; the other build has conditions.
-pub(crate) unsafe fn renew(_start: NonNull<u8>, _bytes: usize) {}
+pub(crate) unsafe fn clear_for_reuse(_start: NonNull<u8>, _bytes: usize) {}
 
 /// A block of no bytes, where those are apart.
 pub(crate) fn allocate_nothing() -> Option<NonNull<u8>> {
@@ -299,4 +299,4 @@ pub(crate) const fn is_long(_block_bytes: usize) -> bool {
 
 /// Prepares a block for its list.
 #[inline(always)]
-pub(crate) fn retire(_start: NonNull<u8>, _block_bytes: usize) {}
+pub(crate) fn clear_for_list(_start: NonNull<u8>, _block_bytes: usize) {}

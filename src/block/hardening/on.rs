@@ -73,7 +73,7 @@ pub(crate) const fn route(layout: Layout) -> Route {
 
 /// Notes that the caller of the block at `start` now asks for `layout`.
 #[inline(always)]
-pub(crate) fn dress(start: NonNull<u8>, class: Class, layout: Layout) {
+pub(crate) fn seal_for(start: NonNull<u8>, class: Class, layout: Layout) {
     let start = start.as_ptr();
     // SAFETY: the block is the caller's, and of a class that has room for it. What is in it stays.
     unsafe {
@@ -99,7 +99,7 @@ fn first_pairs(last: usize) -> [usize; 4] {
 
 /// The block as the caller's memory: nobody has written to it, and its first bytes are zero.
 #[inline(always)]
-pub(crate) fn issue(block: Block, class: Class, layout: Layout) -> NonNull<u8> {
+pub(crate) fn hand_out(block: Block, class: Class, layout: Layout) -> NonNull<u8> {
     let block_bytes = class.shape().block as usize;
     let key = block.key();
     let start = clear_head(block);
@@ -124,7 +124,7 @@ pub(crate) fn issue(block: Block, class: Class, layout: Layout) -> NonNull<u8> {
 }
 
 /// A block that was never used.
-pub(crate) fn issue_fresh(block: Block, class: Class, layout: Layout) -> NonNull<u8> {
+pub(crate) fn hand_out_fresh(block: Block, class: Class, layout: Layout) -> NonNull<u8> {
     let key = block.key();
     let start = clear_head(block);
     // SAFETY: the block is this function's own, and all of it zero.
@@ -145,7 +145,7 @@ fn clear_head(block: Block) -> NonNull<u8> {
 #[inline(never)]
 fn issue_although_written(start: NonNull<u8>, class: Class, layout: Layout) -> NonNull<u8> {
     fatal::caught("write to a free block", start.addr().get());
-    dress(start, class, layout);
+    seal_for(start, class, layout);
     start
 }
 
@@ -173,7 +173,7 @@ pub(crate) fn prepare_carved(slab: &Slab, from: usize, carved: &Carved) {
 /// it, and it is free now: what its seal said and says is changed in one step, so that of two who free a block
 /// at the same moment one is told. `layout`: what it is said to be.
 #[inline(always)]
-pub(crate) fn accepts(slab: &Slab, start: *const u8, place: usize, layout: Option<Layout>) -> Option<Key> {
+pub(crate) fn check_fast(slab: &Slab, start: *const u8, place: usize, layout: Option<Layout>) -> Option<Key> {
     let block_bytes = slab.block_bytes();
     // SAFETY: a block of that length begins here.
     if !unsafe { is_preceded(start, block_bytes, place) } {
@@ -208,10 +208,10 @@ pub(crate) fn accepts_or_says(
     start: *const u8,
     layout: Option<Layout>,
 ) -> Result<Key, &'static str> {
-    match fault_of(slab, start, layout) {
+    match diagnose(slab, start, layout) {
         Some(fault) => Err(fault),
         // Somebody else was faster.
-        None => accepts(slab, start, start.addr().wrapping_sub(slab.base()), layout).ok_or(TWICE),
+        None => check_fast(slab, start, start.addr().wrapping_sub(slab.base()), layout).ok_or(TWICE),
     }
 }
 
@@ -220,7 +220,7 @@ const TWICE: &str = "double free";
 
 /// What is wrong with the block of `slab` at `start`, if anything is. `layout`: what it is said to be.
 #[cold]
-pub(crate) fn fault_of(slab: &Slab, start: *const u8, layout: Option<Layout>) -> Option<&'static str> {
+pub(crate) fn diagnose(slab: &Slab, start: *const u8, layout: Option<Layout>) -> Option<&'static str> {
     let block_bytes = slab.block_bytes();
     // SAFETY: a block of the slab begins here.
     let seal = unsafe { seal_at(start, block_bytes) }.load(Ordering::Relaxed);
@@ -296,7 +296,7 @@ pub(crate) const fn is_long(block_bytes: usize) -> bool {
 
 /// Prepares a block, whose seal says that it is free, for its list: zeroes.
 #[inline(always)]
-pub(crate) fn retire(start: NonNull<u8>, block_bytes: usize) {
+pub(crate) fn clear_for_list(start: NonNull<u8>, block_bytes: usize) {
     // Not one byte further than what is zeroed: others may be looking at the seal.
     // SAFETY: the caller gave the block up, and it is that long.
     let at = |place: usize| unsafe { start.byte_add(place) };
@@ -319,7 +319,7 @@ pub(crate) fn retire(start: NonNull<u8>, block_bytes: usize) {
 ///
 /// # Safety
 /// So many bytes from `start` are the caller's, and nothing refers to them.
-pub(crate) unsafe fn renew(start: NonNull<u8>, bytes: usize) {
+pub(crate) unsafe fn clear_for_reuse(start: NonNull<u8>, bytes: usize) {
     // SAFETY: forwarded to the caller.
     unsafe { start.write_bytes(0, bytes.min(ZEROED_BYTES)) };
 }

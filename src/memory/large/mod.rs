@@ -272,7 +272,7 @@ fn grow_into_retained(range: &mut Range, bytes: usize) -> Option<Range> {
         }
         None => {
             COMMITTED.release(lost);
-            stray::strand(lost);
+            stray::note_lost(lost);
         }
     }
     // SAFETY: the page behind the range is its own.
@@ -310,7 +310,7 @@ fn reuse(bytes: usize, align: usize, contents: Contents) -> Option<Range> {
         }
     };
     // SAFETY: nobody refers to the range.
-    unsafe { hardening::renew(range.start, range.bytes) };
+    unsafe { hardening::clear_for_reuse(range.start, range.bytes) };
     if contents == Contents::Zero {
         // What was retained is dirty; what it grew by is fresh.
         // SAFETY: the range is this function's own, and at least that long.
@@ -331,7 +331,7 @@ fn retain_or_unmap(range: Range) {
         unmap(rejected, now_ms);
     }
     #[cfg(feature = "background-purge")]
-    crate::heap::background::need();
+    crate::memory::waiting::need();
     purge_due();
 }
 
@@ -339,7 +339,7 @@ fn retain_or_unmap(range: Range) {
 #[inline]
 pub(crate) fn purge_due() {
     #[cfg(feature = "background-purge")]
-    if crate::heap::background::is_running() {
+    if crate::memory::waiting::is_running() {
         return;
     }
     unmap_due();
@@ -396,7 +396,7 @@ fn unmap(range: Range, now_ms: u64) {
                 guard::forget(rejected);
                 stray::keep(start, bytes, rejected.start);
             } else if !stray::note(start, bytes) {
-                stray::strand(bytes);
+                stray::note_lost(bytes);
             }
         }
     }

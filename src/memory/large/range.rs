@@ -301,7 +301,7 @@ impl Range {
             // SAFETY: just mapped, and nobody refers to it.
             Ok(true) => unsafe { stray::give_back(target.start, target.bytes) },
             Ok(false) => {}
-            Err(_) => stray::strand(target.bytes),
+            Err(_) => stray::note_lost(target.bytes),
         }
         None
     }

@@ -134,7 +134,7 @@ pub(super) unsafe fn put(range: Range) {
         give_place_back(range);
     } else {
         // A place that could be touched is one no more.
-        stray::strand(range.bytes);
+        stray::note_lost(range.bytes);
     }
 }
 
@@ -303,7 +303,7 @@ fn take_down(shelf: NonNull<Shelf>) {
             Between::Pages => stray::give_back(start, bytes),
             Between::Guards => {
                 if os::unmap(start, bytes).is_err() && !stray::note(start, bytes) {
-                    stray::strand(bytes);
+                    stray::note_lost(bytes);
                 }
             }
         }

@@ -11,7 +11,7 @@ use crate::os;
 
 /// What became of a slab's free blocks meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Rest {
+pub(crate) enum SinceLook {
     /// Some were used, or came back.
     Changed,
     Unchanged,
@@ -25,24 +25,24 @@ const HOLLOW: u64 = 1;
 impl Slab {
     /// What became of the free blocks since this was last asked, as far as their number and the first of them
     /// tell. For the owner.
-    pub(crate) fn rest(&self) -> Rest {
+    pub(crate) fn rest(&self) -> SinceLook {
         // The last block that came back.
         let first = self.freed.or(&self.free).head();
         let now = u64::from(self.place_of(first)) << u32::BITS | u64::from(self.used()) << 1;
-        match self.rested.get() {
-            same if same == now => Rest::Unchanged,
-            same if same == now | HOLLOW => Rest::Hollow,
+        match self.unchanged_mark.get() {
+            same if same == now => SinceLook::Unchanged,
+            same if same == now | HOLLOW => SinceLook::Hollow,
             _ => {
-                self.rested.set(now);
-                Rest::Changed
+                self.unchanged_mark.set(now);
+                SinceLook::Changed
             }
         }
     }
 
     /// Calls `each` with the whole pages that nobody needs: inside each free block, beyond what links it to the
     /// next, and behind the last block. For the owner, after [`rest`](Self::rest).
-    pub(crate) fn hollow(&self, mut each: impl FnMut(NonNull<u8>, usize)) {
-        self.rested.set(self.rested.get() | HOLLOW);
+    pub(crate) fn purge_inside(&self, mut each: impl FnMut(NonNull<u8>, usize)) {
+        self.unchanged_mark.set(self.unchanged_mark.get() | HOLLOW);
         let page = os::page_bytes();
         let mut between = |from: usize, to: usize| {
             let from = align_up(from, page);

@@ -35,7 +35,7 @@ mod listed;
 mod rebuild;
 mod remote;
 
-pub(crate) use inside::Rest;
+pub(crate) use inside::SinceLook;
 pub(crate) use list::SlabList;
 pub(crate) use remote::Inbox;
 
@@ -78,9 +78,9 @@ enum Beyond {
 
 /// Whether a free left used blocks behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Left {
-    Some,
-    Nothing,
+pub(crate) enum Occupancy {
+    Used,
+    Empty,
 }
 
 /// A slab's record. `used + free = carved ≤ capacity`, where *used* counts the blocks that callers
@@ -138,7 +138,7 @@ pub(crate) struct Slab {
     /// 2^64 / `block_bytes`, rounded up: see [`Self::has_block_at`].
     long_inverse: Seen<AtomicU64>,
     /// What [`rest`](Self::rest) saw last. The owner's.
-    rested: Cell<u64>,
+    unchanged_mark: Cell<u64>,
 }
 
 const_assert!(size_of::<Slab>() == RECORD_BYTES);
@@ -176,7 +176,7 @@ impl Slab {
             kept: Seen::<AtomicU8>::new(0),
             beyond: Cell::new(Beyond::Anything),
             lead: AtomicU8::new(0),
-            rested: Cell::new(0),
+            unchanged_mark: Cell::new(0),
             next: Cell::new(ptr::null()),
             previous: Cell::new(ptr::null()),
             freed: Freed::new(),
@@ -211,20 +211,20 @@ impl Slab {
 
     /// Takes a block back.
     #[inline(always)]
-    pub(crate) fn push(&self, block: Block) -> Left {
+    pub(crate) fn push(&self, block: Block) -> Occupancy {
         self.freed.or(&self.free).push(block);
         // SAFETY: `count` is this record's own, at that offset.
         if unsafe { atomic::increment::<COUNT_OFFSET>(ptr::from_ref(self).cast()) } {
-            Left::Nothing
+            Occupancy::Empty
         } else {
-            Left::Some
+            Occupancy::Used
         }
     }
 
     /// Whether the thread of the heap with this inbox may [`push`](Self::push) at once: not into
     /// full slabs, which change their place then.
     #[inline]
-    pub(crate) fn is_served_by(&self, inbox: *const Inbox) -> bool {
+    pub(crate) fn takes_frees_of(&self, inbox: *const Inbox) -> bool {
         // In this order: whoever gives a full slab to another heap does so before it moves it.
         self.place() != Place::Full && ptr::eq(self.home.load(Ordering::Relaxed), inbox)
     }
@@ -407,7 +407,7 @@ impl Slab {
         self.class.set(class.index() as u8);
         self.units.set(units as u8);
         self.beyond.set(if zero { Beyond::Untouched } else { Beyond::Anything });
-        self.rested.set(0);
+        self.unchanged_mark.set(0);
         for unit in 0..units as u8 {
             // SAFETY: the run's records lie one after another in the chunk header.
             let record =

@@ -3,7 +3,7 @@
 
 use core::sync::atomic::Ordering;
 
-use super::{Left, Slab};
+use super::{Occupancy, Slab};
 
 impl Slab {
     /// Which of the slab's blocks begins at `address`, if a carved one does.
@@ -27,7 +27,7 @@ impl Slab {
     }
 
     /// Takes back the `index`th block, a used one that nobody holds.
-    pub(crate) fn take_back(&self, index: usize) -> Left {
+    pub(crate) fn take_back(&self, index: usize) -> Occupancy {
         self.push(self.block_at(index.wrapping_mul(self.block_bytes()) as u32))
     }
 }

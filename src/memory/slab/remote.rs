@@ -2,7 +2,7 @@
 
 use core::ptr::{self, NonNull};
 
-use super::{Left, Slab};
+use super::{Occupancy, Slab};
 use crate::base::atomic::in_order;
 use crate::base::atomic::{AtomicPtr, AtomicU32, Ordering};
 use crate::block::free_list::{self, Block};
@@ -66,7 +66,7 @@ impl Stacked for Slab {
 
 impl Slab {
     /// Adopts what other threads have freed, after the slab was announced.
-    pub(crate) fn adopt(&self) -> Left {
+    pub(crate) fn adopt(&self) -> Occupancy {
         // Before the list is taken: whoever publishes next notes its own.
         let noted = self.remote_last.load(Ordering::Relaxed);
         let taken = self.remote.take();
@@ -74,7 +74,7 @@ impl Slab {
             if chain.blocks > self.used() {
                 // Linked twice, so perhaps in a circle: the blocks are never used again.
                 fatal::caught("double free by another thread, in the slab", self.base());
-                return Left::Some;
+                return Occupancy::Used;
             }
             let first = self.pointer(chain.first);
             // With the mark, nobody may have noted the last one.
@@ -94,7 +94,7 @@ impl Slab {
         {
             self.judge(place);
         }
-        if self.count.load(Ordering::Relaxed) == 0 { Left::Nothing } else { Left::Some }
+        if self.count.load(Ordering::Relaxed) == 0 { Occupancy::Empty } else { Occupancy::Used }
     }
 
     /// Whether nobody holds a block of this slab, and none is on its way: all used ones wait for their adoption.

@@ -10,7 +10,7 @@ use super::Stats;
 #[expect(missing_docs, reason = "each is documented in Stats")]
 pub struct Change {
     pub allocated: i64,
-    pub asked: i64,
+    pub requested: i64,
     pub large: i64,
     pub large_count: i64,
     pub active: i64,
@@ -43,7 +43,7 @@ impl Stats {
             |stats: &Self| stats.classes.iter().map(|class| class.refills).fold(0, u64::wrapping_add);
         Change {
             allocated: bytes(self.allocated, earlier.allocated),
-            asked: bytes(self.asked, earlier.asked),
+            requested: bytes(self.requested, earlier.requested),
             large: bytes(self.large, earlier.large),
             large_count: bytes(self.large_count, earlier.large_count),
             active: bytes(self.active, earlier.active),

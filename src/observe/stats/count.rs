@@ -31,7 +31,7 @@ pub fn stats() -> Stats {
     let mut stats = Stats {
         allocated: large.live_bytes,
         in_flight: 0,
-        asked: thread::asked_bytes(),
+        requested: thread::requested_bytes(),
         large: large.live_bytes,
         large_count: large.live,
         active: large.live_bytes.wrapping_add(full_bytes),
@@ -47,7 +47,7 @@ pub fn stats() -> Stats {
         purges_total: depot::purges(),
         failures_total: limit::failures(),
         copied_total: large::copied_bytes(),
-        stranded_total: stray::stranded_bytes(),
+        lost_total: stray::lost_bytes(),
         dear_huge_pages_total: huge::dear_total(),
         calls: calls(),
         classes,

@@ -22,7 +22,7 @@ impl fmt::Display for Kib {
 impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "allocated {}", Kib::of(self.allocated))?;
-        writeln!(f, "  asked   {}", Kib::of(self.asked))?;
+        writeln!(f, "  asked   {}", Kib::of(self.requested))?;
         writeln!(f, "in flight {}", Kib::of(self.in_flight))?;
         writeln!(f, "  large   {} in {}", Kib::of(self.large), self.large_count)?;
         writeln!(f, "active    {}", Kib::of(self.active))?;
@@ -39,7 +39,7 @@ impl fmt::Display for Stats {
         let so_far = |bytes: u64| Kib(bytes.cast_signed());
         writeln!(f, "purged    {} so far, in {}", so_far(self.purged_total), self.purges_total)?;
         writeln!(f, "copied    {} so far", so_far(self.copied_total))?;
-        writeln!(f, "stranded  {} so far", so_far(self.stranded_total))?;
+        writeln!(f, "stranded  {} so far", so_far(self.lost_total))?;
         writeln!(f, "dear huge {:>12}     so far", self.dear_huge_pages_total)?;
         writeln!(f, "failures  {:>12}     so far", self.failures_total)?;
         for call in &self.calls {

@@ -32,7 +32,7 @@ pub struct Stats {
     pub in_flight: usize,
     /// Blocks that callers hold, as they asked for them through `GlobalAlloc`. A block that goes
     /// through both doors, in by one and out by the other, makes it inexact.
-    pub asked: usize,
+    pub requested: usize,
     /// Of those allocated, large allocations.
     pub large: usize,
     /// How many large allocations there are.
@@ -69,7 +69,7 @@ pub struct Stats {
     pub copied_total: u64,
     /// Address space perhaps lost: the kernel refused to move pages, and to say whether their
     /// target is still mapped.
-    pub stranded_total: u64,
+    pub lost_total: u64,
     /// Huge pages that took longer to fault in than the small pages they stand for; after each, none are
     /// asked for during a while ([`HugePages::Adaptive`](crate::HugePages::Adaptive)).
     pub dear_huge_pages_total: u64,
@@ -145,7 +145,7 @@ impl Stats {
         Self {
             allocated: 0,
             in_flight: 0,
-            asked: 0,
+            requested: 0,
             large: 0,
             large_count: 0,
             active: 0,
@@ -161,7 +161,7 @@ impl Stats {
             purges_total: 0,
             failures_total: 0,
             copied_total: 0,
-            stranded_total: 0,
+            lost_total: 0,
             dear_huge_pages_total: 0,
             calls: ["mmap", "munmap", "mremap", "madvise"].map(call),
             classes: [ClassStats::default(); CLASSES],

@@ -62,7 +62,7 @@ impl Books {
         let Self { before, full, full_most, freed, after } = self;
         let taken = full.stats.allocated.saturating_sub(freed.stats.allocated);
         let kernel = full.memory.mapped;
-        let stranded = usize::try_from(after.stats.stranded_total).unwrap_or(usize::MAX);
+        let stranded = usize::try_from(after.stats.lost_total).unwrap_or(usize::MAX);
         let allocated = before.stats.allocated + HARNESS_BOUND;
         let resident = before.memory.anonymous + RESIDENT_BOUND;
         let mapped = before.memory.mapped + MAPPED_BOUND;

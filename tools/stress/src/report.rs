@@ -144,7 +144,7 @@ impl<'a> Report<'a> {
             "after": entry(after),
             "purged_total": after.stats.purged_total,
             "copied_total": after.stats.copied_total,
-            "stranded_total": after.stats.stranded_total,
+            "lost_total": after.stats.lost_total,
             "imbalances": self.imbalances.iter().map(|imbalance| imbalance.what).collect::<Vec<_>>(),
         })
     }

@@ -10,7 +10,7 @@ use walkdir::WalkDir;
 
 /// The rooms, from the lowest up. Each may use those before it, but for those that stand beside.
 const ROOMS: [&str; 10] =
-    ["base", "os", "map", "policy", "block", "memory", "heap", "doors", "observe", "heaps"];
+    ["base", "os", "map", "policy", "block", "memory", "heaps", "heap", "observe", "doors"];
 
 /// Rooms beside the tower: what they may use; and nobody uses them who does not say so here.
 const BESIDE: [(&str, &[&str]); 2] =
