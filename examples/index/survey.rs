@@ -38,7 +38,7 @@ pub(crate) enum End {
 }
 
 /// Where to look: the directory asked for, else what Cargo and the toolchain have installed, else this repository.
-pub(crate) fn roots(requested: Option<&Path>) -> Result<Vec<PathBuf>, Failure> {
+pub(crate) fn roots(asked: Option<&Path>) -> Result<Vec<PathBuf>, Failure> {
     if let Some(directory) = asked {
         // Opened only to have the kernel's own reason where it can't be.
         return match fs::read_dir(directory) {
