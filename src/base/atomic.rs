@@ -64,7 +64,6 @@ pub(crate) unsafe fn increment<const OFFSET: usize>(record: *const u8) -> bool {
             options(nostack),
         );
     }
-    core::hint::cold_path();
     true
 }
 

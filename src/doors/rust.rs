@@ -198,7 +198,6 @@ pub(crate) fn or_after_release<T>(bytes: usize, get: impl Fn() -> Option<T>) -> 
     let found = match get() {
         Some(found) => Some(found),
         None => {
-            core::hint::cold_path();
             let found = if may_be_released(bytes) {
                 release_kept();
                 get()

@@ -70,10 +70,10 @@ fn region() -> Option<NonZeroUsize> {
         return Some(region);
     }
     let start = os::map(None, BYTES).ok()?;
-    let address = start.expose_provenance();
+    let address = start.as_ptr().expose_provenance();
     // SAFETY: just mapped, and nothing refers to it.
     let made = unsafe { os::forbid(start, BYTES) }.is_ok()
-        && REGION.compare_exchange(0, address.get(), Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        && REGION.compare_exchange(0, address, Ordering::Relaxed, Ordering::Relaxed).is_ok();
     if !made {
         // SAFETY: as above. What the kernel keeps is inaccessible, or was never touched.
         let _ = unsafe { os::unmap(start, BYTES) };

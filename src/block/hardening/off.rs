@@ -152,10 +152,7 @@ pub(crate) unsafe fn is_marked(start: *const u8) -> bool {
             start = in(reg) start,
             offset = const TAG_OFFSET,
             mark = in(reg) start.addr() / UNIT_BYTES,
-            marked = label {
-                hint::cold_path();
-                return true;
-            },
+            marked = label { return true },
             options(readonly, nostack),
         );
     }

@@ -58,9 +58,11 @@ extern "C-unwind" fn write() {
 /// variable, or this handler, and must not write over its parent's file.
 fn own(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().as_bytes();
-    let prefix = path.file_prefix().unwrap_or_default();
-    let rest = name.get(prefix.len()..).unwrap_or_default();
-    let mut own = prefix.to_owned();
+    // A dot that the name begins with belongs to it.
+    let dot = name.iter().skip(1).position(|byte| *byte == b'.');
+    let end = dot.map_or(name.len(), |dot| dot.saturating_add(1));
+    let (prefix, rest) = name.split_at_checked(end).unwrap_or((name, &[]));
+    let mut own = OsStr::from_bytes(prefix).to_owned();
     own.push(format!(".{}", process::id()));
     own.push(OsStr::from_bytes(rest));
     path.with_file_name(own)
