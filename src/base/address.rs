@@ -1,8 +1,8 @@
 //! Arithmetic on addresses and lengths.
 #![forbid(unsafe_code)]
 
-/// `value` rounded up to a multiple of `align`, a power of two. Wraps on overflow: callers
-/// bound `value` by `isize::MAX` first.
+/// `value` rounded up to a multiple of `align`, a power of two. Wraps on overflow, so callers bound
+/// `value` by `isize::MAX` first.
 #[inline]
 pub(crate) const fn align_up(value: usize, align: usize) -> usize {
     value.wrapping_add(align.wrapping_sub(1)) & align.wrapping_neg()

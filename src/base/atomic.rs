@@ -1,21 +1,21 @@
-//! Atomics: the standard ones, and the shapes that the allocator adds.
+//! The standard atomics, a value with one writer, and a counter whose increment sets the zero flag.
 
 use core::sync::atomic::compiler_fence;
 pub(crate) use core::sync::atomic::{
     AtomicBool, AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
 };
 
-/// Between two stores: a copy of the process that has the second has the first as well.
+/// Orders two stores for a forked child: a child that has the second store has the first as well.
 ///
-/// `fork` shows a child every other thread stopped between two of its instructions: a store to a page
-/// that was copied already waits for the end of the copy. So only the compiler is to be told.
+/// A child sees each other thread stopped between two instructions, since a store to a page that
+/// was copied already waits for the end of the copy. So only the compiler must not reorder.
 #[inline(always)]
 pub(crate) fn in_order() {
     compiler_fence(Ordering::SeqCst);
 }
 
-/// A value that one thread writes and any thread may read: relaxed both ways, an ordinary
-/// load and store.
+/// A value that one thread writes and any thread may read. Relaxed loads and stores, which cost
+/// what ordinary ones do.
 pub(crate) struct Seen<A>(A);
 
 macro_rules! seen {
@@ -43,17 +43,17 @@ seen!(AtomicU32, u32);
 seen!(AtomicU64, u64);
 seen!(AtomicUsize, usize);
 
-/// Adds one to the counter at `OFFSET` in `record`, which only the calling thread writes. Whether
-/// it is zero now.
+/// Adds one to the counter at `OFFSET` bytes into `record`, and says whether it is zero now. Only
+/// the calling thread writes the counter.
 ///
 /// # Safety
-/// There is an `AtomicI32`, as long as the call runs.
+/// An `AtomicI32` lies there for as long as the call runs.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 pub(crate) unsafe fn increment<const OFFSET: usize>(record: *const u8) -> bool {
-    // A relaxed load and store; but the compiler makes three instructions and a test of them,
-    // where the processor's own read-modify-write sets the flags as well.
-    // SAFETY: the counter is writable, and an aligned 32-bit access is atomic on this processor.
+    // The compiler makes three instructions and a test of a relaxed load and store. The processor's
+    // own read-modify-write is one, and sets the flags as well. SAFETY: the counter is writable,
+    // and an aligned 32-bit access is atomic on this processor.
     unsafe {
         core::arch::asm!(
             "inc dword ptr [{record} + {offset}]",
@@ -67,18 +67,18 @@ pub(crate) unsafe fn increment<const OFFSET: usize>(record: *const u8) -> bool {
     true
 }
 
-/// Adds one to the counter at `OFFSET` in `record`, which only the calling thread writes. Whether
-/// it is zero now.
+/// Adds one to the counter at `OFFSET` bytes into `record`, and says whether it is zero now. Only
+/// the calling thread writes the counter.
 ///
 /// # Safety
-/// There is an `AtomicI32`, as long as the call runs.
+/// An `AtomicI32` lies there for as long as the call runs.
 #[cfg(not(target_arch = "x86_64"))]
 #[inline(always)]
 pub(crate) unsafe fn increment<const OFFSET: usize>(record: *const u8) -> bool {
     // SAFETY: forwarded to the caller.
     let counter = unsafe { &*record.byte_add(OFFSET).cast::<AtomicI32>() };
     let value = counter.load(Ordering::Relaxed).wrapping_add(1);
-    // Release, as every store is on x86-64: who sees the count sees what was written before it.
+    // Release, as every store is on x86-64: a reader of the count sees the stores before it.
     counter.store(value, Ordering::Release);
     value == 0
 }

@@ -1,4 +1,12 @@
-//! Numbers, address arithmetic, atomics, texts and mixing: nothing here knows the system or has state.
+//! Code without an operating system and without state.
+//!
+//! | file | what is in it |
+//! | --- | --- |
+//! | `config` | the numbers that shape the allocator, each with its reason |
+//! | `address` | rounding of addresses and lengths |
+//! | `atomic` | the standard atomics, and a value with one writer |
+//! | `text` | text built on the stack |
+//! | `random` | mixing and pseudo-random numbers |
 
 pub(crate) mod address;
 pub(crate) mod atomic;

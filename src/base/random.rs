@@ -1,7 +1,8 @@
-//! Mixing and drawing: SplitMix64 (Steele, Lea and Flood 2014). Good numbers, no secrets.
+//! SplitMix64 (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators", 2014). Not
+//! for secrets.
 #![forbid(unsafe_code)]
 
-/// What a state grows by for each number drawn: 2^64 divided by the golden ratio, odd.
+/// The increment of a state for each number: 2^64 divided by the golden ratio, odd.
 #[cfg(any(test, feature = "profile", feature = "secure", feature = "fault-injection"))]
 pub(crate) const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
@@ -12,7 +13,7 @@ pub(crate) const fn mix(word: u64) -> u64 {
     word ^ (word >> 31)
 }
 
-/// The next number of the sequence that `state` is in.
+/// The next number of the sequence at `state`.
 #[cfg(any(test, feature = "profile", feature = "secure"))]
 pub(crate) const fn next(state: &mut u64) -> u64 {
     *state = state.wrapping_add(STEP);

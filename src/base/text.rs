@@ -1,4 +1,4 @@
-//! One text under construction on the stack, for places that must not allocate.
+//! Text built on the stack, for code that must not allocate.
 #![forbid(unsafe_code)]
 
 use core::fmt;
@@ -6,7 +6,7 @@ use core::fmt;
 /// At most `N` bytes of text. What does not fit is cut, and [`is_cut`](Self::is_cut) says so.
 pub(crate) struct Text<const N: usize> {
     bytes: [u8; N],
-    /// Bytes that were added, those that did not fit included.
+    /// Bytes added, including those that did not fit.
     len: usize,
 }
 
@@ -48,7 +48,7 @@ impl<const N: usize> Text<N> {
         self.bytes.get(..self.len).unwrap_or(&self.bytes)
     }
 
-    /// Whether no byte more fits.
+    /// Whether no further byte fits.
     pub(crate) const fn is_full(&self) -> bool {
         self.len >= N
     }
@@ -58,7 +58,7 @@ impl<const N: usize> Text<N> {
         self.len > N
     }
 
-    /// Begins anew.
+    /// Removes all text.
     pub(crate) fn clear(&mut self) {
         self.len = 0;
     }

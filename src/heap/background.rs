@@ -15,7 +15,7 @@ use crate::heap::{Heap, help, shared, tally};
 use crate::memory::depot;
 use crate::memory::large;
 use crate::memory::waiting::{ASLEEP, RUNNING, WANTED};
-use crate::os::{self, background as os_thread};
+use crate::os::{self, threads};
 
 /// Most bytes purged at a time.
 const STEP_BYTES: usize = 16 << 20;
@@ -38,7 +38,7 @@ fn start() {
     WANTED.store(false, Ordering::Relaxed);
     let is_first = !RUNNING.swap(true, Ordering::Relaxed);
     // May allocate and so come here again, where there is one already. Refused, slow paths purge.
-    if is_first && os_thread::spawn(run).is_err() {
+    if is_first && threads::spawn(run).is_err() {
         RUNNING.store(false, Ordering::Relaxed);
     }
 }
@@ -66,7 +66,7 @@ extern "C-unwind" fn run(_: *mut c_void) -> *mut c_void {
             sleep_ms(due_ms.wrapping_sub(now_ms));
         } else {
             sleep_ms(PATIENCE_MS);
-            if os_thread::is_last_thread() {
+            if threads::is_last_thread() {
                 return core::ptr::null_mut();
             }
         }
@@ -86,7 +86,7 @@ fn sleep() {
     ASLEEP.store(1, Ordering::Relaxed);
     fence(Ordering::SeqCst);
     if due_ms() == u64::MAX {
-        os_thread::wait(&ASLEEP, 1, PATIENCE_MS);
+        threads::wait(&ASLEEP, 1, PATIENCE_MS);
     }
     ASLEEP.store(0, Ordering::Relaxed);
 }

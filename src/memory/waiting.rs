@@ -5,7 +5,7 @@
 use core::sync::atomic::fence;
 
 use crate::base::atomic::{AtomicBool, AtomicU32, Ordering};
-use crate::os::background;
+use crate::os::threads;
 
 /// Whether there is a purger, or one is being started.
 pub(crate) static RUNNING: AtomicBool = AtomicBool::new(false);
@@ -29,6 +29,6 @@ pub(crate) fn need() {
     if !is_running() {
         WANTED.store(true, Ordering::Relaxed);
     } else if ASLEEP.load(Ordering::Relaxed) != 0 && ASLEEP.swap(0, Ordering::Relaxed) != 0 {
-        background::wake(&ASLEEP);
+        threads::wake(&ASLEEP);
     }
 }

@@ -1,4 +1,5 @@
-//! What madvise(2) has learnt over time. Each is refused by older kernels, and then does nothing.
+//! Advice of madvise(2), and guards. A kernel that does not know an advice answers `EINVAL` and
+//! does nothing; the caller then goes without.
 
 use core::ptr::NonNull;
 
@@ -11,7 +12,7 @@ const MADV_COLD: libc::c_int = 20;
 const MADV_GUARD_INSTALL: libc::c_int = 102;
 const MADV_GUARD_REMOVE: libc::c_int = 103;
 
-/// `madvise`, counted.
+/// madvise(2), counted.
 ///
 /// # Safety
 /// The range belongs to the caller, who expects what the advice does to its contents.
@@ -20,8 +21,8 @@ pub(super) unsafe fn advise(start: NonNull<u8>, bytes: usize, advice: libc::c_in
     count::MADVISE.note(unsafe { mapping::advise(start, bytes, advice) })
 }
 
-/// `madvise(MADV_COLD)`, since Linux 5.4: as a side effect, huge pages that the range has a part of
-/// become small ones, so that discarding the part gives it back in full.
+/// `MADV_COLD`, since Linux 5.4. As a side effect the kernel splits a huge page of which the range
+/// has only a part, so that discarding the part gives it back in full.
 ///
 /// # Safety
 /// The range belongs to the caller.
@@ -30,7 +31,8 @@ pub(crate) unsafe fn split_huge(start: NonNull<u8>, bytes: usize) -> Result<()> 
     unsafe { advise(start, bytes, MADV_COLD) }
 }
 
-/// `madvise(MADV_POPULATE_WRITE)`, since Linux 5.14: the pages are there as if written to.
+/// `MADV_POPULATE_WRITE`, since Linux 5.14: the pages become resident as if they had been written
+/// to.
 ///
 /// # Safety
 /// The range belongs to the caller.
@@ -39,8 +41,8 @@ pub(crate) unsafe fn populate(start: NonNull<u8>, bytes: usize) -> Result<()> {
     unsafe { advise(start, bytes, MADV_POPULATE_WRITE) }
 }
 
-/// `madvise(MADV_GUARD_INSTALL)`, since Linux 6.13: the range loses its pages and raises `SIGSEGV`
-/// from now on, without becoming a mapping of its own.
+/// `MADV_GUARD_INSTALL`, since Linux 6.13: the range loses its pages, and touching it raises
+/// `SIGSEGV` from now on. It does not become a mapping of its own.
 ///
 /// # Safety
 /// The range is private anonymous memory of the caller, to which nothing refers.
@@ -49,8 +51,8 @@ pub(crate) unsafe fn install_guard(start: NonNull<u8>, bytes: usize) -> Result<(
     unsafe { advise(start, bytes, MADV_GUARD_INSTALL) }
 }
 
-/// `madvise(MADV_GUARD_REMOVE)`: what [`install_guard`] did is undone; those pages read as zero, and the
-/// others of the range are as they were.
+/// `MADV_GUARD_REMOVE`: undoes [`install_guard`]. Those pages read as zero; the others of the range
+/// are unchanged.
 ///
 /// # Safety
 /// As for [`install_guard`].
@@ -59,7 +61,8 @@ pub(crate) unsafe fn remove_guard(start: NonNull<u8>, bytes: usize) -> Result<()
     unsafe { advise(start, bytes, MADV_GUARD_REMOVE) }
 }
 
-/// `mprotect(PROT_NONE)`: as [`install_guard`], as a mapping of its own.
+/// mprotect(2), `PROT_NONE`: as [`install_guard`], but the range keeps its pages and becomes a
+/// mapping of its own. `ENOMEM` at the limit of mappings.
 ///
 /// # Safety
 /// As for [`install_guard`].
@@ -68,7 +71,7 @@ pub(crate) unsafe fn forbid(start: NonNull<u8>, bytes: usize) -> Result<()> {
     unsafe { mapping::protect(start, bytes, libc::PROT_NONE) }
 }
 
-/// `mprotect(PROT_READ | PROT_WRITE)`: undoes [`forbid`].
+/// mprotect(2), `PROT_READ | PROT_WRITE`: undoes [`forbid`].
 ///
 /// # Safety
 /// The range is private anonymous memory of the caller.
@@ -77,7 +80,17 @@ pub(crate) unsafe fn permit(start: NonNull<u8>, bytes: usize) -> Result<()> {
     unsafe { mapping::protect(start, bytes, libc::PROT_READ | libc::PROT_WRITE) }
 }
 
-/// `madvise(MADV_NOHUGEPAGE)`: no further huge pages, also where the kernel makes them unasked.
+/// `MADV_HUGEPAGE`: the next faults may bring huge pages. `EINVAL` where the kernel was built
+/// without them.
+///
+/// # Safety
+/// The range belongs to the caller.
+pub(crate) unsafe fn advise_huge(start: NonNull<u8>, bytes: usize) -> Result<()> {
+    // SAFETY: the advice changes no contents.
+    unsafe { advise(start, bytes, libc::MADV_HUGEPAGE) }
+}
+
+/// `MADV_NOHUGEPAGE`: no further huge pages, also where the kernel makes them without advice.
 ///
 /// # Safety
 /// The range belongs to the caller.
@@ -86,7 +99,7 @@ pub(crate) unsafe fn advise_not_huge(start: NonNull<u8>, bytes: usize) -> Result
     unsafe { advise(start, bytes, libc::MADV_NOHUGEPAGE) }
 }
 
-/// `madvise(MADV_DONTNEED_LOCKED)`, since Linux 5.18: `MADV_DONTNEED` for locked pages.
+/// `MADV_DONTNEED_LOCKED`, since Linux 5.18: `MADV_DONTNEED` for locked pages.
 ///
 /// # Safety
 /// As for [`discard`](super::discard).

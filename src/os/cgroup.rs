@@ -1,4 +1,4 @@
-//! The memory limit of the control group that the process is in (cgroups(7)), both versions.
+//! The memory limit of the process's control group (cgroups(7)), in version 1 and version 2.
 #![forbid(unsafe_code)]
 
 use core::ffi::CStr;
@@ -6,16 +6,15 @@ use core::ffi::CStr;
 use crate::base::text::Text;
 use crate::os;
 
-/// Where the hierarchies are, by convention and in every container (the path of a group), and the
-/// file that holds a group's limit.
+/// Where a hierarchy is mounted by convention, and the file that holds a group's limit in bytes.
 const VERSION_2: (&[u8], &[u8]) = (b"/sys/fs/cgroup", b"memory.max");
 const VERSION_1: (&[u8], &[u8]) = (b"/sys/fs/cgroup/memory", b"memory.limit_in_bytes");
 
-/// Longest path that is looked at.
+/// Longest path of a limit that is read; a longer one counts as none.
 const PATH_BYTES: usize = 1024;
 
-/// `percent` of the least limit of the process's group and its ancestors. None where `percent` is
-/// zero or there is no limit.
+/// `percent` of the least limit of the process's group and its ancestors, in bytes. None where
+/// `percent` is zero or there is no limit.
 pub(crate) fn memory_limit(percent: u8) -> Option<usize> {
     if percent == 0 {
         return None;
@@ -26,7 +25,7 @@ pub(crate) fn memory_limit(percent: u8) -> Option<usize> {
     Some((bytes / 100).saturating_mul(usize::from(percent)))
 }
 
-/// The least limit that any line of `groups` leads to; `read` reads the number in a file.
+/// The least limit of the groups in `/proc/self/cgroup`'s text; `read` gives the number in a file.
 fn least_limit(groups: &[u8], read: impl Fn(&[u8]) -> Option<usize>) -> Option<usize> {
     let lines = groups.split(|byte| *byte == b'\n');
     lines.filter_map(|line| least_of_line(line, &read)).min()
@@ -43,8 +42,8 @@ fn least_of_line(line: &[u8], read: impl Fn(&[u8]) -> Option<usize>) -> Option<u
     } else {
         return None;
     };
-    // Upwards to the root. In a container the path may be the host's, which is not to be seen here:
-    // the root is then the container's own group.
+    // Upwards to the root. In a container the path may be the host's, and not exist here. The root
+    // is then the container's own group.
     let mut group = group;
     let mut least = None::<usize>;
     loop {
@@ -64,12 +63,13 @@ fn least_of_line(line: &[u8], read: impl Fn(&[u8]) -> Option<usize>) -> Option<u
     }
 }
 
-/// The number in a file; none where it says `max`, or the largest that version 1 has.
+/// The number in a file. None where it says `max`, or the number by which version 1 says that there
+/// is no limit.
 fn read_number(path: &[u8]) -> Option<usize> {
     let mut text = [0; 32];
     let text = os::read_file(CStr::from_bytes_with_nul(path).ok()?, &mut text).ok()?;
     let number = core::str::from_utf8(text).ok()?.trim_end().parse::<usize>().ok()?;
-    // Version 1 says `isize::MAX`, rounded down to a page, for no limit.
+    // In version 1 that is `isize::MAX`, rounded down to a page.
     (number < isize::MAX as usize / 2).then_some(number)
 }
 

@@ -1,9 +1,11 @@
-//! How often the kernel was called for memory, and how often it refused.
+//! How often the global allocator called the kernel for memory, and how often the kernel refused.
+//!
+//! State: two counters a call, written by any thread, for `Stats::calls`.
 
 use super::Result;
 use crate::base::atomic::{AtomicU64, Ordering};
 
-/// The books of one system call.
+/// The counters of one system call.
 pub(crate) struct Calls {
     made: AtomicU64,
     refused: AtomicU64,
@@ -19,7 +21,7 @@ impl Calls {
         Self { made: AtomicU64::new(0), refused: AtomicU64::new(0) }
     }
 
-    /// Counts a call by its answer, which is passed on.
+    /// Counts a call whose answer is `answer`, and gives it back.
     pub(super) fn note<T>(&self, answer: Result<T>) -> Result<T> {
         self.made.fetch_add(1, Ordering::Relaxed);
         if answer.is_err() {
@@ -28,7 +30,7 @@ impl Calls {
         answer
     }
 
-    /// Calls made since the start, those refused included.
+    /// Calls since the start, refused ones included.
     pub(crate) fn made(&self) -> u64 {
         self.made.load(Ordering::Relaxed)
     }

@@ -1,5 +1,5 @@
-//! Refusals on demand: the calls of this floor fail as the kernel may let them, so that tests
-//! reach every answer. Only with the `fault-injection` feature; without it [`step`] is nothing.
+//! Refusals on demand: mapping calls fail as the kernel may let them fail, so that tests reach
+//! every answer. Only with the `fault-injection` feature; without it [`step`] does nothing.
 
 use super::Result;
 
@@ -21,7 +21,7 @@ pub enum Call {
     Sync,
 }
 
-/// Asked before each call to the kernel: an error is the call's answer.
+/// Called before each call to the kernel: an error is the call's answer.
 #[cfg(not(feature = "fault-injection"))]
 #[inline(always)]
 pub(crate) fn step(_call: Call) -> Result<()> {
@@ -31,7 +31,7 @@ pub(crate) fn step(_call: Call) -> Result<()> {
 #[cfg(feature = "fault-injection")]
 pub(crate) use control::step;
 
-/// What tests decide. For tests only: process-wide, and not part of the library's promises.
+/// The tests' control over refusals, for the whole process. Not part of the library's promises.
 ///
 /// A refused `madvise` does nothing, like every refused call. Nothing here allocates.
 #[cfg(feature = "fault-injection")]
@@ -46,16 +46,16 @@ pub mod control {
 
     const CALLS: usize = 6;
 
-    /// What is to become of one kind of call.
+    /// Which calls of one kind are refused, and with which errno.
     struct Plan {
-        /// Calls since the plan was made.
+        /// Calls since the plan was made, refused ones included.
         seen: AtomicU64,
-        /// Those that were refused.
+        /// Calls that were refused.
         refused: AtomicU64,
         /// The first to be refused, counted from zero, and how many from there on.
         first: AtomicU64,
         many: AtomicU64,
-        /// Of every 2^32 calls so many are refused, by chance.
+        /// The chance of a refusal, in 2^32.
         rate: AtomicU64,
         errno: AtomicI32,
     }
@@ -85,7 +85,7 @@ pub mod control {
         }
     }
 
-    /// Every call, from here on as it is planned anew.
+    /// The plan of `call`, which refuses nothing yet.
     fn begin(call: Call, errno: c_int) -> &'static Plan {
         let plan = plan(call);
         plan.first.store(u64::MAX, Ordering::SeqCst);
@@ -103,7 +103,7 @@ pub mod control {
         plan.first.store(first, Ordering::SeqCst);
     }
 
-    /// From now on a call fails with `errno` by a chance of `rate` in 2^32; `seed` decides which.
+    /// From now on a call fails with `errno` with a chance of `rate` in 2^32; `seed` decides which.
     pub fn refuse_at_random(call: Call, rate: u32, errno: c_int, seed: u64) {
         RANDOM.store(seed, Ordering::SeqCst);
         begin(call, errno).rate.store(u64::from(rate), Ordering::SeqCst);
@@ -134,7 +134,7 @@ pub mod control {
         random::mix(RANDOM.fetch_add(random::STEP, Ordering::Relaxed))
     }
 
-    /// Asked before each call to the kernel: an error is the call's answer.
+    /// Called before each call to the kernel: an error is the call's answer.
     #[inline]
     pub(crate) fn step(call: Call) -> Result<()> {
         let plan = plan(call);
@@ -146,7 +146,7 @@ pub mod control {
         {
             plan.refused.fetch_add(1, Ordering::SeqCst);
             let errno = Errno(plan.errno.load(Ordering::SeqCst));
-            // As the kernel's own answer would.
+            // As the C library does after a refusal by the kernel.
             errno.set();
             return Err(errno);
         }

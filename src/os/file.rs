@@ -2,10 +2,11 @@
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 
+use super::errno::answered;
 use super::{Errno, Result};
 
-/// `posix_fallocate`: the range has room on disk, and the file is at least that long. Asked again
-/// when a signal comes between.
+/// posix_fallocate(3): the range has room on disk, and the file is at least that long. Repeated
+/// after `EINTR`.
 pub(crate) fn make_room(file: BorrowedFd<'_>, from: u64, bytes: u64) -> Result<()> {
     let (Ok(from), Ok(bytes)) = (libc::off_t::try_from(from), libc::off_t::try_from(bytes)) else {
         return Err(Errno(libc::EFBIG));
@@ -20,8 +21,9 @@ pub(crate) fn make_room(file: BorrowedFd<'_>, from: u64, bytes: u64) -> Result<(
     }
 }
 
-/// `flock(LOCK_EX | LOCK_NB)`: the lock goes with the last descriptor of this opening.
+/// flock(2) with `LOCK_EX | LOCK_NB`: the lock ends with the last descriptor of this opening.
+/// `EWOULDBLOCK` where another opening has it.
 pub(crate) fn lock_whole(file: BorrowedFd<'_>) -> Result<()> {
     // SAFETY: the descriptor is open.
-    super::answered(unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) })
+    answered(unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) })
 }

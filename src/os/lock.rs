@@ -1,25 +1,30 @@
-//! The lock: how threads wait for one another, and what a child does about locks of threads that it lacks.
+//! The lock of this process's threads. It also recovers in a forked child from threads that the
+//! child lacks.
+//!
+//! State: the mark by which a child is recognised, and the function that recovers its locks. Both
+//! are written when the allocator starts.
 
 use crate::base::atomic::{AtomicPtr, AtomicU32, Ordering};
 use crate::os;
 
-/// Tries of each kind before the next, more patient one.
+/// Tries of a waiter that spins, and then of one that yields.
 const SPINS: u32 = 100;
 const YIELDS: u32 = 20;
-/// A waiter under `SCHED_FIFO` that only yields can starve the holder, so at last it sleeps.
+/// Then a waiter sleeps: under `SCHED_FIFO` one that only yields can starve the holder (sched(7)).
 const SLEEP_NS: i64 = 50_000;
 
-/// What the process's mark holds once its locks are known to be its own threads'. A child finds
-/// [`COPIED`] there.
+/// The mark of a process whose locks are held by its own threads only.
 const OWN: u32 = 1;
+/// The mark of a child that has not used a lock yet. Zero, as the kernel leaves a wiped page.
 const COPIED: u32 = 0;
+/// The mark while a thread of the child recovers its locks.
 const MENDING: u32 = 2;
 
-/// The mark until there is one that the kernel wipes in children.
+/// The mark, until there is a word that the kernel wipes in children.
 static FIRST_MARK: AtomicU32 = AtomicU32::new(OWN);
 static MARK: AtomicPtr<AtomicU32> = AtomicPtr::new((&raw const FIRST_MARK).cast_mut());
 
-/// What mends the locks of a copied process.
+/// The function that recovers every lock of a child, a `fn()`; null until [`on_copy`].
 static MEND: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 
 fn mark() -> &'static AtomicU32 {
@@ -27,8 +32,8 @@ fn mark() -> &'static AtomicU32 {
     unsafe { &*MARK.load(Ordering::Relaxed) }
 }
 
-/// From now on the first use of a lock in a child calls `mend` before anything else. `wiped`: a word
-/// that reads as zero in children, where the kernel has such memory; without it, children
+/// From now on the first use of a lock in a child calls `mend` before anything else. `wiped` is a
+/// word that reads as zero in children, where the kernel has such memory; without one, children
 /// must call [`is_copied`].
 pub(crate) fn on_copy(mend: fn(), wiped: Option<&'static AtomicU32>) {
     MEND.store(mend as *mut (), Ordering::Relaxed);
@@ -38,14 +43,14 @@ pub(crate) fn on_copy(mend: fn(), wiped: Option<&'static AtomicU32>) {
     }
 }
 
-/// Says that the calling thread is the only one of a new process, where the kernel does not.
+/// Called in a forked child: marks the process as copied, where no wiped word does.
 pub(crate) fn is_copied() {
     if core::ptr::eq(mark(), &raw const FIRST_MARK) {
         FIRST_MARK.store(COPIED, Ordering::Relaxed);
     }
 }
 
-/// Ends what other threads of the parent have begun, in a child that takes its first lock.
+/// Recovers the locks of a child that uses its first one.
 #[inline(always)]
 fn own_process() {
     if mark().load(Ordering::Acquire) != OWN {
@@ -71,10 +76,10 @@ fn mend_once() {
     }
 }
 
-/// A lock whose waiter spins, then yields, then sleeps. `T` is reached only while it is held.
+/// A lock whose waiter spins, then yields, then sleeps. `T` is reached only while the lock is held.
 ///
-/// A child may be the copy of a process in which another thread held the lock. Nobody in the
-/// child would release it, so the child's first use of any lock [mends](Self::mend) each of them.
+/// A child may be the copy of a process in which another thread held the lock. No thread of the
+/// child would release it. So the child's first use of any lock [mends](Self::mend) all of them.
 pub(crate) struct Lock<T>(spin::mutex::SpinMutex<T>);
 
 /// Proof that a [`Lock`] is held; releases it when dropped.
@@ -119,8 +124,8 @@ impl<T> Lock<T> {
         self.0.try_lock()
     }
 
-    /// The lock, if it can be had before this would begin to sleep: for those who would rather not
-    /// have it than wait for themselves.
+    /// The lock, if it can be had before a waiter would sleep. For callers that may hold it
+    /// themselves, such as signal handlers.
     pub(crate) fn lock_within_a_while(&self) -> Option<Guard<'_, T>> {
         for tries in 0..SPINS + YIELDS {
             let guard = self.try_lock();
@@ -146,11 +151,12 @@ impl<T> Lock<T> {
         unsafe { self.0.force_unlock() }
     }
 
-    /// In a child: where a thread that the child lacks held the lock, lets `mend` bring the value into
-    /// order, and releases the lock.
+    /// In a child: where a thread of the parent held the lock, `mend` makes the value consistent,
+    /// and the lock is released.
     ///
     /// # Safety
-    /// The function that [`on_copy`] was given calls it, so nobody in this process holds the lock yet.
+    /// The function that [`on_copy`] was given calls it, so nobody in this process holds the lock
+    /// yet.
     pub(crate) unsafe fn mend(&self, mend: impl FnOnce(&mut T)) {
         if self.0.is_locked() {
             // SAFETY: forwarded to the caller.

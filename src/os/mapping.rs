@@ -1,19 +1,20 @@
-//! The mapping calls as the kernel has them: what `freestone::map`, first-class heaps and the allocator's
-//! own chunks and large mappings go through. None is counted here: `Stats::calls` are the global
-//! allocator's, which `sys` counts. Each call's errors are explained in `map::explain`.
+//! The mapping calls as the kernel has them, uncounted. `freestone::map` and first-class heaps call
+//! them directly; the global allocator calls them through `memory` and `advice`, which count for
+//! `Stats::calls`. `map::explain` says which errno each gives, and why.
 
 use core::ffi::c_int;
 use core::mem::MaybeUninit;
 use core::ptr::{self, NonNull};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
+use super::errno::{answered, mapped};
 use super::fault::{self, Call};
-use super::{Errno, Result, answered, checked};
+use super::{Errno, Result};
 
-/// What lies behind a mapping: nothing, or a file from an offset on.
+/// The file behind a mapping, and the offset at which the mapping begins in it.
 pub(crate) type FileAt<'f> = Option<(BorrowedFd<'f>, libc::off_t)>;
 
-/// What fstat(2) says about a file.
+/// A file's length and kind, from fstat(2).
 pub(crate) struct FileFacts {
     /// Its length in bytes; zero for what has none.
     pub(crate) bytes: u64,
@@ -21,7 +22,7 @@ pub(crate) struct FileFacts {
     pub(crate) kind: libc::mode_t,
 }
 
-/// `mmap`, never over an existing mapping: `MAP_FIXED` is taken out of `flags`.
+/// mmap(2), never over an existing mapping: `MAP_FIXED` is taken out of `flags`.
 pub(crate) fn map_at(
     address: usize,
     bytes: usize,
@@ -33,11 +34,11 @@ pub(crate) fn map_at(
     let (fd, offset) = file.map_or((-1, 0), |(file, offset)| (file.as_raw_fd(), offset));
     let address = ptr::without_provenance_mut(address);
     // SAFETY: without MAP_FIXED, mmap replaces no mapping that exists.
-    checked(unsafe { libc::mmap(address, bytes, protection, flags & !libc::MAP_FIXED, fd, offset) })
+    mapped(unsafe { libc::mmap(address, bytes, protection, flags & !libc::MAP_FIXED, fd, offset) })
 }
 
-/// `munmap`. Inlined, so that the compiler sees in every place that drops a mapping that nothing
-/// here unwinds.
+/// munmap(2). Inlined, so that the compiler sees wherever a mapping is dropped that nothing
+/// unwinds.
 ///
 /// # Safety
 /// As [`unmap`](super::unmap).
@@ -48,27 +49,27 @@ pub(crate) unsafe fn unmap(start: NonNull<u8>, bytes: usize) -> Result<()> {
     answered(unsafe { libc::munmap(start.as_ptr().cast(), bytes) })
 }
 
-/// `mremap` without moving.
+/// mremap(2) without moving.
 ///
 /// # Safety
 /// As [`remap_in_place`](super::remap_in_place).
 pub(crate) unsafe fn remap_in_place(start: NonNull<u8>, old: usize, new: usize) -> Result<()> {
     fault::step(Call::Remap)?;
     // SAFETY: forwarded to the caller; without MREMAP_MAYMOVE the start stays.
-    checked(unsafe { libc::mremap(start.as_ptr().cast(), old, new, 0) }).map(drop)
+    mapped(unsafe { libc::mremap(start.as_ptr().cast(), old, new, 0) }).map(drop)
 }
 
-/// `mremap(MREMAP_MAYMOVE)`.
+/// mremap(2) with `MREMAP_MAYMOVE`.
 ///
 /// # Safety
 /// As [`remap`](super::remap).
 pub(crate) unsafe fn remap(start: NonNull<u8>, old: usize, new: usize) -> Result<NonNull<u8>> {
     fault::step(Call::Remap)?;
     // SAFETY: forwarded to the caller.
-    checked(unsafe { libc::mremap(start.as_ptr().cast(), old, new, libc::MREMAP_MAYMOVE) })
+    mapped(unsafe { libc::mremap(start.as_ptr().cast(), old, new, libc::MREMAP_MAYMOVE) })
 }
 
-/// `mremap(MREMAP_FIXED)` at equal length.
+/// mremap(2) with `MREMAP_FIXED`.
 ///
 /// # Safety
 /// As [`remap_to`](super::remap_to).
@@ -77,10 +78,10 @@ pub(super) unsafe fn remap_to(start: NonNull<u8>, old: usize, new: usize, target
     let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
     let target = target.as_ptr().cast::<libc::c_void>();
     // SAFETY: forwarded to the caller.
-    checked(unsafe { libc::mremap(start.as_ptr().cast(), old, new, flags, target) }).map(drop)
+    mapped(unsafe { libc::mremap(start.as_ptr().cast(), old, new, flags, target) }).map(drop)
 }
 
-/// `mprotect`.
+/// mprotect(2).
 ///
 /// # Safety
 /// The range belongs to the caller, and no reference into it needs what is taken away.
@@ -90,14 +91,14 @@ pub(crate) unsafe fn protect(start: NonNull<u8>, bytes: usize, protection: c_int
     answered(unsafe { libc::mprotect(start.as_ptr().cast(), bytes, protection) })
 }
 
-/// `msync`.
+/// msync(2).
 pub(crate) fn sync(start: NonNull<u8>, bytes: usize, flags: c_int) -> Result<()> {
     fault::step(Call::Sync)?;
     // SAFETY: msync changes no byte of memory; a range that is not mapped is an error.
     answered(unsafe { libc::msync(start.as_ptr().cast(), bytes, flags) })
 }
 
-/// `madvise`.
+/// madvise(2).
 ///
 /// # Safety
 /// The range belongs to the caller, who expects what the advice does to its contents.
@@ -107,7 +108,8 @@ pub(crate) unsafe fn advise(start: NonNull<u8>, bytes: usize, advice: c_int) -> 
     answered(unsafe { libc::madvise(start.as_ptr().cast(), bytes, advice) })
 }
 
-/// `madvise(MADV_DONTNEED)`: gives the pages back, as [`discard`](super::discard).
+/// madvise(2) with `MADV_DONTNEED`: gives the pages back, as [`discard`](super::discard), but
+/// uncounted.
 ///
 /// # Safety
 /// As there.
@@ -120,27 +122,27 @@ pub(crate) unsafe fn discard(start: NonNull<u8>, bytes: usize) -> Result<()> {
     }
 }
 
-/// `mlock`: the pages are brought in and stay.
+/// mlock(2): the pages become resident and stay.
 pub(crate) fn lock(start: NonNull<u8>, bytes: usize) -> Result<()> {
     // SAFETY: mlock changes no byte of memory; a range that is not mapped is an error.
     answered(unsafe { libc::mlock(start.as_ptr().cast(), bytes) })
 }
 
-/// `mlock2(MLOCK_ONFAULT)`: each page stays once it has been touched. By number, since
-/// glibc has the function only from 2.27 on.
+/// mlock2(2) with `MLOCK_ONFAULT`, since Linux 4.4: each page stays once it has been touched. By
+/// number, since glibc has the function only from 2.27 on.
 pub(crate) fn lock_on_fault(start: NonNull<u8>, bytes: usize) -> Result<()> {
     // SAFETY: as `lock`.
     let status = unsafe { libc::syscall(libc::SYS_mlock2, start.as_ptr(), bytes, libc::MLOCK_ONFAULT) };
     if status == 0 { Ok(()) } else { Err(Errno::last()) }
 }
 
-/// `munlock`.
+/// munlock(2).
 pub(crate) fn unlock(start: NonNull<u8>, bytes: usize) -> Result<()> {
     // SAFETY: munlock changes no byte of memory; a range that is not mapped is an error.
     answered(unsafe { libc::munlock(start.as_ptr().cast(), bytes) })
 }
 
-/// `mincore`: a byte for each OS page of the range, its lowest bit set for a resident page.
+/// mincore(2): a byte for each OS page of the range, whose lowest bit is set for a resident page.
 ///
 /// # Safety
 /// `into` holds a byte for each page.
@@ -149,8 +151,8 @@ pub(crate) unsafe fn residency(start: NonNull<u8>, bytes: usize, into: *mut u8) 
     answered(unsafe { libc::mincore(start.as_ptr().cast(), bytes, into) })
 }
 
-/// `process_vm_readv` on this process: the kernel copies out of `from`. What would be a signal
-/// to an instruction is `EFAULT` here, or fewer bytes than asked for.
+/// process_vm_readv(2) on this process: the kernel copies out of `from`. Where an instruction would
+/// raise a signal, the call gives `EFAULT` or fewer bytes than requested.
 pub(crate) fn read_memory(from: NonNull<u8>, into: &mut [u8]) -> Result<usize> {
     let local = libc::iovec { iov_base: into.as_mut_ptr().cast(), iov_len: into.len() };
     let remote = libc::iovec { iov_base: from.as_ptr().cast(), iov_len: into.len() };
@@ -160,7 +162,8 @@ pub(crate) fn read_memory(from: NonNull<u8>, into: &mut [u8]) -> Result<usize> {
     usize::try_from(copied).map_err(|_| Errno::last())
 }
 
-/// `process_vm_writev` on this process: the kernel copies into `to`, as [`read_memory`] out of it.
+/// process_vm_writev(2) on this process: the kernel copies into `to`. Errors as for
+/// [`read_memory`].
 ///
 /// # Safety
 /// The range belongs to the caller, and nothing refers to it.
@@ -173,7 +176,7 @@ pub(crate) unsafe fn write_memory(to: NonNull<u8>, from: &[u8]) -> Result<usize>
     usize::try_from(copied).map_err(|_| Errno::last())
 }
 
-/// `fstat`.
+/// fstat(2).
 pub(crate) fn file_facts(file: BorrowedFd<'_>) -> Result<FileFacts> {
     let mut facts = MaybeUninit::<libc::stat>::uninit();
     // SAFETY: `facts` is writable for the call.
@@ -183,7 +186,7 @@ pub(crate) fn file_facts(file: BorrowedFd<'_>) -> Result<FileFacts> {
     Ok(FileFacts { bytes: u64::try_from(facts.st_size).unwrap_or(0), kind: facts.st_mode & libc::S_IFMT })
 }
 
-/// `fstatfs`, asked one thing: the huge page of a file in hugetlbfs, in bytes.
+/// fstatfs(2): bytes of a huge page, for a file in hugetlbfs; none for any other file.
 pub(crate) fn huge_page_of(file: BorrowedFd<'_>) -> Result<Option<usize>> {
     /// `HUGETLBFS_MAGIC` of statfs(2), whose type differs between C libraries.
     const HUGETLBFS: u32 = 0x9584_58f6;
@@ -195,7 +198,7 @@ pub(crate) fn huge_page_of(file: BorrowedFd<'_>) -> Result<Option<usize>> {
     Ok((facts.f_type as u32 == HUGETLBFS).then_some(facts.f_bsize as usize))
 }
 
-/// `ftruncate`.
+/// ftruncate(2).
 pub(crate) fn set_file_bytes(file: BorrowedFd<'_>, bytes: libc::off_t) -> Result<()> {
     // SAFETY: no memory is passed. Shortening a file takes pages from its mappings, which
     // is why references into those are unsafe to make.

@@ -1,4 +1,5 @@
-//! A lock for memory that several processes share, which notices that its holder has died.
+//! A lock for memory that several processes share. It tells its next holder that the last one has
+//! died.
 
 use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
@@ -21,17 +22,17 @@ mod robust {
 #[repr(transparent)]
 pub(crate) struct SharedMutex(UnsafeCell<libc::pthread_mutex_t>);
 
-/// How a lock was come by.
+/// How a lock was acquired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Locked {
-    /// As usual.
+    /// From a holder that released it.
     Fresh,
-    /// Its holder died: what it guards may be half-changed.
+    /// From a holder that died: the guarded data may be half-changed.
     Inherited,
 }
 
 impl SharedMutex {
-    /// Makes the lock, whatever its memory held.
+    /// Initialises the lock, whatever its memory held (pthread_mutex_init(3)).
     ///
     /// # Safety
     /// Nobody else uses it yet.
@@ -43,13 +44,15 @@ impl SharedMutex {
             done(libc::pthread_mutexattr_init(at))?;
             done(libc::pthread_mutexattr_setpshared(at, libc::PTHREAD_PROCESS_SHARED))?;
             done(robust::pthread_mutexattr_setrobust(at, robust::ROBUST))?;
-            // A thread that comes again, from a signal handler, gets an error, and not stuck.
+            // A thread that holds it and locks it again, in a signal handler, gets `EDEADLK` and
+            // does not hang.
             done(libc::pthread_mutexattr_settype(at, libc::PTHREAD_MUTEX_ERRORCHECK))?;
             done(libc::pthread_mutex_init(self.0.get(), at))
         }
     }
 
-    /// Waits for the lock.
+    /// pthread_mutex_lock(3). `ENOTRECOVERABLE` after a holder's death that was not
+    /// [mended](Self::mend).
     pub(crate) fn lock(&self) -> Result<Locked> {
         // SAFETY: the mutex was made by `init`.
         match unsafe { libc::pthread_mutex_lock(self.0.get()) } {
@@ -59,7 +62,8 @@ impl SharedMutex {
         }
     }
 
-    /// Says that what an [`Inherited`](Locked::Inherited) lock guards is whole again.
+    /// pthread_mutex_consistent(3): the data that an [`Inherited`](Locked::Inherited) lock guards
+    /// is whole again.
     ///
     /// # Safety
     /// The calling thread holds the lock.
@@ -68,6 +72,8 @@ impl SharedMutex {
         let _ = unsafe { robust::pthread_mutex_consistent(self.0.get()) };
     }
 
+    /// pthread_mutex_unlock(3).
+    ///
     /// # Safety
     /// The calling thread holds the lock.
     pub(crate) unsafe fn unlock(&self) {

@@ -1,13 +1,14 @@
-//! The object file that this code is linked into: a plugin may be unloaded, and must not be once there are
-//! pointers into it that nobody can take back, such as the destructor of a thread key.
+//! The object file that this code is linked into. A plugin may be unloaded (dlclose(3)). It must
+//! stay once the C library has pointers into it that cannot be withdrawn, such as the destructor of
+//! a thread key.
 
 use core::ffi::{c_char, c_int, c_void};
 use core::ptr;
 
 use super::KeepErrno;
 
-// Weak, so that static programs need no loader, and the C libraries that lack one of them link: what is
-// missing reads as null.
+// Weak, so that static programs link without a loader, and C libraries that lack one of the
+// functions do. A missing symbol reads as null.
 core::arch::global_asm!(
     ".weak dladdr",
     ".weak dlopen",
@@ -26,7 +27,7 @@ core::arch::global_asm!(
     ".popsection",
 );
 
-/// What the loader can be asked, and what it was told of this object.
+/// The loader's functions, and this object's dynamic section.
 #[repr(C)]
 struct Object {
     address: Option<unsafe extern "C" fn(*const c_void, *mut libc::Dl_info) -> c_int>,
@@ -41,7 +42,7 @@ struct Entry {
     value: u64,
 }
 
-/// Only programs have it: the loader leaves a pointer there for debuggers.
+/// Only programs have this entry: the loader stores a pointer there for debuggers.
 const DT_DEBUG: i64 = 21;
 const DT_FLAGS_1: i64 = 0x6fff_fffb;
 const DF_1_NODELETE: u64 = 8;
@@ -50,8 +51,9 @@ unsafe extern "C" {
     static freestone_object: Object;
 }
 
-/// Has the loader keep this object for as long as the process lives. Nothing in a program, or in a
-/// library that was linked with `-z nodelete`. May allocate.
+/// dlopen(3) with `RTLD_NOLOAD | RTLD_NODELETE`: the loader keeps this object for as long as the
+/// process lives. Does nothing in a program, or in a library that was linked with `-z nodelete`.
+/// May allocate.
 pub(crate) fn keep_loaded() {
     // SAFETY: defined above, and written by the loader only, before any code of the object runs.
     let object = unsafe { &freestone_object };
@@ -70,8 +72,9 @@ pub(crate) fn keep_loaded() {
     let here = (&raw const freestone_object).cast();
     // SAFETY: the structure is writable for the call.
     if unsafe { address(here, &raw mut info) } != 0 && !info.dli_fname.is_null() {
-        // The handle stays open, which alone would do.
-        // SAFETY: the loader's own name of an object that it has loaded: no code runs for it.
+        // The handle is never closed, which alone keeps the object where `RTLD_NODELETE` is
+        // unknown. SAFETY: the name is the loader's own, of an object that is loaded; so none of
+        // its code runs.
         unsafe { open(info.dli_fname, libc::RTLD_LAZY | libc::RTLD_NOLOAD | libc::RTLD_NODELETE) };
     }
 }

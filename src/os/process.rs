@@ -1,4 +1,4 @@
-//! What a process is started with: its environment, its rights, its limits.
+//! Facts about the process that do not change: its environment, its privileges, its limits.
 
 use core::ffi::{CStr, c_char};
 
@@ -6,17 +6,18 @@ use super::status::number;
 use super::{Errno, Result, mapping};
 use crate::base::atomic::{AtomicU32, AtomicUsize, Ordering};
 
-/// The process's environment, as the C library has it: a null-terminated array of C strings. Null
-/// before the C library has been started, and where it was cleared.
+/// The process's environment (environ(7)): a null-terminated array of C strings. Null before the C
+/// library has been started, and after clearenv(3).
 pub(crate) fn environment() -> *const *const c_char {
     unsafe extern "C" {
         static environ: *const *const c_char;
     }
-    // SAFETY: a variable of the C library's, which the program changes at its own risk (environ(7)).
+    // SAFETY: the C library's variable. A program must not change it while other threads read
+    // (getenv(3)).
     unsafe { environ }
 }
 
-/// The value of a variable of the environment, for as long as the program leaves it alone (getenv(3)).
+/// getenv(3): the value of a variable, valid until the program changes the environment.
 #[cfg(feature = "profile")]
 pub(crate) fn variable(name: &CStr) -> Option<&'static CStr> {
     // SAFETY: the name is a C string.
@@ -25,16 +26,16 @@ pub(crate) fn variable(name: &CStr) -> Option<&'static CStr> {
     (!value.is_null()).then(|| unsafe { CStr::from_ptr(value) })
 }
 
-/// Whether the program has rights that its caller may not have: the caller's environment is then
-/// not to be trusted (getauxval(3), `AT_SECURE`).
+/// getauxval(3), `AT_SECURE`: whether the program has privileges that its caller may lack. The
+/// environment is then not to be trusted.
 pub(crate) fn is_privileged() -> bool {
     // SAFETY: no preconditions.
     unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
 }
 
-/// A word of memory that reads as zero in children which are copies of the process, whatever call made
-/// them: madvise(2), `MADV_WIPEONFORK`, since Linux 4.14. None where the kernel has no such memory. Never
-/// unmapped, and not counted: it holds nothing of a caller's.
+/// A word that reads as zero in a child, whichever call made the child: madvise(2),
+/// `MADV_WIPEONFORK`, since Linux 4.14. None where the kernel refuses. Its page is never unmapped
+/// and not counted: it is no caller's memory.
 pub(crate) fn wiped_word() -> Option<&'static AtomicU32> {
     /// From <linux/mman.h>; the `libc` crate does not have it for every C library.
     const MADV_WIPEONFORK: libc::c_int = 18;
@@ -42,7 +43,7 @@ pub(crate) fn wiped_word() -> Option<&'static AtomicU32> {
     let protection = libc::PROT_READ | libc::PROT_WRITE;
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
     let page = mapping::map_at(0, bytes, protection, flags, None).ok()?;
-    // SAFETY: the page was just mapped, and the advice changes nothing here.
+    // SAFETY: the page was just mapped, and the advice changes nothing in this process.
     if unsafe { mapping::advise(page, bytes, MADV_WIPEONFORK) }.is_err() {
         // SAFETY: nobody else knows of the page.
         let _ = unsafe { mapping::unmap(page, bytes) };
@@ -52,8 +53,9 @@ pub(crate) fn wiped_word() -> Option<&'static AtomicU32> {
     Some(unsafe { page.cast().as_ref() })
 }
 
-/// What is in the file at `path`, as far as `into` has room. By bare system calls: the C library's wrappers
-/// are points at which a thread may be cancelled (pthreads(7)), perhaps with a lock of ours.
+/// The contents of the file at `path`, as far as `into` has room: openat(2), read(2), close(2). By
+/// number, since the C library's functions are cancellation points (pthreads(7)), and the caller
+/// may hold a lock.
 pub(crate) fn read_file<'a>(path: &CStr, into: &'a mut [u8]) -> Result<&'a [u8]> {
     // SAFETY: the path is a C string.
     let file = unsafe {
@@ -78,7 +80,8 @@ pub(crate) fn read_file<'a>(path: &CStr, into: &'a mut [u8]) -> Result<&'a [u8]>
     answer.map(|()| into.get(..len).unwrap_or(&[]))
 }
 
-/// How many mappings a process may have (`vm.max_map_count`), or what that is by default.
+/// How many mappings a process may have: `vm.max_map_count` (proc_sys_vm(5)), or its default where
+/// it cannot be read.
 pub(crate) fn most_mappings() -> usize {
     const DEFAULT: usize = 65_530;
     static MOST: AtomicUsize = AtomicUsize::new(0);

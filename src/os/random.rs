@@ -4,8 +4,8 @@ use core::ptr;
 
 use super::{Errno, Result};
 
-/// Fills `words` with what nobody can foretell (getrandom(2)); never waits. Early in a system's life, before
-/// its generator is ready, with the best that there is (`GRND_INSECURE`, Linux 5.6).
+/// Fills `words` with unpredictable bits (getrandom(2)), without waiting. Before the kernel's
+/// generator is ready (`EAGAIN`), with the best that there are (`GRND_INSECURE`, since Linux 5.6).
 pub(crate) fn random(words: &mut [u64]) -> Result<()> {
     match ask(words, libc::GRND_NONBLOCK) {
         Err(Errno(libc::EAGAIN)) => ask(words, libc::GRND_INSECURE),
@@ -13,8 +13,8 @@ pub(crate) fn random(words: &mut [u64]) -> Result<()> {
     }
 }
 
-/// By number: libc's function is a cancellation point, and in glibc only since 2.25. Requests of up to 256
-/// bytes are answered whole or not at all.
+/// getrandom(2) by number: glibc has the function only from 2.25 on, and it is a cancellation
+/// point. A request of at most 256 bytes is answered whole or not at all.
 fn ask(words: &mut [u64], flags: libc::c_uint) -> Result<()> {
     let bytes = size_of_val(words);
     // SAFETY: so many bytes are writable for the call.
@@ -26,15 +26,16 @@ fn ask(words: &mut [u64], flags: libc::c_uint) -> Result<()> {
     }
 }
 
-/// The sixteen random bytes that the kernel gives each program at its start (getauxval(3), `AT_RANDOM`). The C
-/// library's own secrets are made of them: nothing of which they can be had back may be seen.
+/// getauxval(3), `AT_RANDOM`: sixteen random bytes that the kernel gives each program. The C
+/// library derives its secrets from them, so nothing from which they can be computed may be
+/// visible.
 pub(crate) fn start_words() -> Option<[u64; 2]> {
     // SAFETY: no preconditions.
-    let place = unsafe { libc::getauxval(libc::AT_RANDOM) } as usize;
-    let place: *const [u64; 2] = ptr::with_exposed_provenance(place);
-    if place.is_null() {
+    let address = unsafe { libc::getauxval(libc::AT_RANDOM) } as usize;
+    let words: *const [u64; 2] = ptr::with_exposed_provenance(address);
+    if words.is_null() {
         return None;
     }
-    // SAFETY: the kernel put sixteen bytes there, where they stay.
-    Some(unsafe { place.read_unaligned() })
+    // SAFETY: the kernel put sixteen bytes there, which stay.
+    Some(unsafe { words.read_unaligned() })
 }

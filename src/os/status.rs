@@ -1,15 +1,15 @@
-//! What the kernel says of this process and thread, read without allocating.
+//! Figures of this process and thread that change, read without allocating.
 
 use super::{KeepErrno, read_file};
 
-/// The calling thread's number in the kernel (gettid(2)).
+/// gettid(2): the calling thread's number.
 pub(crate) fn thread_id() -> u32 {
     // SAFETY: no preconditions.
     unsafe { libc::syscall(libc::SYS_gettid) as u32 }
 }
 
-/// Bytes of the process that are resident: `Rss` in `/proc/self/smaps_rollup`, or where the kernel
-/// has no such file (before 4.14) in `/proc/self/statm`. None where neither can be read.
+/// Resident bytes of the process: `Rss` in `/proc/self/smaps_rollup` (proc_pid_smaps(5)), or before
+/// Linux 4.14 the second field of `/proc/self/statm`. None where neither can be read.
 pub(crate) fn resident_bytes() -> Option<usize> {
     let _keep = KeepErrno::new();
     let mut buffer = [0; 1024];

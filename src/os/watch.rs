@@ -1,8 +1,9 @@
-//! What tools that watch memory are told: freed blocks are not to be touched.
+//! Tells AddressSanitizer and valgrind which memory must not be touched.
 //!
-//! With the `asan` or the `valgrind` feature a block is closed from its third word on when it is
-//! freed, and opened when it is handed out; the first two words are the free list's. Whatever
-//! leaves a slab or goes back to the kernel is opened before. Without a feature nothing is left.
+//! With the feature `asan` or `valgrind` a block is closed from its third word on when it is freed,
+//! and opened when it is handed out. The first two words are the free list's. Memory that leaves a
+//! slab or goes back to the kernel is opened first. Without these features both functions do
+//! nothing.
 
 /// Bytes of a free block that the allocator itself uses.
 #[cfg(any(feature = "asan", feature = "valgrind"))]
@@ -18,7 +19,7 @@ pub(crate) fn open(start: *mut u8, bytes: usize) {
     let _ = (start, bytes);
 }
 
-/// Closes a block of `bytes` that its user gives up.
+/// Closes the block of `bytes` at `start`, which its user has freed.
 #[inline(always)]
 pub(crate) fn close(start: *mut u8, bytes: usize) {
     #[cfg(any(feature = "asan", feature = "valgrind"))]
@@ -41,7 +42,7 @@ mod asan {
     }
 
     pub(super) fn open(start: *mut u8, bytes: usize) {
-        // SAFETY: changes the tool's own notes only.
+        // SAFETY: changes the tool's own records only.
         unsafe { __asan_unpoison_memory_region(start, bytes) }
     }
 
@@ -51,15 +52,15 @@ mod asan {
     }
 }
 
-/// Memcheck's client requests (`valgrind/memcheck.h`): a sequence of instructions that does
-/// nothing on a processor and is a call under valgrind.
+/// Memcheck's client requests (`valgrind/memcheck.h`): instructions that do nothing on a processor
+/// and are a call under valgrind.
 #[cfg(feature = "valgrind")]
 mod memcheck {
     const NO_ACCESS: u64 = 0x4d43_0000;
     const DEFINED: u64 = 0x4d43_0002;
 
-    /// As defined, not as uninitialised: the allocator looks at a block's second word when it
-    /// comes back, whether its user wrote it or not.
+    /// As defined, not as uninitialised: a free reads the block's second word, whether its user
+    /// wrote it or not.
     pub(super) fn open(start: *mut u8, bytes: usize) {
         request(DEFINED, start, bytes);
     }
@@ -71,8 +72,8 @@ mod memcheck {
     #[cfg(target_arch = "x86_64")]
     fn request(what: u64, start: *mut u8, bytes: usize) {
         let arguments = [what, start.expose_provenance() as u64, bytes as u64, 0, 0, 0];
-        // SAFETY: four rotations that make a whole turn, and an exchange of a register with
-        // itself; the tool reads the arguments and answers in `rdx`.
+        // SAFETY: the rotations make two whole turns, and `rbx` is exchanged with itself. Valgrind
+        // reads the arguments and answers in `rdx`.
         unsafe {
             core::arch::asm!(
                 "rol rdi, 3",
