@@ -4,6 +4,7 @@
 //!
 //! Callers treat every errno as an ordinary answer. The minimum kernel is Linux 4.4; what is
 //! newer is probed by its first use and has a fallback where it is used.
+#![cfg(all(target_os = "linux", target_pointer_width = "64"))]
 
 use core::num::NonZeroUsize;
 use core::ptr::{self, NonNull};
