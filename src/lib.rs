@@ -20,6 +20,9 @@
 //! | `heap` | one thread's heap, the shared heap, remote frees, fork, sampling |
 //! | `observe` | statistics, `describe`, the heap map, the profiler, counted calls |
 //! | `doors` | `GlobalAlloc`, the door without layouts (C's), the builder of options |
+//!
+//! Off Linux, and where pointers have 32 bits, [`Freestone`] forwards to the system's allocator, and [`map`],
+//! `heaps` and `profile` do not exist.
 
 #![cfg_attr(
     not(test),
@@ -32,42 +35,73 @@
     )
 )]
 // Where every call is forwarded, numbers, size classes and options are there for the types that name them.
-#![cfg_attr(not(all(target_os = "linux", target_pointer_width = "64")), allow(dead_code))]
+#![cfg_attr(not(all(target_os = "linux", target_pointer_width = "64")), allow(dead_code, unused_imports))]
 
 mod base;
 mod block;
 mod doors;
-#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod heap;
-#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 pub mod heaps;
-#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 pub mod map;
-#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod memory;
 mod observe;
-#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod os;
 mod policy;
 
-pub use doors::freestone::Freestone;
-pub use observe::counted::{Counted, Counts, Region};
-pub use observe::describe::{BlockState, Description, What};
-pub use observe::heap_map::{ChunkPicture, Piece, SlabPicture, UnitPicture};
-pub use observe::stats::{CallStats, Change, ClassStats, HeapStats, HeapUser, Stats};
-pub use policy::options::{HugePages, OnMisuse};
+/// Statistics: what the allocator counts of itself, as a whole, by size class and by thread.
+///
+/// ```
+/// # #[global_allocator]
+/// # static ALLOC: freestone::Freestone = freestone::Freestone::new();
+/// # fn main() {
+/// let before = freestone::stats();
+/// let kept = vec![0_u8; 1 << 20];
+/// let change = freestone::stats().since(&before);
+/// # if cfg!(all(target_os = "linux", target_pointer_width = "64")) {
+/// assert!(change.allocated >= 1 << 20, "{change}");
+/// # }
+/// # drop(kept);
+/// # }
+/// ```
+pub mod stats {
+    pub use crate::doors::entry::{heap_stats, stats};
+    pub use crate::observe::stats::{CallStats, Change, ClassStats, HeapUser, Stats, ThreadStats};
+}
 
-#[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
-pub use doors::elsewhere::{describe, heap_map, heap_stats, purge, stats, thread_idle, untyped};
+/// What lies at an address, and a picture of all that the allocator has mapped.
+///
+/// ```
+/// use freestone::inspect::{What, describe};
+///
+/// # #[global_allocator]
+/// # static ALLOC: freestone::Freestone = freestone::Freestone::new();
+/// # fn main() {
+/// let boxed = Box::new([1_u8; 100]);
+/// let description = describe(&raw const boxed[50]);
+/// # if cfg!(all(target_os = "linux", target_pointer_width = "64")) {
+/// assert!(matches!(description.what, What::Block { .. }), "{description}");
+/// # }
+/// assert_eq!(describe(std::ptr::null::<u8>()).what, What::Foreign);
+/// # }
+/// ```
+pub mod inspect {
+    pub use crate::doors::entry::{describe, heap_map};
+    pub use crate::observe::describe::{BlockState, Description, What};
+    pub use crate::observe::heap_map::{ChunkPicture, Piece, SlabPicture, UnitPicture};
+}
+
+/// Exact counts of a thread's calls, for tests: [`Counted`](counting::Counted) wraps any allocator.
+pub mod counting {
+    pub use crate::observe::counted::{Counted, Counts, Region};
+}
+
+pub use doors::entry::{purge, thread_idle, untyped};
+pub use doors::freestone::Freestone;
+pub use inspect::describe;
+pub use policy::options::{HugePagePolicy, OnMisuse};
+pub use stats::stats;
+
 #[cfg(all(target_os = "linux", target_pointer_width = "64", feature = "profile"))]
 pub use observe::profile;
 #[cfg(all(target_os = "linux", target_pointer_width = "64", feature = "fault-injection"))]
 pub use os::fault::control as fault_injection;
-#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-pub use {
-    doors::rust::{purge, thread_idle},
-    doors::untyped,
-    observe::describe::describe,
-    observe::heap_map::heap_map,
-    observe::stats::{heap_stats, stats},
-};

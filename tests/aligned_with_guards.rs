@@ -9,7 +9,7 @@ use common::memory::page_bytes;
 use common::{KIB, child, maps};
 
 #[global_allocator]
-static ALLOC: freestone::Freestone = freestone::Freestone::new().guard_pages();
+static ALLOC: freestone::Freestone = freestone::Freestone::new().guard_pages(true);
 
 fn layout() -> Layout {
     common::block::layout(64, 128 * KIB)

@@ -9,7 +9,7 @@ use freestone::heaps::{Heap, Kind, Options};
 use freestone::map::{Mapping, Placement};
 
 fn assert_nothing_counted(after: &str) {
-    for call in freestone::stats().calls {
+    for call in freestone::stats().calls() {
         assert_eq!((call.made, call.refused), (0, 0), "{} after {after}", call.name);
     }
 }

@@ -4,7 +4,8 @@ use std::alloc::{Layout, alloc};
 use std::hint::black_box;
 use std::thread;
 
-use freestone::{Counted, Freestone, Region};
+use freestone::Freestone;
+use freestone::counting::{Counted, Region};
 
 #[global_allocator]
 static ALLOC: Counted<Freestone> = Counted::new(Freestone::new());
@@ -47,10 +48,10 @@ fn every_call_is_counted_once() {
 
 #[test]
 fn statistics_do_not_allocate() {
-    let mut heaps = [freestone::HeapStats::default(); 16];
+    let mut heaps = [freestone::stats::ThreadStats::default(); 16];
     let region = Region::new();
     let first = black_box(freestone::stats());
-    let count = black_box(freestone::heap_stats(&mut heaps));
+    let count = black_box(freestone::stats::heap_stats(&mut heaps));
     let second = black_box(freestone::stats());
     black_box(second.since(&first));
     assert!(region.counts().is_nothing());

@@ -9,7 +9,8 @@ use std::time::Duration;
 use std::{mem, process, ptr, thread};
 
 use common::{KIB, MIB, child};
-use freestone::{What, describe};
+use freestone::describe;
+use freestone::inspect::What;
 
 #[global_allocator]
 static ALLOC: freestone::Freestone = freestone::Freestone::new();

@@ -5,7 +5,7 @@
 use freestone::untyped;
 
 #[global_allocator]
-static ALLOC: freestone::Freestone = freestone::Freestone::new().guard_pages();
+static ALLOC: freestone::Freestone = freestone::Freestone::new().guard_pages(true);
 
 const MIB: usize = 1 << 20;
 

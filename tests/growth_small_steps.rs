@@ -9,10 +9,10 @@ use std::alloc::{Layout, alloc, dealloc, realloc};
 use common::block::layout;
 use common::memory::resident;
 use common::{KIB, MIB, alone};
-use freestone::{HugePages, untyped};
+use freestone::{HugePagePolicy, untyped};
 
 #[global_allocator]
-static ALLOC: freestone::Freestone = freestone::Freestone::new().huge_pages(HugePages::Never);
+static ALLOC: freestone::Freestone = freestone::Freestone::new().huge_pages(HugePagePolicy::Never);
 
 /// How a block is resized.
 #[derive(Clone, Copy, Debug)]
@@ -35,7 +35,7 @@ impl Door {
 }
 
 fn calls() -> u64 {
-    freestone::stats().calls.iter().map(|calls| calls.made).sum()
+    freestone::stats().calls().iter().map(|calls| calls.made).sum()
 }
 
 /// What resizing has cost.

@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 
-use freestone::{Piece, UnitPicture, heap_map};
+use freestone::inspect::{Piece, UnitPicture, heap_map};
 
 #[global_allocator]
 static ALLOC: freestone::Freestone = freestone::Freestone::new();

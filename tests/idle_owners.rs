@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 use common::block::layout;
 use common::memory::{page_bytes, resident};
 use common::{KIB, MIB, child};
-use freestone::HugePages;
+use freestone::HugePagePolicy;
 
 #[global_allocator]
-static ALLOC: freestone::Freestone = freestone::Freestone::new().huge_pages(HugePages::Never);
+static ALLOC: freestone::Freestone = freestone::Freestone::new().huge_pages(HugePagePolicy::Never);
 
 const HELD: usize = 64 * MIB;
 const OWNERS: usize = 8;

@@ -12,7 +12,7 @@ use common::child::Child;
 use common::group::Group;
 use common::seed::random;
 use common::{GIB, KIB, MIB, skip};
-use freestone::{Piece, UnitPicture};
+use freestone::inspect::{Piece, UnitPicture};
 use rand::RngExt;
 
 #[global_allocator]
@@ -117,7 +117,7 @@ fn rest(fill: Fill) {
 /// Chunks in which no slab is: mapped, with a header at least.
 fn empty_chunks() -> usize {
     let mut empty = 0;
-    freestone::heap_map(|piece| {
+    freestone::inspect::heap_map(|piece| {
         if let Piece::Chunk(chunk) = piece {
             empty += usize::from(!chunk.units().iter().any(|unit| matches!(unit, UnitPicture::Slab(_))));
         }

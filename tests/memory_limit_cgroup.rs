@@ -9,7 +9,7 @@ use common::group::Group;
 use common::{MIB, skip};
 
 #[global_allocator]
-static ALLOC: freestone::Freestone = freestone::Freestone::new().memory_limit_from_cgroup(50);
+static ALLOC: freestone::Freestone = freestone::Freestone::new().memory_limit_from_cgroup::<50>();
 
 /// In a group of at most 64 MiB.
 #[test]

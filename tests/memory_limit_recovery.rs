@@ -11,7 +11,7 @@ const LIMIT: usize = 48 * MIB;
 // Nothing goes back by itself: only the limit empties what is kept.
 #[global_allocator]
 static ALLOC: freestone::Freestone =
-    freestone::Freestone::new().memory_limit(LIMIT).purge_delay_ms(freestone::Freestone::NEVER);
+    freestone::Freestone::new().memory_limit(LIMIT).purge_delay(std::time::Duration::MAX);
 
 #[test]
 fn every_form_serves_every_other() {

@@ -14,7 +14,7 @@ const SOFT: usize = 32 * MIB;
 static ALLOC: freestone::Freestone = freestone::Freestone::new()
     .soft_memory_limit(SOFT)
     .on_soft_limit(called)
-    .purge_delay_ms(freestone::Freestone::NEVER);
+    .purge_delay(std::time::Duration::MAX);
 
 static CALLS: AtomicUsize = AtomicUsize::new(0);
 static COMMITTED: AtomicUsize = AtomicUsize::new(0);

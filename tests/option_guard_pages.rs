@@ -10,7 +10,7 @@ use common::memory::page_bytes;
 use common::{KIB, MIB};
 
 #[global_allocator]
-static ALLOC: freestone::Freestone = freestone::Freestone::new().guard_pages();
+static ALLOC: freestone::Freestone = freestone::Freestone::new().guard_pages(true);
 
 const SIZE: usize = 3 * MIB;
 
@@ -99,7 +99,7 @@ fn a_block_that_has_grown_in_place_is_guarded() {
 fn freed_blocks_are_used_again() {
     child::alone(|| {
         let mapped =
-            || freestone::stats().calls.iter().find(|call| call.name == "mmap").map(|call| call.made);
+            || freestone::stats().calls().iter().find(|call| call.name == "mmap").map(|call| call.made);
         let before = mapped().expect("counted");
         let mut live: Vec<Block> = Vec::new();
         for tag in 0..1_000 {

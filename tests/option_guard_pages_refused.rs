@@ -12,7 +12,7 @@ use common::{MIB, smaps};
 use freestone::fault_injection::{Call, allow_all, refuse};
 
 #[global_allocator]
-static ALLOC: freestone::Freestone = freestone::Freestone::new().guard_pages();
+static ALLOC: freestone::Freestone = freestone::Freestone::new().guard_pages(true);
 
 const SIZE: usize = 3 * MIB;
 

@@ -7,7 +7,7 @@ use common::smaps::Mapping;
 use common::{KIB, MIB};
 
 #[global_allocator]
-static ALLOC: freestone::Freestone = freestone::Freestone::new().lock_in_memory().no_reserve();
+static ALLOC: freestone::Freestone = freestone::Freestone::new().lock_in_memory(true).no_reserve(true);
 
 /// What this program needs with every chunk locked, and so resident.
 fn may_lock() -> bool {

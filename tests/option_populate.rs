@@ -8,7 +8,7 @@ use common::memory::{page_bytes, resident};
 use common::{KIB, MIB};
 
 #[global_allocator]
-static ALLOC: freestone::Freestone = freestone::Freestone::new().populate();
+static ALLOC: freestone::Freestone = freestone::Freestone::new().populate(true);
 
 #[test]
 fn pages_are_there_before_they_are_touched() {

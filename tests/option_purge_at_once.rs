@@ -1,4 +1,4 @@
-//! `purge_delay_ms(0)`: what is freed goes back in the same call.
+//! `purge_delay(Duration::ZERO)`: what is freed goes back in the same call.
 
 mod common;
 
@@ -7,7 +7,7 @@ use common::memory::resident;
 use common::{KIB, MIB};
 
 #[global_allocator]
-static ALLOC: freestone::Freestone = freestone::Freestone::new().purge_delay_ms(0);
+static ALLOC: freestone::Freestone = freestone::Freestone::new().purge_delay(std::time::Duration::ZERO);
 
 #[test]
 fn goes_back_with_the_free() {

@@ -1,4 +1,4 @@
-//! `purge_delay_ms(NEVER)`: nothing goes back by itself, everything by `purge()`.
+//! `purge_delay(Duration::MAX)`: nothing goes back by itself, everything by `purge()`.
 
 mod common;
 
@@ -10,7 +10,7 @@ use common::memory::resident;
 use common::{KIB, MIB};
 
 #[global_allocator]
-static ALLOC: freestone::Freestone = freestone::Freestone::new().purge_delay_ms(freestone::Freestone::NEVER);
+static ALLOC: freestone::Freestone = freestone::Freestone::new().purge_delay(std::time::Duration::MAX);
 
 #[test]
 fn stays_until_it_is_asked_for() {

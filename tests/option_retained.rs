@@ -7,7 +7,7 @@ use common::block::{Block, layout};
 
 #[global_allocator]
 static ALLOC: freestone::Freestone =
-    freestone::Freestone::new().retained_bytes(10 * MIB).purge_delay_ms(freestone::Freestone::NEVER);
+    freestone::Freestone::new().retained_bytes(10 * MIB).purge_delay(std::time::Duration::MAX);
 
 #[test]
 fn is_the_most_that_waits() {

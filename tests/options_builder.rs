@@ -12,11 +12,14 @@ use common::memory::has_huge_pages;
 use common::report::announce;
 use common::skip;
 use common::smaps::Mapping;
-use freestone::{Freestone, HugePages, OnMisuse};
+use freestone::{Freestone, HugePagePolicy, OnMisuse};
 
 #[global_allocator]
-static ALLOC: Freestone =
-    Freestone::new().huge_pages(HugePages::Never).on_misuse(OnMisuse::Report).show_stats().verbose();
+static ALLOC: Freestone = Freestone::new()
+    .huge_pages(HugePagePolicy::Never)
+    .on_misuse(OnMisuse::Report)
+    .show_stats(true)
+    .verbose(true);
 
 #[test]
 fn huge_pages() {

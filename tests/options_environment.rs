@@ -10,7 +10,8 @@ use common::child::{self, Child, DONE};
 use common::skip;
 
 #[global_allocator]
-static ALLOC: freestone::Freestone = freestone::Freestone::new().purge_delay_ms(70);
+static ALLOC: freestone::Freestone =
+    freestone::Freestone::new().purge_delay(std::time::Duration::from_millis(70));
 
 /// A program that does something small, and ends as programs do.
 fn program() -> Option<Child> {

@@ -8,7 +8,7 @@ use common::memory::resident;
 use common::{KIB, MIB};
 
 #[global_allocator]
-static ALLOC: freestone::Freestone = freestone::Freestone::new().populate();
+static ALLOC: freestone::Freestone = freestone::Freestone::new().populate(true);
 
 /// Blocks of which few make a slab of several units: one of each class from 9 to 64 KiB.
 fn sizes() -> impl Iterator<Item = usize> {

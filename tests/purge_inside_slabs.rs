@@ -9,7 +9,8 @@ use common::block::{Block, layout};
 use common::{KIB, MIB, memory};
 
 #[global_allocator]
-static ALLOC: freestone::Freestone = freestone::Freestone::new().purge_delay_ms(5);
+static ALLOC: freestone::Freestone =
+    freestone::Freestone::new().purge_delay(std::time::Duration::from_millis(5));
 
 const BLOCK: usize = 32 * KIB;
 const BLOCKS: usize = 1024;

@@ -14,7 +14,8 @@ use common::block::{Block, layout};
 use common::{KIB, MIB, child};
 
 #[global_allocator]
-static ALLOC: freestone::Freestone = freestone::Freestone::new().purge_delay_ms(DELAY_MS);
+static ALLOC: freestone::Freestone =
+    freestone::Freestone::new().purge_delay(std::time::Duration::from_millis(DELAY_MS));
 
 /// So long that the purger has something before it while the other threads end.
 const DELAY_MS: u64 = 600_000;

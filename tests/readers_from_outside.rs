@@ -9,7 +9,8 @@ use std::sync::mpsc;
 use std::thread;
 
 use common::{KIB, MIB};
-use freestone::{HeapStats, Piece};
+use freestone::inspect::Piece;
+use freestone::stats::ThreadStats;
 
 #[global_allocator]
 static ALLOC: freestone::Freestone = freestone::Freestone::new();
@@ -53,12 +54,12 @@ fn look_while_others_work() {
             assert!(stats.allocated < LIMIT && stats.in_flight < LIMIT, "{stats}");
         });
         look(|| {
-            let mut heaps = [HeapStats::default(); 16];
-            freestone::heap_stats(&mut heaps);
+            let mut heaps = [ThreadStats::default(); 16];
+            freestone::stats::heap_stats(&mut heaps);
             black_box(heaps);
         });
         look(|| {
-            freestone::heap_map(|piece| {
+            freestone::inspect::heap_map(|piece| {
                 if let Piece::Chunk(chunk) = piece {
                     // Any unit: of a slab, free, of one that changes hands meanwhile.
                     for unit in [0, 1, 30, 63] {

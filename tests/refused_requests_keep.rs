@@ -9,7 +9,7 @@ use common::memory::mapped;
 use common::{GIB, MIB, child};
 
 #[global_allocator]
-static ALLOC: freestone::Freestone = freestone::Freestone::new().purge_delay_ms(freestone::Freestone::NEVER);
+static ALLOC: freestone::Freestone = freestone::Freestone::new().purge_delay(std::time::Duration::MAX);
 
 fn layout(size: usize) -> Layout {
     Layout::from_size_align(size, 8).expect("a valid layout")

@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 use common::block::{Block, layout};
 use common::memory::{page_bytes, page_faults, resident};
 use common::{KIB, MIB, alone};
-use freestone::HugePages;
+use freestone::HugePagePolicy;
 
 /// A fault is a page of the least size then.
 #[global_allocator]
-static ALLOC: freestone::Freestone = freestone::Freestone::new().huge_pages(HugePages::Never);
+static ALLOC: freestone::Freestone = freestone::Freestone::new().huge_pages(HugePagePolicy::Never);
 
 /// In the first the allocator learns what the others need.
 const LEARNT: usize = 4;
@@ -46,8 +46,8 @@ fn request(blocks: &mut Vec<(*mut u8, Layout)>, bytes: usize, size: impl Fn(usiz
 }
 
 fn calls() -> u64 {
-    let calls = freestone::stats().calls;
-    calls.iter().filter(|call| ["munmap", "madvise"].contains(&call.name)).map(|call| call.made).sum()
+    let stats = freestone::stats();
+    stats.calls().iter().filter(|call| ["munmap", "madvise"].contains(&call.name)).map(|call| call.made).sum()
 }
 
 /// The later of many requests of `mib` in blocks of some `size` fault in next to nothing and give nothing back.

@@ -8,7 +8,8 @@ use std::sync::{Barrier, Mutex};
 use std::thread;
 
 use common::seed::random;
-use freestone::{HeapStats, HeapUser, untyped};
+use freestone::stats::{HeapUser, ThreadStats};
+use freestone::untyped;
 use rand::{Rng, RngExt};
 
 #[global_allocator]
@@ -187,11 +188,11 @@ fn main() {
                 })
             })
             .collect();
-        let mut heaps = [HeapStats::default(); 64];
+        let mut heaps = [ThreadStats::default(); 64];
         settle(&barrier);
         barrier.wait();
         let full = freestone::stats();
-        let count = freestone::heap_stats(&mut heaps);
+        let count = freestone::stats::heap_stats(&mut heaps);
         barrier.wait();
         let exchanged: Vec<Place> =
             EXCHANGE.iter().map(|place| place.lock().expect("nobody panics").take()).collect();

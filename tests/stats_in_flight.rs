@@ -6,7 +6,8 @@ use std::hint::black_box;
 use std::sync::{Barrier, Mutex};
 use std::thread;
 
-use freestone::{HeapStats, Piece, Stats, UnitPicture};
+use freestone::inspect::{Piece, UnitPicture};
+use freestone::stats::{Stats, ThreadStats};
 
 #[global_allocator]
 static ALLOC: freestone::Freestone = freestone::Freestone::new();
@@ -23,8 +24,8 @@ const fn most_held_back(size: usize) -> usize {
 
 /// Blocks of heaps in use, all together.
 fn by_heap() -> usize {
-    let mut heaps = [HeapStats::default(); 16];
-    let count = freestone::heap_stats(&mut heaps);
+    let mut heaps = [ThreadStats::default(); 16];
+    let count = freestone::stats::heap_stats(&mut heaps);
     assert!(count <= heaps.len());
     heaps.iter().map(|heap| heap.allocated).sum()
 }
@@ -32,7 +33,7 @@ fn by_heap() -> usize {
 /// The same by the picture of the chunks.
 fn by_picture() -> usize {
     let mut bytes = 0;
-    freestone::heap_map(|piece| {
+    freestone::inspect::heap_map(|piece| {
         let Piece::Chunk(chunk) = piece else { return };
         for unit in chunk.units() {
             if let UnitPicture::Slab(slab) = unit {

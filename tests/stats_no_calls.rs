@@ -8,7 +8,7 @@ use std::thread;
 
 use common::MIB;
 use common::child;
-use freestone::HeapStats;
+use freestone::stats::ThreadStats;
 
 #[global_allocator]
 static ALLOC: freestone::Freestone = freestone::Freestone::new();
@@ -49,11 +49,11 @@ fn live() -> Vec<Vec<u8>> {
 #[test]
 fn statistics() {
     child::succeeds("statistics", || {
-        let (live, mut heaps) = (live(), [HeapStats::default(); 16]);
+        let (live, mut heaps) = (live(), [ThreadStats::default(); 16]);
         forbid_calls();
         for _ in 0..100 {
             assert!(black_box(freestone::stats()).allocated > 10 * MIB);
-            assert!(freestone::heap_stats(&mut heaps) > 1);
+            assert!(freestone::stats::heap_stats(&mut heaps) > 1);
         }
         black_box(live);
         // SAFETY: no preconditions. Without the blocks' end, which makes calls.

@@ -8,11 +8,11 @@ use std::alloc::{alloc, alloc_zeroed, dealloc};
 use common::block::layout;
 use common::memory::{page_bytes, page_faults, resident};
 use common::{MIB, alone};
-use freestone::HugePages;
+use freestone::HugePagePolicy;
 
 // A huge page is resident as a whole.
 #[global_allocator]
-static ALLOC: freestone::Freestone = freestone::Freestone::new().huge_pages(HugePages::Never);
+static ALLOC: freestone::Freestone = freestone::Freestone::new().huge_pages(HugePagePolicy::Never);
 
 const LONG: usize = 64 * MIB;
 

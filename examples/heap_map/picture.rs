@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use freestone::{ChunkPicture, Piece, SlabPicture, UnitPicture, heap_map};
+use freestone::inspect::{ChunkPicture, Piece, SlabPicture, UnitPicture, heap_map};
 
 /// What a unit of a chunk is, slabs' further units told by their first.
 #[derive(Clone, Copy)]

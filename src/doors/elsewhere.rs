@@ -10,7 +10,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use crate::doors::freestone::Freestone;
 use crate::observe::describe::{Description, What};
 use crate::observe::heap_map::Piece;
-use crate::observe::stats::{HeapStats, Stats};
+use crate::observe::stats::{Stats, ThreadStats};
 
 // SAFETY: every call is forwarded unchanged.
 unsafe impl GlobalAlloc for Freestone {
@@ -50,7 +50,7 @@ pub fn stats() -> Stats {
 }
 
 /// No heap: the answer is zero, and nothing is written.
-pub fn heap_stats(_into: &mut [HeapStats]) -> usize {
+pub fn heap_stats(_into: &mut [ThreadStats]) -> usize {
     0
 }
 

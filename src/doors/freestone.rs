@@ -1,7 +1,9 @@
 //! The allocator's type: what a program writes down, and the options that it writes down with it.
 #![forbid(unsafe_code)]
 
-use crate::policy::options::{HugePages, OnMisuse, Options};
+use core::time::Duration;
+
+use crate::policy::options::{HugePagePolicy, OnMisuse, Options};
 
 /// The allocator. One static of this type with `#[global_allocator]` makes it the program's.
 ///
@@ -11,16 +13,20 @@ use crate::policy::options::{HugePages, OnMisuse, Options};
 /// They are read once, before the first block is handed out.
 ///
 /// ```
+/// use std::time::Duration;
+///
 /// use freestone::Freestone;
 ///
 /// #[global_allocator]
-/// static ALLOC: Freestone = Freestone::new().purge_delay_ms(10).memory_limit(1 << 30);
+/// static ALLOC: Freestone = Freestone::new().purge_delay(Duration::from_millis(10)).memory_limit(1 << 30);
 /// # fn main() { assert_eq!(vec![1; 3].len(), 3); }
 /// ```
 ///
 /// Off Linux, and where pointers have 32 bits, the crate forwards to [`System`](std::alloc::System), and
 /// options have no effect.
-#[derive(Debug)]
+///
+/// With the feature `allocator-api2` it is an `allocator_api2::alloc::Allocator` as well.
+#[derive(Clone, Copy, Debug)]
 pub struct Freestone {
     pub(crate) options: Options,
 }
@@ -32,21 +38,19 @@ impl Default for Freestone {
 }
 
 impl Freestone {
-    /// A purge delay that never ends.
-    pub const NEVER: u64 = u64::MAX;
-
     /// The allocator with its default options.
     #[must_use]
     pub const fn new() -> Self {
         Self { options: Options::DEFAULT }
     }
 
-    /// Freed pages wait this many milliseconds, and at most twice as many, before they go back to
-    /// the kernel; freed large mappings as long. 0: they go back at once. [`NEVER`](Self::NEVER):
-    /// only by [`purge`](crate::purge). Default 100. `FREESTONE_PURGE_DELAY_MS`.
+    /// Freed pages wait this long, and at most twice as long, before they go back to the kernel; freed large
+    /// mappings as long. Counted in milliseconds, parts of one as a whole one. [`Duration::ZERO`]: they go back
+    /// at once. [`Duration::MAX`]: only by [`purge`](crate::purge). Default 100 ms.
+    /// `FREESTONE_PURGE_DELAY_MS`, in milliseconds, or `never`.
     #[must_use]
-    pub const fn purge_delay_ms(mut self, milliseconds: u64) -> Self {
-        self.options.purge_delay_ms = milliseconds;
+    pub const fn purge_delay(mut self, delay: Duration) -> Self {
+        self.options.purge_delay_ms = whole_ms(delay);
         self
     }
 
@@ -59,18 +63,18 @@ impl Freestone {
         self
     }
 
-    /// What is backed by huge pages. Default [`HugePages::Adaptive`]. `FREESTONE_HUGE_PAGES`.
+    /// What is backed by huge pages. Default [`HugePagePolicy::Adaptive`]. `FREESTONE_HUGE_PAGES`.
     #[must_use]
-    pub const fn huge_pages(mut self, which: HugePages) -> Self {
+    pub const fn huge_pages(mut self, which: HugePagePolicy) -> Self {
         self.options.huge_pages = which;
         self
     }
 
-    /// Faults the pages of a new slab in with one call instead of one fault each: fewer faults for
-    /// more resident memory. Needs Linux 5.14, and has no effect before. `FREESTONE_POPULATE=1`.
+    /// Whether the pages of a new slab are faulted in with one call instead of one fault each: fewer faults for
+    /// more resident memory. Needs Linux 5.14, and has no effect before. Default false. `FREESTONE_POPULATE=1`.
     #[must_use]
-    pub const fn populate(mut self) -> Self {
-        self.options.populate = true;
+    pub const fn populate(mut self, on: bool) -> Self {
+        self.options.populate = on;
         self
     }
 
@@ -86,9 +90,22 @@ impl Freestone {
     /// As [`memory_limit`](Self::memory_limit), in percent of the memory limit of the control group
     /// that the process is started in (version 1 or 2, the least of its ancestors'). Without such
     /// a limit it has no effect. With both, the lower holds. `FREESTONE_MEMORY_LIMIT=50%`.
+    ///
+    /// From 1 to 100, which the compiler checks:
+    ///
+    /// ```
+    /// static ALLOC: freestone::Freestone = freestone::Freestone::new().memory_limit_from_cgroup::<80>();
+    /// ```
+    /// ```compile_fail,E0080
+    /// static ALLOC: freestone::Freestone = freestone::Freestone::new().memory_limit_from_cgroup::<0>();
+    /// ```
+    /// ```compile_fail,E0080
+    /// static ALLOC: freestone::Freestone = freestone::Freestone::new().memory_limit_from_cgroup::<101>();
+    /// ```
     #[must_use]
-    pub const fn memory_limit_from_cgroup(mut self, percent: u8) -> Self {
-        self.options.cgroup_percent = percent;
+    pub const fn memory_limit_from_cgroup<const PERCENT: u8>(mut self) -> Self {
+        const { assert!(PERCENT >= 1 && PERCENT <= 100, "percent are from 1 to 100") };
+        self.options.cgroup_percent = PERCENT;
         self
     }
 
@@ -110,28 +127,28 @@ impl Freestone {
         self
     }
 
-    /// Maps everything with `MAP_LOCKED` (mmap(2)): it is never swapped out. What exceeds
-    /// `RLIMIT_MEMLOCK` is out of memory. `FREESTONE_LOCK_IN_MEMORY=1`.
+    /// Whether everything is mapped with `MAP_LOCKED` (mmap(2)): it is never swapped out. What exceeds
+    /// `RLIMIT_MEMLOCK` is out of memory. Default false. `FREESTONE_LOCK_IN_MEMORY=1`.
     #[must_use]
-    pub const fn lock_in_memory(mut self) -> Self {
-        self.options.lock_in_memory = true;
+    pub const fn lock_in_memory(mut self, on: bool) -> Self {
+        self.options.lock_in_memory = on;
         self
     }
 
-    /// Maps everything with `MAP_NORESERVE` (mmap(2)): untouched memory does not count for the
-    /// kernel's overcommit limit. `FREESTONE_NO_RESERVE=1`.
+    /// Whether everything is mapped with `MAP_NORESERVE` (mmap(2)): untouched memory does not count for the
+    /// kernel's overcommit limit. Default false. `FREESTONE_NO_RESERVE=1`.
     #[must_use]
-    pub const fn no_reserve(mut self) -> Self {
-        self.options.no_reserve = true;
+    pub const fn no_reserve(mut self, on: bool) -> Self {
+        self.options.no_reserve = on;
         self
     }
 
-    /// Puts an inaccessible page before and after each large allocation; freed ones cannot be touched
-    /// while they wait for reuse. Before Linux 6.13 each costs two mappings, is not kept for reuse, and its
+    /// Whether an inaccessible page lies before and after each large allocation; freed ones cannot be touched
+    /// while they wait for reuse. Default false; true with the feature `secure`. Before Linux 6.13 each costs two mappings, is not kept for reuse, and its
     /// `realloc` copies; beyond a quarter of `vm.max_map_count` they go without. `FREESTONE_GUARD_PAGES=1`.
     #[must_use]
-    pub const fn guard_pages(mut self) -> Self {
-        self.options.guard_pages = true;
+    pub const fn guard_pages(mut self, on: bool) -> Self {
+        self.options.guard_pages = on;
         self
     }
 
@@ -142,18 +159,64 @@ impl Freestone {
         self
     }
 
-    /// Prints the table of [`stats`](crate::stats) on standard error when the program exits
-    /// (atexit(3)). `FREESTONE_SHOW_STATS=1`.
+    /// Whether the table of [`stats`](crate::stats::stats) is printed on standard error when the program exits
+    /// (atexit(3)). Default false. `FREESTONE_SHOW_STATS=1`.
     #[must_use]
-    pub const fn show_stats(mut self) -> Self {
-        self.options.show_stats = true;
+    pub const fn show_stats(mut self, on: bool) -> Self {
+        self.options.show_stats = on;
         self
     }
 
-    /// Prints on standard error which options are in force, once. `FREESTONE_VERBOSE=1`.
+    /// Whether the options in force are printed on standard error, once. Default false. `FREESTONE_VERBOSE=1`.
     #[must_use]
-    pub const fn verbose(mut self) -> Self {
-        self.options.verbose = true;
+    pub const fn verbose(mut self, on: bool) -> Self {
+        self.options.verbose = on;
         self
+    }
+}
+
+/// As many milliseconds, at least as long as `delay`; the longest that there is for what exceeds it.
+const fn whole_ms(delay: Duration) -> u64 {
+    let ms = delay.as_nanos().div_ceil(1_000_000);
+    if ms < u64::MAX as u128 { ms as u64 } else { u64::MAX }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delays_are_whole_milliseconds_and_the_longest_never_ends() {
+        assert_eq!(whole_ms(Duration::ZERO), 0);
+        assert_eq!(whole_ms(Duration::from_nanos(1)), 1);
+        assert_eq!(whole_ms(Duration::from_millis(70)), 70);
+        assert_eq!(whole_ms(Duration::from_micros(70_001)), 71);
+        assert_eq!(whole_ms(Duration::from_millis(u64::MAX - 1)), u64::MAX - 1);
+        assert_eq!(whole_ms(Duration::MAX), u64::MAX);
+    }
+
+    #[test]
+    fn switches_are_switched_on_and_off() {
+        let on = Freestone::new()
+            .populate(true)
+            .lock_in_memory(true)
+            .no_reserve(true)
+            .guard_pages(true)
+            .show_stats(true)
+            .verbose(true);
+        let switches = |of: &Freestone| {
+            let Options { populate, lock_in_memory, no_reserve, guard_pages, show_stats, verbose, .. } =
+                of.options;
+            [populate, lock_in_memory, no_reserve, guard_pages, show_stats, verbose]
+        };
+        assert_eq!(switches(&on), [true; 6]);
+        let off = on
+            .populate(false)
+            .lock_in_memory(false)
+            .no_reserve(false)
+            .guard_pages(false)
+            .show_stats(false)
+            .verbose(false);
+        assert_eq!(switches(&off), [false; 6]);
     }
 }

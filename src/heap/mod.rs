@@ -5,6 +5,7 @@
 //! profiler's, the one that holds the lock of its records. Other threads reach what is atomic (the
 //! inbox, the slabs put aside, what statistics read), and where its thread sleeps its lists of slabs
 //! that are not current, under their lock: see [`help`].
+#![cfg(all(target_os = "linux", target_pointer_width = "64"))]
 
 use core::cell::Cell;
 use core::ptr::{self, NonNull};

@@ -48,6 +48,7 @@
 //! functions and statics are not good in another run: nothing with a vtable belongs in the file,
 //! nor does a `hashbrown` map that has never held anything, which points to a static.
 //! A child of a fork may go on using the heap beside its parent; only one of them, the last, should close it.
+#![cfg(all(target_os = "linux", target_pointer_width = "64"))]
 
 use core::alloc::Layout;
 use core::fmt;

@@ -78,6 +78,7 @@
 //! | `MAP_DENYWRITE`, `MAP_EXECUTABLE`, `MAP_FILE` | not offered: ignored |
 //! | `MAP_32BIT` | not offered: x86-64 only, for old thread stacks; hint at a low address |
 //! | `MAP_SYNC` | not offered: for persistent memory that is mapped directly (DAX) |
+#![cfg(all(target_os = "linux", target_pointer_width = "64"))]
 
 mod access;
 mod advice;

@@ -1,6 +1,7 @@
 //! Exact counts of a thread's calls, for those who ask for them by the type of their allocator.
 
 use core::cell::Cell;
+use core::marker::PhantomData;
 use std::alloc::{GlobalAlloc, Layout};
 
 /// An allocator that counts the calls of each thread, and passes them on. The counts are exact, and
@@ -8,7 +9,8 @@ use std::alloc::{GlobalAlloc, Layout};
 /// all, that choose this type:
 ///
 /// ```
-/// use freestone::{Counted, Freestone, Region};
+/// use freestone::Freestone;
+/// use freestone::counting::{Counted, Region};
 ///
 /// #[global_allocator]
 /// static ALLOC: Counted<Freestone> = Counted::new(Freestone::new());
@@ -149,22 +151,32 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Counted<A> {
 
 /// A stretch of one thread's calls, from its making on. Only a program whose allocator is a
 /// [`Counted`] one has counts.
+///
+/// It stays with its thread, whose counts it compares:
+///
+/// ```compile_fail,E0277
+/// let region = freestone::counting::Region::new();
+/// std::thread::spawn(move || region.counts());
+/// ```
 #[derive(Clone, Copy, Debug)]
-pub struct Region(Counts);
+pub struct Region {
+    before: Counts,
+    /// Neither `Send` nor `Sync`.
+    of_this_thread: PhantomData<*const Counts>,
+}
 
 impl Region {
-    /// Begins here.
+    /// A region that begins here.
     #[must_use]
     #[expect(clippy::new_without_default, reason = "it says what time it is: no default")]
     pub fn new() -> Self {
-        Self(now())
+        Self { before: now(), of_this_thread: PhantomData }
     }
 
-    /// What the calling thread has asked for since the beginning. For the thread that made it:
-    /// another one's counts have nothing to do with it.
+    /// What the thread has asked for since the beginning.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        now().since(&self.0)
+        now().since(&self.before)
     }
 }
 

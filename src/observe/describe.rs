@@ -78,15 +78,16 @@ pub enum What {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BlockState {
-    /// In use. Said only of slabs of the calling thread, whose lists it may look through.
+    /// In use, or freed by another thread that has not sent it to its slab yet. Said only of slabs of the
+    /// calling thread.
     Live,
-    /// Free: on its slab's list, or freed by another thread and on its way there.
+    /// Free: on its slab's list, or freed by another thread and on its way there. Said only of slabs of the
+    /// calling thread, whose lists it may look through.
     Free,
-    /// It carries the mark of a free block, and is on no list that the calling thread may look
-    /// through: freed by or for another thread, or, one chance in 2^64, user data that looks so.
-    Marked,
-    /// It carries no mark, and belongs to another thread: in use, or freed and written since.
-    Unmarked,
+    /// Handed out at least once, in a slab of another thread: in use or free. Only that thread can know, since
+    /// nothing of the block is read that others may be writing. Also where the calling thread's lists are in
+    /// use, as within a signal handler.
+    Unknown,
     /// Never handed out.
     Untouched,
 }
@@ -96,8 +97,7 @@ impl fmt::Display for BlockState {
         f.write_str(match self {
             Self::Live => "live",
             Self::Free => "free",
-            Self::Marked => "marked as free, on its way back",
-            Self::Unmarked => "in use, as far as another thread can tell",
+            Self::Unknown => "in use or free, as its slab's thread knows",
             Self::Untouched => "never handed out",
         })
     }

@@ -26,6 +26,7 @@
 //! is tried, and has a fallback where it is used. `std` opens and writes the files that have a path
 //! of the program's: those of first-class heaps and of profiles. `std` also finds out which huge
 //! pages there are.
+#![cfg(all(target_os = "linux", target_pointer_width = "64"))]
 
 mod advice;
 pub(crate) mod cgroup;

@@ -9,16 +9,16 @@
 use crate::base::atomic::{AtomicU64, Ordering};
 use crate::base::config::{HUGE_DEAR_NS, HUGE_LEAST_PASSED, HUGE_MOST_PASSED};
 use crate::os;
-use crate::policy::options::{self, HugePages};
+use crate::policy::options::{self, HugePagePolicy};
 
 static JUDGE: Judge = Judge::new();
 
 /// Whether to ask for them now, where they would do good.
 pub(crate) fn are_worth_asking() -> bool {
     match options::get().huge_pages {
-        HugePages::Never => false,
-        HugePages::Always => true,
-        HugePages::Adaptive => JUDGE.allows(),
+        HugePagePolicy::Never => false,
+        HugePagePolicy::Always => true,
+        HugePagePolicy::Adaptive => JUDGE.allows(),
     }
 }
 
@@ -28,7 +28,7 @@ pub(crate) fn is_worth(touch: impl FnOnce()) -> bool {
     let before = os::now_ns();
     touch();
     let took = os::now_ns().wrapping_sub(before);
-    JUDGE.hears(took) || options::get().huge_pages == HugePages::Always
+    JUDGE.hears(took) || options::get().huge_pages == HugePagePolicy::Always
 }
 
 /// Huge pages that took longer than the small ones they stand for, since the start.

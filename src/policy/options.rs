@@ -8,7 +8,8 @@ pub(crate) use super::frozen::{are_in_force, get, mend, propose, propose_default
 
 /// What is backed by huge pages, where the kernel has them on request (`madvise`) at least.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HugePages {
+#[non_exhaustive]
+pub enum HugePagePolicy {
     /// Nothing, even where the kernel backs everything with them (`always`).
     Never,
     /// Large blocks that grow, from 8 MiB on, and slabs' chunks once there are many; none for a while after one
@@ -21,6 +22,7 @@ pub enum HugePages {
 
 /// What detected misuse of the allocator leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum OnMisuse {
     /// A line on standard error, and `SIGABRT`.
     Abort,
@@ -36,7 +38,7 @@ pub(crate) const UNLIMITED: usize = usize::MAX;
 pub(crate) struct Options {
     pub(crate) purge_delay_ms: u64,
     pub(crate) retained_bytes: usize,
-    pub(crate) huge_pages: HugePages,
+    pub(crate) huge_pages: HugePagePolicy,
     pub(crate) populate: bool,
     pub(crate) memory_limit: usize,
     pub(crate) cgroup_percent: u8,
@@ -55,7 +57,7 @@ impl Options {
         // Long enough for a loop to find its memory again, short enough to be forgotten soon.
         purge_delay_ms: 100,
         retained_bytes: UNLIMITED,
-        huge_pages: HugePages::Adaptive,
+        huge_pages: HugePagePolicy::Adaptive,
         populate: false,
         memory_limit: UNLIMITED,
         cgroup_percent: 0,

@@ -4,7 +4,7 @@
 use core::fmt::{self, Write};
 use core::str;
 
-use super::options::{HugePages, OnMisuse, Options, UNLIMITED};
+use super::options::{HugePagePolicy, OnMisuse, Options, UNLIMITED};
 
 /// What every variable's name begins with.
 pub(super) const PREFIX: &[u8] = b"FREESTONE_";
@@ -48,18 +48,18 @@ pub(super) static VARIABLES: [Variable; 12] = [
         takes: "never, adaptive or always",
         set: |options, value| {
             let which = match value {
-                "never" => HugePages::Never,
-                "adaptive" => HugePages::Adaptive,
-                "always" => HugePages::Always,
+                "never" => HugePagePolicy::Never,
+                "adaptive" => HugePagePolicy::Adaptive,
+                "always" => HugePagePolicy::Always,
                 _ => return None,
             };
             put(&mut options.huge_pages, which)
         },
         show: |options, out| {
             out.write_str(match options.huge_pages {
-                HugePages::Never => "never",
-                HugePages::Adaptive => "adaptive",
-                HugePages::Always => "always",
+                HugePagePolicy::Never => "never",
+                HugePagePolicy::Adaptive => "adaptive",
+                HugePagePolicy::Always => "always",
             })
         },
     },

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use freestone::Stats;
+use freestone::stats::Stats;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
@@ -58,7 +58,7 @@ fn calls(stats: &Stats, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let kind = ConstCounter::new(0_u64).metric_type();
     let mut family =
         encoder.encode_descriptor("freestone_system_calls", "Calls to the kernel", None, kind)?;
-    for call in &stats.calls {
+    for call in stats.calls() {
         let counter = ConstCounter::new(call.made);
         counter.encode(family.encode_family(&[("call", call.name)])?)?;
     }

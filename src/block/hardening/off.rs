@@ -170,15 +170,6 @@ pub(crate) unsafe fn is_marked(start: *const u8) -> bool {
     unsafe { tag_of(start) }.0 as u32 == Tag::free(start).0 as u32
 }
 
-/// Whether the block at `start`, which others may be writing, looks free.
-///
-/// # Safety
-/// A block that was carved begins there.
-pub(crate) unsafe fn looks_free_from_afar(_slab: &Slab, start: *const u8) -> bool {
-    // SAFETY: forwarded to the caller.
-    unsafe { is_marked(start) }
-}
-
 /// Whether the block at `address`, which looks free, is on the list of its slab.
 pub(crate) fn is_listed(slab: &Slab, address: usize) -> bool {
     slab.has_listed(address)

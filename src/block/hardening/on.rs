@@ -246,17 +246,6 @@ pub(crate) fn diagnose(slab: &Slab, start: *const u8, layout: Option<Layout>) ->
     }
 }
 
-/// Whether the block at `start`, which others may be writing, looks free.
-///
-/// # Safety
-/// A block that was carved begins there.
-pub(crate) unsafe fn looks_free_from_afar(slab: &Slab, start: *const u8) -> bool {
-    // SAFETY: forwarded to the caller.
-    let seal = unsafe { seal_at(start, slab.block_bytes()) }.load(Ordering::Relaxed);
-    let says = Key::of(start).mask().open(seal);
-    says.is_free()
-}
-
 /// Bytes that the caller of a block of `block_bytes` at `start` asked for.
 pub(crate) fn usable(start: *const u8, block_bytes: usize) -> usize {
     // SAFETY: a block of that length begins here.

@@ -16,7 +16,7 @@ use crate::memory::stray;
 use crate::os;
 use crate::policy::huge;
 use crate::policy::limit::COMMITTED;
-use crate::policy::options::{self, HugePages};
+use crate::policy::options::{self, HugePagePolicy};
 
 pub(crate) mod by_run;
 mod dense;
@@ -159,13 +159,13 @@ fn map_aligned(bytes: usize) -> Option<NonNull<u8>> {
 /// is going to be, as far as can be told.
 fn advise(start: NonNull<u8>, bytes: usize, others: usize, is_dense: impl FnOnce(usize) -> bool) -> Backing {
     let wants = match options::get().huge_pages {
-        HugePages::Never => {
+        HugePagePolicy::Never => {
             // SAFETY: the range is the caller's. What the kernel does not do, it does not do.
             let _ = unsafe { os::advise_not_huge(start, bytes) };
             false
         }
-        HugePages::Adaptive => is_dense(others) && huge::are_worth_asking(),
-        HugePages::Always => true,
+        HugePagePolicy::Adaptive => is_dense(others) && huge::are_worth_asking(),
+        HugePagePolicy::Always => true,
     };
     // SAFETY: as above.
     if wants && unsafe { os::advise_huge(start, bytes) }.is_ok() { Backing::Huge } else { Backing::Plain }
@@ -251,7 +251,7 @@ impl Chunk {
 
     /// Whether it has huge pages for short blocks' sake: a page of a long one may never be touched.
     pub(crate) fn is_for_short(&self) -> bool {
-        self.backing.get() == Backing::Huge && options::get().huge_pages == HugePages::Adaptive
+        self.backing.get() == Backing::Huge && options::get().huge_pages == HugePagePolicy::Adaptive
     }
 
     /// Whether there are units to purge.

@@ -13,7 +13,7 @@ use crate::memory::stray;
 use crate::os;
 use crate::policy::huge;
 use crate::policy::limit::COMMITTED;
-use crate::policy::options::{self, HugePages};
+use crate::policy::options::{self, HugePagePolicy};
 
 /// A range that the allocator has mapped. Whoever holds it owns the memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,11 +144,11 @@ impl Range {
         // What the kernel does not do, it does not do.
         match options::get().huge_pages {
             // SAFETY: the range is the caller's.
-            HugePages::Never => drop(unsafe { os::advise_not_huge(start, bytes) }),
+            HugePagePolicy::Never => drop(unsafe { os::advise_not_huge(start, bytes) }),
             // SAFETY: as above.
-            HugePages::Always => drop(unsafe { os::advise_huge(start, bytes) }),
+            HugePagePolicy::Always => drop(unsafe { os::advise_huge(start, bytes) }),
             // From the start it would fault in what may never be touched: only what grows is advised.
-            HugePages::Adaptive => {}
+            HugePagePolicy::Adaptive => {}
         }
     }
 
@@ -179,7 +179,7 @@ impl Range {
     pub(super) unsafe fn resize(&mut self, bytes: usize, align: usize) -> Option<Self> {
         // SAFETY: forwarded to the caller.
         let resized = unsafe { self.resize_plain(bytes, align) }?;
-        if bytes < HUGE_FROM_BYTES || options::get().huge_pages == HugePages::Never {
+        if bytes < HUGE_FROM_BYTES || options::get().huge_pages == HugePagePolicy::Never {
             return Some(resized);
         }
         Some(resized.advise_growth(self.bytes))
@@ -262,7 +262,7 @@ impl Range {
     fn is_filled(self, bytes: usize) -> bool {
         let (first, _) = self.split(bytes);
         match options::get().huge_pages {
-            HugePages::Always => true,
+            HugePagePolicy::Always => true,
             _ if self.mapping & ADVISED != 0 => fill::is_window_filled(first),
             _ => fill::is_filled(first),
         }

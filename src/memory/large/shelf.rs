@@ -19,7 +19,7 @@ use crate::memory::stray;
 use crate::os;
 use crate::os::lock::Lock;
 use crate::os::watch;
-use crate::policy::options::{self, HugePages};
+use crate::policy::options::{self, HugePagePolicy};
 
 /// A bit of a range's mapping number, below those of `range`: the range is a place of a shelf, whose record's
 /// address the lower bits are.
@@ -222,7 +222,7 @@ fn places(stride: usize, between: Between) -> Places {
 fn map(bytes: usize, align: usize, between: Between) -> Option<NonNull<u8>> {
     let start = map_aligned(bytes, align)?;
     LAST.store(start.addr().get(), Ordering::Relaxed);
-    if options::get().huge_pages != HugePages::Always {
+    if options::get().huge_pages != HugePagePolicy::Always {
         // One would stand for what is never touched.
         // SAFETY: just mapped. What the kernel does not do, it does not do.
         let _ = unsafe { os::advise_not_huge(start, bytes) };

@@ -11,7 +11,7 @@ use core::ptr::NonNull;
 
 use crate::base::address::{align_down, align_up};
 use crate::os;
-use crate::policy::options::{self, HugePages};
+use crate::policy::options::{self, HugePagePolicy};
 
 /// Memory shorter than this is written: the two calls to the kernel take as long as 40 pages.
 const LEAST_BYTES: usize = 256 << 10;
@@ -86,7 +86,7 @@ pub(crate) unsafe fn zero_block(start: NonNull<u8>, bytes: usize) {
 /// a part would split a huge page.
 fn may_give_back(bytes: usize) -> bool {
     let options = options::get();
-    let stays = options.populate || options.lock_in_memory || options.huge_pages == HugePages::Always;
+    let stays = options.populate || options.lock_in_memory || options.huge_pages == HugePagePolicy::Always;
     bytes >= LEAST_BYTES.max(os::page_bytes().wrapping_mul(SPARSE_CACHED)) && !stays
 }
 

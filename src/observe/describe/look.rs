@@ -4,7 +4,6 @@ use core::ptr;
 
 use super::{BlockState, Description, What};
 use crate::base::config::{CHUNK_BYTES, UNIT_BYTES};
-use crate::block::hardening;
 use crate::heap::tally;
 use crate::heap::thread;
 use crate::memory::chunk::{Chunk, UnitState};
@@ -73,18 +72,11 @@ fn state(slab: &'static Slab, start: usize) -> BlockState {
     if !slab.has_block_at(start) {
         return BlockState::Untouched;
     }
-    let is_free = thread::heap().has_free_at(slab, start);
-    if is_free == Some(true) {
-        return BlockState::Free;
-    }
-    let is_own = is_free.is_some();
-    // SAFETY: a block that was carved begins here, and its chunk stays mapped under the depot's
-    // lock.
-    let marked = unsafe { hardening::looks_free_from_afar(slab, ptr::with_exposed_provenance(start)) };
-    match (marked, is_own) {
-        (true, _) => BlockState::Marked,
-        (false, true) => BlockState::Live,
-        (false, false) => BlockState::Unmarked,
+    // Nothing in the block is read: another thread may be writing there.
+    match thread::heap().has_free_at(slab, start) {
+        Some(true) => BlockState::Free,
+        Some(false) => BlockState::Live,
+        None => BlockState::Unknown,
     }
 }
 

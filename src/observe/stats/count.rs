@@ -18,7 +18,7 @@ use crate::os;
 use crate::policy::huge;
 use crate::policy::limit::{self, COMMITTED};
 
-use super::{CallStats, ClassStats, HeapStats, HeapUser, Stats};
+use super::{CallStats, ClassStats, HeapUser, Stats, ThreadStats};
 
 /// Counts what is allocated, kept and mapped: microseconds for a small program. Makes no system call and does
 /// not allocate. Looks at each chunk of 4 MiB, at each slab that has room, and at each heap's counts; full slabs
@@ -126,7 +126,7 @@ impl Stats {
 /// Writes the books of every heap into `into`, the shared heap first, and says how many there are:
 /// more than were written, if `into` is too short. Large allocations are in no heap. Walks the
 /// records of every slab, and does not allocate.
-pub fn heap_stats(into: &mut [HeapStats]) -> usize {
+pub fn heap_stats(into: &mut [ThreadStats]) -> usize {
     let mut count = 0_usize;
     let mut places = into.iter_mut();
     for heap in tally::heaps() {
@@ -134,7 +134,7 @@ pub fn heap_stats(into: &mut [HeapStats]) -> usize {
             let sum = |what: fn(&tally::ClassTally) -> u64| {
                 heap.tally.classes().iter().map(what).fold(0, u64::wrapping_add)
             };
-            *place = HeapStats {
+            *place = ThreadStats {
                 address: ptr::from_ref(heap).addr(),
                 user: match heap.tally.thread() {
                     _ if count == 0 => HeapUser::Shared,
@@ -143,7 +143,7 @@ pub fn heap_stats(into: &mut [HeapStats]) -> usize {
                 },
                 refills: sum(tally::ClassTally::refills),
                 remote_frees: sum(tally::ClassTally::remote),
-                ..HeapStats::default()
+                ..ThreadStats::default()
             };
         }
         count = count.wrapping_add(1);

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::{Change, HeapStats, HeapUser, Stats};
+use super::{Change, HeapUser, Stats, ThreadStats};
 
 /// Bytes as kibibytes.
 struct Kib(i64);
@@ -63,7 +63,7 @@ fn row<T: fmt::Display>(f: &mut fmt::Formatter<'_>, cells: [T; 6]) -> fmt::Resul
     writeln!(f)
 }
 
-impl fmt::Display for HeapStats {
+impl fmt::Display for ThreadStats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.user {
             HeapUser::Thread(thread) => write!(f, "thread {thread:<10}")?,

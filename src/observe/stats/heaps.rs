@@ -18,7 +18,7 @@ pub enum HeapUser {
 #[derive(Clone, Copy, Debug, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
-pub struct HeapStats {
+pub struct ThreadStats {
     /// Where the heap's record is: its name for as long as the process lives.
     pub address: usize,
     /// Who uses it.

@@ -2,7 +2,7 @@
 //!
 //! One figure costs a fast path an instruction, the bytes asked for: what is live is found in the
 //! slabs' own counts, and what is counted one by one is counted on slow paths. Heaps count their full slabs, so
-//! only slabs with room are looked at. For exact counts of calls there is [`Counted`](crate::Counted).
+//! only slabs with room are looked at. For exact counts of calls there is [`Counted`](crate::counting::Counted).
 
 use crate::block::size_class::CLASSES;
 
@@ -15,7 +15,7 @@ mod heaps;
 pub use change::Change;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 pub use count::{heap_stats, stats};
-pub use heaps::{HeapStats, HeapUser};
+pub use heaps::{HeapUser, ThreadStats};
 
 /// A snapshot of the allocator's books. Taken while other threads allocate, it is a moment's
 /// impression, each figure for itself; taken while none does, it is exact. Bytes throughout,
@@ -71,10 +71,9 @@ pub struct Stats {
     /// target is still mapped.
     pub lost_total: u64,
     /// Huge pages that took longer to fault in than the small pages they stand for; after each, none are
-    /// asked for during a while ([`HugePages::Adaptive`](crate::HugePages::Adaptive)).
+    /// asked for during a while ([`HugePagePolicy::Adaptive`](crate::HugePagePolicy::Adaptive)).
     pub dear_huge_pages_total: u64,
-    /// Calls to the kernel, those of [`map`](crate::map) and of first-class heaps left out.
-    pub calls: [CallStats; 4],
+    calls: [CallStats; 4],
     #[cfg_attr(feature = "serde", serde(serialize_with = "only_used"))]
     classes: [ClassStats; CLASSES],
 }
@@ -119,6 +118,12 @@ fn only_used<S: serde::Serializer>(classes: &[ClassStats; CLASSES], to: S) -> Re
 }
 
 impl Stats {
+    /// Calls to the kernel, those of [`map`](crate::map) and of first-class heaps left out.
+    #[must_use]
+    pub fn calls(&self) -> &[CallStats] {
+        &self.calls
+    }
+
     /// The size classes that have slabs, or had some, smallest first.
     pub fn classes(&self) -> impl Iterator<Item = &ClassStats> {
         self.classes.iter().filter(|class| class.is_used())

@@ -5,21 +5,21 @@ use std::alloc::{GlobalAlloc, Layout};
 use std::process::ExitCode;
 use std::ptr::NonNull;
 
-use freestone::{
-    BlockState, Change, Counted, Description, Freestone, HeapStats, HeapUser, HugePages, OnMisuse, Piece,
-    Region, Stats, What, untyped,
-};
+use freestone::counting::{Counted, Region};
+use freestone::inspect::{BlockState, Description, Piece, What};
+use freestone::stats::{Change, HeapUser, Stats, ThreadStats};
+use freestone::{Freestone, HugePagePolicy, OnMisuse, untyped};
 
 extern "C" fn above_soft_limit(_: usize) {}
 
 #[global_allocator]
 static ALLOC: Counted<Freestone> = Counted::new(
     Freestone::new()
-        .purge_delay_ms(Freestone::NEVER)
+        .purge_delay(std::time::Duration::MAX)
         .retained_bytes(1 << 20)
-        .huge_pages(HugePages::Never)
+        .huge_pages(HugePagePolicy::Never)
         .memory_limit(1 << 30)
-        .memory_limit_from_cgroup(100)
+        .memory_limit_from_cgroup::<100>()
         .soft_memory_limit(1 << 29)
         .on_soft_limit(above_soft_limit)
         .on_misuse(OnMisuse::Abort),
@@ -76,8 +76,8 @@ fn looking_in() {
     assert_eq!(change.allocated > 0, RUNS_HERE, "{change}");
     assert_eq!(before.classes().count() > 0, RUNS_HERE);
     assert!(before.to_string().contains("allocated"));
-    let mut heaps = [HeapStats::default(); 4];
-    assert_eq!(freestone::heap_stats(&mut heaps) > 0, RUNS_HERE);
+    let mut heaps = [ThreadStats::default(); 4];
+    assert_eq!(freestone::stats::heap_stats(&mut heaps) > 0, RUNS_HERE);
     assert!(
         !heaps[0].to_string().is_empty() && matches!(heaps[3].user, HeapUser::Nobody | HeapUser::Thread(_))
     );
@@ -87,7 +87,7 @@ fn looking_in() {
         what => assert!(!RUNS_HERE && what == What::Foreign, "{found}"),
     }
     let mut pieces = 0;
-    freestone::heap_map(|piece| {
+    freestone::inspect::heap_map(|piece| {
         pieces += 1;
         if let Piece::Chunk(chunk) = piece {
             assert!(!chunk.units().is_empty());

@@ -5,7 +5,7 @@
 
 use core::ffi::{c_int, c_void};
 
-use freestone::Stats;
+use freestone::stats::Stats;
 
 use crate::errno;
 use crate::process::Process;

@@ -1,7 +1,7 @@
 //! The allocator's books against the shadow's and the kernel's, once every lane has ended: with
 //! the last blocks alive, after they were freed, and after everything of the lanes is gone.
 
-use freestone::Stats;
+use freestone::stats::Stats;
 
 use crate::process::Memory;
 

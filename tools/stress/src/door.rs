@@ -6,7 +6,8 @@ use std::alloc::{GlobalAlloc, Layout};
 use std::ptr::{self, NonNull};
 
 use clap::ValueEnum;
-use freestone::{Freestone, What, untyped};
+use freestone::inspect::What;
+use freestone::{Freestone, untyped};
 
 use crate::run;
 
