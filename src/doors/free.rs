@@ -13,7 +13,6 @@ use crate::heap::sampling;
 use crate::heap::thread;
 use crate::heap::{Heap, shared};
 use crate::memory::chunk;
-use crate::memory::chunk_index;
 use crate::memory::large;
 use crate::memory::slab::{Occupancy, Slab};
 use crate::os::KeepErrno;
@@ -122,7 +121,7 @@ pub(crate) unsafe fn free_untyped(heap: &'static Heap, pointer: *mut u8) {
 #[inline(never)]
 unsafe fn free_untyped_rest(start: NonNull<u8>) {
     let _keep = KeepErrno::new();
-    if chunk_index::contains(start.addr().get()) {
+    if chunk::index::contains(start.addr().get()) {
         // SAFETY: forwarded to the caller.
         unsafe { free_block(start, None) }
     } else {
@@ -142,7 +141,7 @@ pub(crate) fn slab_of_block(address: usize) -> Option<&'static Slab> {
 
 /// The slab that has a block at `address`, used or free, and how far that is from its first block.
 fn slab_with_block(address: usize) -> Option<(&'static Slab, usize)> {
-    if !chunk_index::contains(address) || chunk::is_header(address) {
+    if !chunk::index::contains(address) || chunk::is_header(address) {
         return None;
     }
     // SAFETY: the chunk is ours, and so mapped, and the address is not in its header.

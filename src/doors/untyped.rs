@@ -18,7 +18,7 @@ use crate::doors::free;
 use crate::doors::growth::Roomy;
 use crate::doors::rust;
 use crate::heap::thread;
-use crate::memory::chunk_index;
+use crate::memory::chunk::index;
 use crate::memory::large;
 use crate::memory::slab::Slab;
 use crate::os::fatal;
@@ -163,7 +163,7 @@ impl Home {
     /// None where no block begins at `start`.
     fn of(start: NonNull<u8>) -> Option<Self> {
         let address = start.addr().get();
-        if chunk_index::contains(address) {
+        if index::contains(address) {
             return free::slab_of_block(address).map(Self::Slab);
         }
         if hardening::is_nothing(start) {

@@ -20,7 +20,6 @@ use crate::base::atomic::AtomicU64;
 use crate::base::atomic::Ordering;
 use crate::block::size_class::Class;
 use crate::memory::chunk::{self, Chunk, UnitState};
-use crate::memory::chunk_index;
 use crate::memory::depot;
 use crate::memory::slab::{Occupancy, Place, Slab, SlabList};
 #[cfg(feature = "background-purge")]
@@ -182,7 +181,7 @@ impl Heap {
                 Place::Current | Place::Nowhere => {}
             }
         };
-        for base in chunk_index::bases() {
+        for base in chunk::index::bases() {
             // SAFETY: a chunk is noted after it was mapped, and forgotten before it is unmapped.
             unsafe { Chunk::at(base) }.survey(relist);
         }
@@ -232,7 +231,7 @@ static DUE_MS: AtomicU64 = AtomicU64::new(u64::MAX);
 pub(super) fn expect() {
     if DUE_MS.load(Ordering::Relaxed) == u64::MAX && options::get().purge_delay_ms != u64::MAX {
         DUE_MS.store(os::now_ms().saturating_add(options::get().purge_delay_ms), Ordering::Relaxed);
-        crate::memory::waiting::need();
+        crate::memory::waiting::request_purge();
     }
 }
 

@@ -12,8 +12,8 @@ use crate::heap::slot::{self, NEW};
 use crate::heap::{BLANK as DETACHED, Heap, help, shared, tally};
 use crate::memory::depot;
 use crate::memory::large;
+use crate::memory::pending;
 use crate::memory::records;
-use crate::memory::stray;
 use crate::os;
 use crate::os::lock::{self, Lock};
 use crate::policy::options;
@@ -228,7 +228,7 @@ fn mend() {
     // SAFETY: `sync` calls this before any thread of this process has taken a lock.
     unsafe {
         records::mend();
-        stray::mend();
+        pending::mend();
         depot::mend();
         large::mend();
         shared::mend();

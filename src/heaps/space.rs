@@ -83,7 +83,7 @@ impl Engine {
         unsafe {
             let start: NonNull<u8> = NonNull::new_unchecked(ptr::with_exposed_provenance_mut(base));
             start.write_bytes(0, RECORD_BYTES.wrapping_mul(UNITS));
-            Chunk::place(start, units, header_units::<B>())
+            Chunk::init(start, units, header_units::<B>())
         }
     }
 

@@ -1,23 +1,28 @@
-//! How much of what lies free is soon needed again: learned from what was, and forgotten by halves.
+//! How much free memory is likely to be needed again, learned from what was needed before.
 //!
-//! What a program frees once goes back after the purge delay. What it frees to ask for it again, request after
-//! request, is better kept, however much that is. The two are told apart when the memory is needed again,
-//! whether it was kept until then or was *missed*, having been given back a little before.
+//! Memory that a program frees once goes back after the purge delay. Memory that it frees and needs
+//! again, request after request, is kept, however much that is. The two are told apart when memory
+//! is needed again: it was kept until then, or it is *missed*, having gone back shortly before.
 #![forbid(unsafe_code)]
 
 use crate::base::config::{DEMAND_DELAYS, PURGE_STEP_BYTES};
 
-/// What is known of one kind of free memory, which its lock's holder tells of every change.
+/// The demand for one kind of free memory. The holder of that memory's lock reports every change.
+///
+/// Time is cut into windows of [`DEMAND_DELAYS`] purge delays.
 pub(crate) struct Demand {
-    /// Bytes given back in this window of time and not needed since; and in the one before.
+    /// Bytes that went back in this window and were not needed since.
     gone: usize,
+    /// The same of the window before.
     gone_before: usize,
-    /// The most that was free at a time in this window, whether kept or gone.
+    /// The most that was free at a time in this window, kept or gone.
     top: usize,
-    /// The deepest fall below the top in this window; and in those before, half of it for each since.
+    /// The deepest fall below `top` in this window.
     need: usize,
+    /// The largest need of the windows before, halved for each window since.
     need_before: usize,
-    /// When the window ends, by the first look after that: looks are few where nothing is asked for.
+    /// When the window ends. The first tick after that ends it: a program that asks for nothing
+    /// makes few.
     ends_ms: u64,
 }
 
@@ -26,18 +31,18 @@ impl Demand {
         Self { gone: 0, gone_before: 0, top: 0, need: 0, need_before: 0, ends_ms: 0 }
     }
 
-    /// Bytes that are better kept: what was needed, and a quarter more for what does not fit as it did.
+    /// Bytes to keep: the need, and a quarter more for memory that does not fit as it did.
     pub(crate) fn keep(&self) -> usize {
         let need = self.need.max(self.need_before);
         need.saturating_add(need / 4)
     }
 
-    /// More was freed: `free` bytes are kept now.
+    /// Reports a free: `free` bytes are kept now.
     pub(crate) fn freed(&mut self, free: usize) {
         self.top = self.top.max(self.all(free));
     }
 
-    /// Some was needed: `free` bytes are kept now, and `fresh` came from the kernel.
+    /// Reports a use: `free` bytes are kept now, and `fresh` bytes came from the kernel.
     pub(crate) fn needed(&mut self, free: usize, fresh: usize) {
         let missed = fresh.min(self.gone);
         self.gone = self.gone.wrapping_sub(missed);
@@ -45,13 +50,13 @@ impl Demand {
         self.need = self.need.max(self.top.saturating_sub(self.all(free)));
     }
 
-    /// So many bytes went back to the kernel by themselves.
+    /// Reports that `bytes` went back to the kernel unasked.
     pub(crate) fn gave_back(&mut self, bytes: usize) {
         self.gone = self.gone.wrapping_add(bytes);
     }
 
-    /// Looks at the clock, where `free` bytes are kept.
-    pub(crate) fn look(&mut self, free: usize, now_ms: u64, delay_ms: u64) {
+    /// Ends the window if its time is over. `free` bytes are kept now.
+    pub(crate) fn tick(&mut self, free: usize, now_ms: u64, delay_ms: u64) {
         if now_ms < self.ends_ms {
             return;
         }
@@ -63,12 +68,12 @@ impl Demand {
         self.top = self.all(free);
     }
 
-    /// Forgets everything: all of it was asked back.
+    /// Forgets every need: the program asked for a purge of everything.
     pub(crate) fn forget(&mut self) {
         *self = Self { ends_ms: self.ends_ms, ..Self::new() };
     }
 
-    /// What is free, where `free` bytes of it are kept.
+    /// Bytes that are free, of which `free` are kept: those that went back lately count too.
     fn all(&self, free: usize) -> usize {
         free.wrapping_add(self.gone).wrapping_add(self.gone_before)
     }
@@ -110,18 +115,18 @@ mod tests {
     fn a_rhythm_is_remembered_and_then_forgotten_by_halves() {
         let mut demand = Demand::new();
         let mut now_ms = 1;
-        demand.look(0, now_ms, DELAY_MS);
+        demand.tick(0, now_ms, DELAY_MS);
         for _ in 0..5 {
             demand.freed(64 * MIB);
             demand.needed(0, 0);
             now_ms += WINDOW_MS;
-            demand.look(0, now_ms, DELAY_MS);
+            demand.tick(0, now_ms, DELAY_MS);
             assert_eq!(demand.keep(), 80 * MIB);
         }
         for half in [32, 16, 8, 4, 2, 1, 0] {
-            demand.look(0, now_ms + WINDOW_MS - 1, DELAY_MS);
+            demand.tick(0, now_ms + WINDOW_MS - 1, DELAY_MS);
             now_ms += WINDOW_MS;
-            demand.look(0, now_ms, DELAY_MS);
+            demand.tick(0, now_ms, DELAY_MS);
             assert_eq!(demand.keep(), half * MIB * 5 / 4);
         }
         demand.freed(64 * MIB);
@@ -136,7 +141,7 @@ mod tests {
         demand.freed(64 * MIB);
         demand.gave_back(64 * MIB);
         for turn in 1..=2 {
-            demand.look(0, turn * WINDOW_MS, DELAY_MS);
+            demand.tick(0, turn * WINDOW_MS, DELAY_MS);
         }
         demand.needed(0, 64 * MIB);
         assert_eq!(demand.keep(), 0);

@@ -1,4 +1,7 @@
-//! Memory for the allocator's own records that never go away: heaps, leaves of the chunk map.
+//! Memory for the allocator's own records, which never go away: heaps, leaves of the chunk index,
+//! shelves' records.
+//!
+//! State: the piece that records are cut from, under a lock that takes no other.
 
 use core::cell::UnsafeCell;
 use core::ptr::NonNull;
@@ -8,28 +11,30 @@ use crate::base::atomic::{AtomicUsize, Ordering};
 use crate::os;
 use crate::os::lock::Lock;
 
-/// Bytes in the program's own zeroed data, so that a small program maps nothing for records.
+/// Bytes of the first piece, in the program's own zeroed data: a small program maps nothing for
+/// records.
 const FIRST_BYTES: usize = 32 << 10;
-/// Bytes mapped at a time afterwards.
+/// Bytes of each further piece, a mapping. No record is longer.
 const NEXT_BYTES: usize = 128 << 10;
 
 #[repr(align(128))]
 struct First(UnsafeCell<[u8; FIRST_BYTES]>);
 
-// SAFETY: its bytes are handed out once each, under the lock.
+// SAFETY: `PIECE` hands its bytes out once each, under the lock.
 unsafe impl Sync for First {}
 
 static FIRST: First = First(UnsafeCell::new([0; FIRST_BYTES]));
 
-/// What is left of the piece that records are cut from.
+/// The rest of the piece that records are cut from.
 struct Piece {
     start: usize,
     bytes: usize,
 }
 
+/// None before the first record.
 static PIECE: Lock<Option<Piece>> = Lock::new(None);
 
-/// Gives a piece up that another thread of the parent was cutting from. For a child.
+/// Abandons the piece that another thread of the parent was cutting from. For a child.
 ///
 /// # Safety
 /// As for [`Lock::mend`].
@@ -38,14 +43,15 @@ pub(crate) unsafe fn mend() {
     unsafe { PIECE.mend(|piece| *piece = Some(Piece { start: 0, bytes: 0 })) }
 }
 
-/// Bytes that were mapped for records.
+/// Bytes mapped for records, since the start; the first piece is not mapped.
 pub(crate) fn mapped_bytes() -> usize {
     MAPPED.load(Ordering::Relaxed)
 }
 
 static MAPPED: AtomicUsize = AtomicUsize::new(0);
 
-/// `bytes` of zeroed memory on a 128-byte boundary, for good.
+/// `bytes` of zeroed memory on a 128-byte boundary, for ever. None where there is no memory, or a
+/// record would be longer than a piece.
 pub(crate) fn take(bytes: usize) -> Option<NonNull<u8>> {
     let bytes = align_up(bytes, 128);
     if bytes > NEXT_BYTES {

@@ -1,4 +1,6 @@
-//! The options in force: put together once, when the first block is asked for, and never changed.
+//! The options in force: put together once, when the first block is requested, and never changed.
+//!
+//! State: [`OPTIONS`], written once under [`FREEZING`]; [`FROZEN`], whether it is written.
 
 use core::cell::UnsafeCell;
 use core::ffi::{CStr, c_char};
@@ -13,13 +15,13 @@ use crate::os::lock::Lock;
 use crate::os::stderr::Stderr;
 use crate::policy::limit;
 
-/// The one cell. Written once, before `FROZEN` says so.
-struct Place(UnsafeCell<Options>);
+/// The options in force. Written once, before `FROZEN` says so.
+struct OptionsCell(UnsafeCell<Options>);
 
 // SAFETY: written under `FREEZING` before the release store to `FROZEN`, read after it.
-unsafe impl Sync for Place {}
+unsafe impl Sync for OptionsCell {}
 
-static PLACE: Place = Place(UnsafeCell::new(Options::DEFAULT));
+static OPTIONS: OptionsCell = OptionsCell(UnsafeCell::new(Options::DEFAULT));
 static DEFAULT: Options = Options::DEFAULT;
 static FROZEN: AtomicU8 = AtomicU8::new(0);
 static FREEZING: Lock<()> = Lock::new(());
@@ -31,7 +33,7 @@ pub(crate) fn get() -> &'static Options {
         return &DEFAULT;
     }
     // SAFETY: written before the store that was just seen, and never again.
-    unsafe { &*PLACE.0.get() }
+    unsafe { &*OPTIONS.0.get() }
 }
 
 /// Whether options have been put in force.
@@ -40,13 +42,14 @@ pub(crate) fn are_in_force() -> bool {
     FROZEN.load(Ordering::Relaxed) != 0
 }
 
-/// Puts `options`, and what the environment says, in force if none are yet. Whether this call did.
+/// Puts `options`, as the environment changes them, in force if none are yet. Whether this call
+/// did.
 pub(crate) fn propose(options: &Options) -> bool {
     // SAFETY: the process's own environment.
     unsafe { freeze(options, os::environment()) }
 }
 
-/// As [`propose`], for doors through which a program says nothing about options.
+/// As [`propose`], for interfaces through which a program says nothing about options.
 pub(crate) fn propose_defaults() -> bool {
     let environment = os::environment();
     // Null: a library's constructor runs before the C library's, and the environment comes later.
@@ -63,7 +66,8 @@ pub(crate) unsafe fn propose_with(environment: *const *const c_char) -> bool {
     unsafe { freeze(&DEFAULT, environment) }
 }
 
-/// Releases the lock that another thread of the parent held, which has put nothing in force yet. For a child.
+/// Releases the lock that another thread of the parent held, which has put nothing in force yet. For
+/// a child.
 ///
 /// # Safety
 /// As for [`Lock::mend`].
@@ -72,8 +76,10 @@ pub(crate) unsafe fn mend() {
     unsafe { FREEZING.mend(|()| ()) }
 }
 
-/// Called with no lock held. Nothing that must be undone is alive over the calls of formatting
-/// functions, which the compiler would otherwise equip for an unwinding that never is.
+/// Puts options in force if none are yet, with no lock held. Whether this call did.
+///
+/// No value with a destructor lives across the calls of formatting functions: the compiler would add
+/// code for an unwinding that never happens.
 ///
 /// # Safety
 /// As for [`propose_with`].
@@ -84,7 +90,8 @@ unsafe fn freeze(proposed: &Options, environment: *const *const c_char) -> bool 
     let is_first = FROZEN.load(Ordering::Relaxed) == 0;
     let mut options = *proposed;
     if is_first {
-        // What a less privileged caller has put into the environment must not steer the program.
+        // The environment comes from a less privileged caller, who must not steer the program
+        // (getauxval(3), AT_SECURE).
         if !os::is_privileged() {
             // SAFETY: forwarded to the caller.
             unsafe { read(&mut options, environment) };
@@ -94,7 +101,7 @@ unsafe fn freeze(proposed: &Options, environment: *const *const c_char) -> bool 
         }
         apply(&options);
         // SAFETY: nobody reads the cell before the store below, and only the lock's holder writes.
-        unsafe { *PLACE.0.get() = options };
+        unsafe { *OPTIONS.0.get() = options };
         FROZEN.store(1, Ordering::Release);
     }
     // SAFETY: held above.
@@ -105,7 +112,7 @@ unsafe fn freeze(proposed: &Options, environment: *const *const c_char) -> bool 
     is_first
 }
 
-/// Tells the floors below, which know no options.
+/// Sets up the limit, and the rooms below this one, which know no options.
 fn apply(options: &Options) {
     limit::COMMITTED.set(options.memory_limit, options.soft_memory_limit);
     if options.lock_in_memory {
@@ -119,7 +126,7 @@ fn apply(options: &Options) {
     }
 }
 
-/// Sets what the environment says, and warns of what it says wrongly.
+/// Sets options from the environment, and warns of variables that are wrong.
 ///
 /// # Safety
 /// As for [`propose_with`].

@@ -1,11 +1,13 @@
-//! A count of bytes that must not pass a limit, and that tells when it passes a softer one.
+//! The count of committed bytes, with a hard limit and a soft one, and the count of failures.
+//!
+//! State: [`COMMITTED`] and the failures, atomic words without ordering among them.
 #![forbid(unsafe_code)]
 
 use super::options::UNLIMITED;
 use crate::base::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-/// What the allocator has committed: units of chunks that are not known to be unbacked, and large
-/// and retained ranges.
+/// Bytes that the allocator has committed: units of chunks that are not known to read as zero, and
+/// large and retained ranges.
 pub(crate) static COMMITTED: Limit = Limit::new();
 
 /// Requests that were answered with null, since the start.
@@ -16,20 +18,20 @@ pub(crate) fn note_failure() {
     FAILURES.fetch_add(1, Ordering::Relaxed);
 }
 
-/// See [`note_failure`].
+/// Requests that were answered with null, since the start.
 pub(crate) fn failures() -> u64 {
     FAILURES.load(Ordering::Relaxed)
 }
 
 /// A counter with a hard and a soft limit. `used ≤ hard` at every moment, if the hard limit was set
-/// before and nothing was [`add`](Self::add)ed.
+/// before and [`add`](Self::add) was not called.
 pub(crate) struct Limit {
     used: AtomicUsize,
     hard: AtomicUsize,
     soft: AtomicUsize,
     /// Whether the soft limit counts as passed, until well below it.
     above: AtomicBool,
-    /// Whether it was passed and nobody has dealt with that.
+    /// Whether it was passed since [`take_due`](Self::take_due) was last called.
     due: AtomicBool,
 }
 
@@ -56,8 +58,8 @@ impl Limit {
         self.used.load(Ordering::Relaxed)
     }
 
-    /// Counts `bytes` that are about to be asked of the kernel. False, and nothing is counted,
-    /// where they would pass the hard limit.
+    /// Counts `bytes` that are about to be mapped or touched. False, and nothing is counted, where
+    /// they would pass the hard limit.
     #[must_use]
     pub(crate) fn reserve(&self, bytes: usize) -> bool {
         let hard = self.hard.load(Ordering::Relaxed);
@@ -65,7 +67,7 @@ impl Limit {
             used.checked_add(bytes).filter(|sum| *sum <= hard)
         });
         if let Ok(before) = before {
-            self.look(before.wrapping_add(bytes));
+            self.note_use(before.wrapping_add(bytes));
         }
         before.is_ok()
     }
@@ -75,30 +77,31 @@ impl Limit {
         bytes <= self.hard.load(Ordering::Relaxed)
     }
 
-    /// Counts `bytes` that are there already, whatever the limit.
+    /// Counts `bytes` that are resident already, even past the hard limit.
     pub(crate) fn add(&self, bytes: usize) {
-        self.look(self.used.fetch_add(bytes, Ordering::Relaxed).wrapping_add(bytes));
+        self.note_use(self.used.fetch_add(bytes, Ordering::Relaxed).wrapping_add(bytes));
     }
 
-    fn look(&self, used: usize) {
+    /// Notes that `used` bytes are counted now, for the soft limit.
+    fn note_use(&self, used: usize) {
         if used > self.soft.load(Ordering::Relaxed) && !self.above.swap(true, Ordering::Relaxed) {
             self.due.store(true, Ordering::Relaxed);
         }
     }
 
-    /// Ends the counting of `bytes`: the kernel has them, or was not asked after all.
+    /// Ends the count of `bytes`: the kernel has them back, or did not give them.
     pub(crate) fn release(&self, bytes: usize) {
         let used = self.used.fetch_sub(bytes, Ordering::Relaxed).wrapping_sub(bytes);
         if self.above.load(Ordering::Relaxed) {
             let soft = self.soft.load(Ordering::Relaxed);
-            // Not at the limit itself: a program that hovers about it would be told all the time.
+            // Not at the limit itself: a program about it would pass it all the time.
             if used <= soft.wrapping_sub(soft / 32) {
                 self.above.store(false, Ordering::Relaxed);
             }
         }
     }
 
-    /// Whether the soft limit has been passed since the last time this said so.
+    /// Whether the soft limit has been passed since this was last true.
     #[inline]
     pub(crate) fn take_due(&self) -> bool {
         self.due.load(Ordering::Relaxed) && self.due.swap(false, Ordering::Relaxed)

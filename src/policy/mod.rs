@@ -1,6 +1,15 @@
-//! What a program chose, and what it may have: options, the memory limit, huge pages.
+//! What a program chose, and what it may have.
 //!
-//! State: the one cell of options ([`options::get`]), the count of committed bytes, and what the last huge page took.
+//! | file | what |
+//! | --- | --- |
+//! | `options` | what can be chosen, and the defaults |
+//! | `variables` | the options as environment variables |
+//! | `frozen` | the options in force: put together once, never changed |
+//! | `limit` | the count of committed bytes, and its limits |
+//! | `huge` | when memory gets huge pages |
+//!
+//! State: the cell of options, written once under a lock; the count of committed bytes, and the
+//! backoff after dear huge pages, in atomic words. The lock is taken with no other held.
 
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod frozen;

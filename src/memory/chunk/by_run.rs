@@ -1,16 +1,18 @@
-//! Chunks with free units, by the length of their longest run of them.
+//! Lists of chunks with free units, by the length of their longest run of them.
 
 use core::cell::Cell;
 use core::ptr;
 
 use crate::base::config::UNITS;
-use crate::memory::chunk::Chunk;
+use crate::memory::chunk::{Chunk, ChunkRef};
 
 /// A list for each length of run, and which of them are not empty. Chunks without free units are
-/// on none. Whoever owns the chunks touches it, one thread at a time.
+/// on none. The lists are linked through the chunks' `next` and `previous`. Whoever owns the chunks
+/// touches them: the holder of the depot's lock, or of a first-class heap.
 pub(crate) struct ByRun {
-    /// First chunk of each list; the order is last in, first out.
+    /// The first chunk of each list. Last in, first out.
     first: [Cell<*const Chunk>; UNITS],
+    /// The lists that are not empty, a bit each.
     filled: Cell<u64>,
 }
 
@@ -22,14 +24,14 @@ impl ByRun {
         Self { first: [const { Cell::new(ptr::null()) }; UNITS], filled: Cell::new(0) }
     }
 
-    /// Empties the lists without a look at their chunks: for lists that are made again.
+    /// Empties the lists without touching their chunks: they are about to be listed again.
     pub(crate) fn forget(&self) {
         self.first.iter().for_each(|first| first.set(ptr::null()));
         self.filled.set(0);
     }
 
     /// Puts a chunk on its list.
-    pub(crate) fn list(&self, chunk: &'static Chunk) {
+    pub(crate) fn list(&self, chunk: ChunkRef) {
         let longest = chunk.longest();
         let Some(first) = self.first.get(longest).filter(|_| longest != 0) else { return };
         chunk.previous.set(ptr::null());
@@ -43,7 +45,7 @@ impl ByRun {
     }
 
     /// Takes a listed chunk off its list.
-    pub(crate) fn unlist(&self, chunk: &'static Chunk) {
+    pub(crate) fn unlist(&self, chunk: ChunkRef) {
         let longest = chunk.longest();
         let Some(first) = self.first.get(longest).filter(|_| longest != 0) else { return };
         // SAFETY: listed chunks are mapped.
@@ -61,7 +63,7 @@ impl ByRun {
     }
 
     /// Changes a listed chunk's free units and keeps it on the right list.
-    pub(crate) fn change<T>(&self, chunk: &'static Chunk, change: impl FnOnce(&'static Chunk) -> T) -> T {
+    pub(crate) fn change<T>(&self, chunk: ChunkRef, change: impl FnOnce(ChunkRef) -> T) -> T {
         self.unlist(chunk);
         let changed = change(chunk);
         self.list(chunk);
@@ -69,7 +71,7 @@ impl ByRun {
     }
 
     /// A chunk whose longest run is the shortest that holds `units`.
-    pub(crate) fn best(&self, units: usize) -> Option<&'static Chunk> {
+    pub(crate) fn best(&self, units: usize) -> Option<ChunkRef> {
         let fitting = self.filled.get() & (u64::MAX << units);
         let first = self.first.get(fitting.trailing_zeros() as usize)?;
         // SAFETY: listed chunks are mapped.

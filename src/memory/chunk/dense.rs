@@ -1,9 +1,9 @@
-//! Whether the next chunk is likely to be filled: seen, not guessed.
+//! Whether the next chunk is likely to be filled, and so to have huge pages.
 //!
-//! Of a slab of short blocks each page is touched as it is carved, since blocks are linked there: the books say
-//! how much of it is resident. A long block may never be touched beyond its first page, and then a huge page holds
-//! what nobody uses. So huge pages are for short blocks, and only where those of the chunk before last have been
-//! carved: of the last one some slabs are still being filled.
+//! Carving a slab of short blocks links them, which touches each of its pages: the records tell how
+//! much of it is resident. A long block may never be touched beyond its first page, so a huge page
+//! could hold memory that nobody uses. Huge pages are therefore for short blocks, and only if those
+//! of the chunk before the last are carved. Some slabs of the last chunk are still being filled.
 
 use core::num::NonZeroUsize;
 
@@ -16,20 +16,20 @@ use crate::policy::options::{self, UNLIMITED};
 /// How a slab's blocks use its pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Blocks {
-    /// Two in a page, or more.
+    /// Two blocks or more in a page: whoever uses blocks touches every page.
     Short,
-    /// There may be pages that nobody touches.
+    /// A block may have pages that nobody touches.
     Long,
 }
 
 impl Blocks {
-    /// Those of `bytes`.
+    /// How blocks of `bytes` use their pages.
     pub(crate) fn of(bytes: usize) -> Self {
         if bytes <= os::page_bytes() / 2 { Self::Short } else { Self::Long }
     }
 }
 
-/// Addresses of the last chunk mapped, and of the one before.
+/// Bases of the last chunk mapped, and of the one before; zero where there is none.
 static LAST: AtomicUsize = AtomicUsize::new(0);
 static BEFORE: AtomicUsize = AtomicUsize::new(0);
 
@@ -38,8 +38,9 @@ pub(super) fn note(base: usize) {
     BEFORE.store(LAST.swap(base, Ordering::Relaxed), Ordering::Relaxed);
 }
 
-/// Whether the next chunk, to which there are `others`, is likely to be dense. `is_filled`: whether there is a chunk
-/// at an address that [is](Chunk::is_filled).
+/// Whether the next chunk, to which there are `others`, is likely to be dense. `is_filled`: whether
+/// there is a chunk at an address that [is](Chunk::is_filled). Never under a memory limit, which
+/// counts units that slabs use, not what huge pages hold.
 pub(super) fn is_next(others: usize, is_filled: impl FnOnce(usize) -> bool) -> bool {
     others >= HUGE_FROM_CHUNKS
         && options::get().memory_limit == UNLIMITED
@@ -47,8 +48,8 @@ pub(super) fn is_next(others: usize, is_filled: impl FnOnce(usize) -> bool) -> b
 }
 
 impl Chunk {
-    /// Whether enough units are in slabs of short blocks, and those are carved, but for what is nothing beside the
-    /// rest. Under the depot's lock.
+    /// Whether enough units are in slabs of short blocks, and nearly all of those blocks are carved.
+    /// Under the depot's lock.
     pub(crate) fn is_filled(&'static self) -> bool {
         let slabs = (1..u32::from(self.mapped.get())).map(|unit| self.record(unit));
         let short = slabs.filter(|slab| slab.is_open() && Blocks::of(slab.block_bytes()) == Blocks::Short);

@@ -3,15 +3,15 @@
 
 use crate::base::config::UNITS;
 
-/// A set of units, one bit a unit.
+/// A set of units, a bit each; the lowest is the header's.
 pub(crate) type Units = u64;
 
-/// The run of `units` from `first` on.
+/// The set of the `units`, 1 to 64, from `first` on.
 pub(super) fn run_mask(first: u32, units: usize) -> Units {
     (Units::MAX >> UNITS.wrapping_sub(units)) << first
 }
 
-/// Length of the longest run of set bits, below 64.
+/// Length of the longest run of set bits, if that is below 64: the header is never free.
 pub(super) fn longest_run(set: Units) -> u8 {
     // First bits of the runs of 1, 2, 4 … 32.
     let mut starts = [set; 6];
@@ -48,8 +48,8 @@ fn run_starts(set: Units, units: usize) -> Units {
     starts
 }
 
-/// First bit of the run of `units` free ones with the most dirty among them; the lowest of
-/// those.
+/// First unit of the run of `units` free ones with the most dirty among them. Of several, the
+/// lowest.
 pub(super) fn best_run(free: Units, dirty: Units, units: usize) -> Option<u32> {
     let all_dirty = run_starts(free & dirty, units);
     if all_dirty != 0 {

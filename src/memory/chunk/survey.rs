@@ -1,42 +1,44 @@
-//! What a chunk's units are, for whoever looks on: statistics, pictures, `describe`.
+//! What a chunk's units are, for statistics, pictures and `describe`.
 
-use super::{Chunk, Units, run_mask, units_of};
+use super::runs::run_mask;
+use super::units::units_of;
+use super::{Chunk, Units};
 use crate::base::atomic::Ordering;
 use crate::memory::slab::Slab;
 
-/// How many units of a chunk are what.
+/// How many of a chunk's units are mapped and free.
 pub(crate) struct Parts {
     /// All that are mapped, the header's included.
     pub(crate) mapped: u32,
-    /// Free, and as [`State`](super::State) says.
+    /// Free, in the [`State`](super::State) of that name.
     pub(crate) clean: u32,
     pub(crate) dirty: u32,
 }
 
-/// What a unit is, for statistics.
+/// What a unit is.
 #[derive(Clone, Copy)]
 pub(crate) enum UnitState {
     Header,
-    /// Free, and as [`State`] says.
+    /// Free, in the [`State`](super::State) of that name, as the next.
     Clean,
     Dirty,
     /// The first of a slab.
     Slab(&'static Slab),
-    /// Another one of a slab, or one that is changing hands.
+    /// Another one of a slab, or one that is between slab and chunk.
     Taken,
 }
 
 impl Chunk {
-    /// Calls `each` with every mapped unit. Under the depot's lock, so that no unit changes
-    /// between free and taken meanwhile.
+    /// Calls `each` with every mapped unit. Under the depot's lock: no unit is taken or comes back
+    /// meanwhile.
     pub(crate) fn survey(&'static self, mut each: impl FnMut(UnitState)) {
         for unit in 0..u32::from(self.mapped.get()) {
             each(self.unit_state(unit));
         }
     }
 
-    /// How many units are what, and calls `each` with every slab that has room. Slabs without are in their heaps'
-    /// [tallies](crate::heap::tally), so that a chunk of them costs one look. Under the depot's lock.
+    /// Counts units, and calls `each` with every slab that has room. Full slabs are counted by their
+    /// heaps (`heap/tally`), so a chunk of full slabs is one word to read. Under the depot's lock.
     pub(crate) fn parts(&'static self, mut each: impl FnMut(&'static Slab)) -> Parts {
         let (mapped, free, dirty) = (u32::from(self.mapped.get()), self.free.get(), self.dirty.get());
         let mut rest = run_mask(0, mapped as usize) & !1 & !free & !self.full.load(Ordering::Relaxed);

@@ -1,9 +1,9 @@
 //! Where in its first page a large block begins.
 //!
-//! Ranges begin on OS pages, and one cache line in each page maps to the same set of the first-level
-//! cache. Blocks that all began there would evict each other when they are written in lock-step: eight
-//! of them, or twelve, fill the set. So each begins on another line, as far as the end of its last page
-//! has room.
+//! Ranges begin on OS pages, and the first cache lines of all pages map to the same set of the
+//! first-level cache. Blocks that all began there would evict each other when they are written in
+//! lock-step: eight of them, or twelve, fill the set. So each begins on another line, as far as its
+//! last page has room. This is called cache colouring (Bonwick, "The Slab Allocator", 1994).
 
 use crate::base::atomic::{AtomicU32, Ordering};
 use crate::base::config::LINE_BYTES;
@@ -14,22 +14,22 @@ use crate::policy::options;
 /// every second or third (Knuth, TAOCP 6.4).
 const GOLDEN: u32 = 0x9e37_79b9;
 
-/// How far into a range a block begins that is aligned to `align` and leaves `slack` bytes of it. Always at
-/// its beginning where what lies before a block is guarded, or its first bytes were cleared.
+/// The offset of a block in its range, of which it leaves `slack` bytes, in multiples of `align`.
+/// Zero where a guard must lie right before the block, or hardening has cleared its first bytes.
 pub(super) fn next(slack: usize, align: usize) -> usize {
     static TURN: AtomicU32 = AtomicU32::new(0);
     let step = align.max(LINE_BYTES);
-    let places = slack.checked_div(step).unwrap_or(0).wrapping_add(1);
-    if places == 1 || hardening::ON || options::get().guard_pages {
+    let lines = slack.checked_div(step).unwrap_or(0).wrapping_add(1);
+    if lines == 1 || hardening::ON || options::get().guard_pages {
         return 0;
     }
     let turn = TURN.fetch_add(GOLDEN, Ordering::Relaxed);
-    nth(turn, places).wrapping_mul(step)
+    nth(turn, lines).wrapping_mul(step)
 }
 
-/// The place of `turn`, a fraction of 2^32, among `places`.
-const fn nth(turn: u32, places: usize) -> usize {
-    ((turn as u64).wrapping_mul(places as u64) >> u32::BITS) as usize
+/// The line of `turn`, a fraction of 2^32, among `lines`.
+const fn nth(turn: u32, lines: usize) -> usize {
+    ((turn as u64).wrapping_mul(lines as u64) >> u32::BITS) as usize
 }
 
 #[cfg(test)]

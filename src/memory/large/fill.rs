@@ -1,8 +1,10 @@
 //! Whether a block is filled, as far as a sample of its pages tells.
 //!
-//! A huge page does not tell: all of it is resident after one touch. So of what a block grows by some windows keep
-//! small pages, one for each doubling, whatever the rest is advised to have: where a page is there already, the
-//! kernel makes no huge one.
+//! A huge page does not tell: all of it is resident after one touch. So when a block grows, *windows*
+//! of it keep small pages, one for each doubling, whatever the rest is advised to have. Where a small
+//! page is there already, the kernel makes no huge one on a fault.
+//!
+//! There is no state: windows lie at fixed offsets.
 
 use core::ptr::NonNull;
 
@@ -11,7 +13,7 @@ use crate::base::address::{align_down, align_up};
 use crate::base::config::{DENSE_EIGHTHS, HUGE_PAGE_BYTES, WINDOW_BYTES, WINDOW_FROM_BYTES};
 use crate::os;
 
-/// Pages looked at, evenly spread: a call each, where a huge page saves 511 faults.
+/// Pages sampled, evenly spread: a call each, where a huge page saves 511 faults.
 const SAMPLES: usize = 16;
 
 /// Whether `range`, which has small pages, is filled to its end.
@@ -19,18 +21,18 @@ pub(super) fn is_filled(range: Range) -> bool {
     is_resident(range, 0, range.bytes)
 }
 
-/// Whether the last window of `range` is. True where it has none.
+/// Whether the last window of `range` is filled. True where it has none.
 pub(super) fn is_window_filled(range: Range) -> bool {
     let last = windows().take_while(|window| window.wrapping_add(WINDOW_BYTES) <= range.bytes).last();
     last.is_none_or(|window| is_resident(range, window, WINDOW_BYTES))
 }
 
-/// Where windows begin: in the middle between a power of two and the next.
+/// Offsets of the windows: in the middle between a power of two and the next.
 fn windows() -> impl Iterator<Item = usize> {
     core::iter::successors(Some(WINDOW_FROM_BYTES), |window| window.checked_mul(2))
 }
 
-/// The windows in what `range` has beyond its first `bytes`.
+/// The windows beyond the first `bytes` of `range`.
 fn fresh_windows(range: Range, bytes: usize) -> impl Iterator<Item = usize> {
     let fresh = move |window: &usize| window.wrapping_add(WINDOW_BYTES) <= range.bytes;
     windows().take_while(fresh).skip_while(move |window| *window < bytes)
@@ -41,23 +43,23 @@ pub(super) fn has_fresh_window(range: Range, bytes: usize) -> bool {
     fresh_windows(range, bytes).next().is_some()
 }
 
-/// Gives those windows small pages: the range has no advice now.
+/// Makes those windows have small pages. The range has no advice now.
 ///
 /// # Safety
-/// The range is the caller's, who has not used what is beyond the first `bytes`.
+/// The range is the caller's, and nobody has used it beyond the first `bytes`.
 pub(super) unsafe fn keep_small(range: Range, bytes: usize) {
     for window in fresh_windows(range, bytes) {
         // A window may lie in two huge pages.
         for offset in [window, window.wrapping_add(WINDOW_BYTES).wrapping_sub(1)] {
-            // Read, so that it is the kernel's page of zeroes, which takes no memory.
+            // Only read: the kernel maps its page of zeroes there, which takes no memory.
             // SAFETY: inside the range, and fresh, which reads as zero.
             let _ = unsafe { range.start.byte_add(offset).read_volatile() };
         }
     }
 }
 
-/// Offset of the first whole huge page in what `range` has beyond its first `bytes` that no window lies in: one that a
-/// first touch faults in as a whole.
+/// Offset of the first whole huge page beyond the first `bytes` of `range` that no window lies in: a
+/// first touch faults it in as a whole.
 pub(super) fn fresh_huge_page(range: Range, bytes: usize) -> Option<usize> {
     let start = range.start.addr().get();
     let first = align_up(start.wrapping_add(bytes), HUGE_PAGE_BYTES).wrapping_sub(start);
@@ -73,8 +75,8 @@ pub(super) fn fresh_huge_page(range: Range, bytes: usize) -> Option<usize> {
         .find(|page| !has_window(*page))
 }
 
-/// Whether so many pages as count for all are resident, of a sample of `bytes` of `range` from `offset` on. The first
-/// page is not looked at; the last one is, where it is nobody's doing.
+/// Whether nearly all pages are resident, of a sample of `bytes` of `range` from `offset` on. The
+/// sample is the last page of each of [`SAMPLES`] equal parts, so the first page is not in it.
 fn is_resident(range: Range, offset: usize, bytes: usize) -> bool {
     let page = os::page_bytes();
     let step = bytes / SAMPLES;

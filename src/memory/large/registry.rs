@@ -1,11 +1,15 @@
-//! The registry of large allocations: an open-addressed hash table from address to length.
+//! The registry of large allocations: an open-addressed hash table from address to range.
+//!
+//! State: the table, which its user locks. A copy of the process may catch it between any two writes
+//! (fork(2)): slots are written so that each is whole in one position at least.
 
 use core::ptr::{self, NonNull};
 
+use super::mapping_id::MappingId;
 use super::{Range, crowd};
 use crate::base::address::align_down;
 use crate::base::atomic::in_order;
-use crate::memory::stray;
+use crate::memory::pending;
 use crate::os;
 
 /// Slots in the program's own data, so that a program with few large allocations maps nothing
@@ -18,13 +22,13 @@ struct Slot {
     address: usize,
     /// Bytes of the range.
     bytes: usize,
-    mapping: u64,
+    mapping: MappingId,
 }
 
-const FREE: Slot = Slot { address: 0, bytes: 0, mapping: 0 };
+const FREE: Slot = Slot { address: 0, bytes: 0, mapping: MappingId::NONE };
 
 impl Slot {
-    /// How far into its range the allocation begins.
+    /// The allocation's offset in its range.
     fn offset(&self) -> usize {
         self.address.wrapping_sub(self.range_start())
     }
@@ -69,14 +73,15 @@ impl Grown {
 /// `used ≤ slots - slots / 4` after an insertion that grew the table, or could.
 pub(super) struct Registry {
     first: [Slot; FIRST_SLOTS],
-    /// The table in use, if it is not `first`, and the place of the next one: a byte says which, so
-    /// that a copy of the process has one of them whole.
+    /// The table in use, if it is not `first`, and the cell of the next one. A byte says which is
+    /// which, so that a copy of the process has one of them whole.
     grown: [Grown; 2],
     is_second: bool,
+    /// Allocations in the table.
     used: usize,
     /// Bytes of their ranges.
     live_bytes: usize,
-    /// Places kept for allocations that are being resized.
+    /// Slots kept free for allocations that are being resized.
     reserved: usize,
 }
 
@@ -95,7 +100,7 @@ impl Registry {
         }
     }
 
-    /// How many allocations are noted.
+    /// The number of allocations.
     pub(super) const fn len(&self) -> usize {
         self.used
     }
@@ -129,8 +134,8 @@ impl Registry {
         self.in_use().slots
     }
 
-    /// Notes the allocation that begins `offset` bytes, less than a page, into `range`. Says where that is;
-    /// None where the table is full and cannot grow.
+    /// Enters the allocation that begins `offset` bytes, less than a page, into `range`. Returns its
+    /// address; None where the table is full and cannot grow.
     #[must_use]
     pub(super) fn insert(&mut self, range: Range, offset: usize) -> Option<NonNull<u8>> {
         let taken = self.used.wrapping_add(self.reserved);
@@ -142,10 +147,10 @@ impl Registry {
             return None;
         }
         crowd::enter(range);
-        Some(self.place(range, offset))
+        Some(self.enter(range, offset))
     }
 
-    fn place(&mut self, range: Range, offset: usize) -> NonNull<u8> {
+    fn enter(&mut self, range: Range, offset: usize) -> NonNull<u8> {
         // SAFETY: the offset is less than a page, and ranges are whole pages.
         let start = unsafe { range.start.byte_add(offset) };
         let address = start.as_ptr().expose_provenance();
@@ -156,21 +161,21 @@ impl Registry {
         start
     }
 
-    /// Brings the table into order, of which another thread of the parent may have been moving a slot: in some
-    /// place each slot is whole. For a child.
+    /// Makes the table whole, of which another thread of the parent may have been moving a slot: each
+    /// is whole in one position at least. For a child.
     pub(super) fn mend(&mut self) {
         let (mut used, mut live_bytes) = (0_usize, 0_usize);
         let table = self.table();
         let mask = table.len().wrapping_sub(1);
-        // From a free slot on, each goes to the first place from its home on that is free or its own, which is
-        // not behind the one that it has.
+        // From a free slot on, each slot goes to the first position from its home on that is free or
+        // its own, which is not behind its present one.
         let start = table.iter().position(|slot| slot.address == 0).unwrap_or(0);
         for step in 0..table.len() {
             let at = start.wrapping_add(step) & mask;
             let Some(slot) = table.get(at).copied().filter(|slot| slot.address != 0) else { continue };
-            let Some(place) = find(table, slot.address) else { continue };
-            if place != at {
-                let is_twice = table.get(place).is_some_and(|other| other.address == slot.address);
+            let Some(found) = find(table, slot.address) else { continue };
+            if found != at {
+                let is_twice = table.get(found).is_some_and(|other| other.address == slot.address);
                 let _ = if is_twice { None } else { put(table, slot) };
                 if let Some(old) = table.get_mut(at) {
                     old.write(FREE);
@@ -189,10 +194,11 @@ impl Registry {
     pub(super) fn insert_again(&mut self, range: Range, offset: usize) -> NonNull<u8> {
         self.reserved = self.reserved.wrapping_sub(1);
         crowd::enter(range);
-        self.place(range, offset)
+        self.enter(range, offset)
     }
 
-    /// Takes out the range of the allocation at `start`, and keeps its place for [`insert_again`](Self::insert_again).
+    /// Takes out the range of the allocation at `start`, and keeps a slot free for
+    /// [`insert_again`](Self::insert_again).
     pub(super) fn take(&mut self, start: NonNull<u8>) -> Option<Range> {
         let taken = self.remove(start)?;
         self.reserved = self.reserved.wrapping_add(1);
@@ -206,7 +212,7 @@ impl Registry {
         if slot.address == 0 { None } else { Some(slot.usable_bytes()) }
     }
 
-    /// Forgets the allocation at `start`. Its range is the answer.
+    /// Removes the allocation at `start`. Returns its range.
     pub(super) fn remove(&mut self, start: NonNull<u8>) -> Option<Range> {
         let table = self.table();
         let mut hole = find(table, start.addr().get())?;
@@ -214,7 +220,7 @@ impl Registry {
         if found.address == 0 {
             return None;
         }
-        // Close the gap: move up every later slot of the cluster whose home is not after the hole.
+        // Closes the gap: moves up every later slot of the cluster whose home is not after the hole.
         let mask = table.len().wrapping_sub(1);
         let mut at = hole;
         loop {
@@ -243,15 +249,15 @@ impl Registry {
         slots.map(|slot| (slot.address, slot.bytes))
     }
 
-    /// Writes allocations into `into`, from position `at` of the table on. Says how many, and where
-    /// to go on; None there at the table's end.
+    /// Writes allocations into `into`, from position `at` of the table on. Returns how many, and the
+    /// position to go on from; None there at the table's end.
     pub(super) fn list(&mut self, at: usize, into: &mut [(usize, usize)]) -> (usize, Option<usize>) {
         let slots = self.table().iter().enumerate().skip(at);
         let mut found = slots.filter(|(_, slot)| slot.address != 0);
         let mut written = 0_usize;
-        for place in into {
+        for entry in into {
             let Some((_, slot)) = found.next() else { return (written, None) };
-            *place = (slot.address, slot.usable_bytes());
+            *entry = (slot.address, slot.usable_bytes());
             written = written.wrapping_add(1);
         }
         (written, found.next().map(|(at, _)| at))
@@ -275,19 +281,19 @@ impl Registry {
         in_order();
         if let Some(start) = NonNull::new(old.start) {
             // SAFETY: the old table was copied, and nothing refers to it any more.
-            unsafe { stray::give_back(start.cast(), old.slots.wrapping_mul(size_of::<Slot>())) };
+            unsafe { pending::unmap_or_keep(start.cast(), old.slots.wrapping_mul(size_of::<Slot>())) };
         }
     }
 }
 
-/// Where `address` goes in `table`, if nothing is in its way.
+/// The position of `address` in `table`, if no other slot is in its way.
 fn home(table: &[Slot], address: usize) -> usize {
     // Fibonacci hashing (Knuth, TAOCP 6.4) of the page number's upper bits.
     let hash = (address >> 12).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     hash >> table.len().leading_zeros().wrapping_add(1)
 }
 
-/// Position of `address`, or of the free slot where it would go.
+/// The position of `address`, or of the free slot where it would go.
 fn find(table: &[Slot], address: usize) -> Option<usize> {
     let mask = table.len().wrapping_sub(1);
     let mut at = home(table, address);
@@ -300,7 +306,7 @@ fn find(table: &[Slot], address: usize) -> Option<usize> {
     }
 }
 
-/// Puts `slot` where it goes.
+/// Writes `slot` to its position.
 fn put(table: &mut [Slot], slot: Slot) -> Option<()> {
     let at = find(table, slot.address)?;
     table.get_mut(at)?.write(slot);
@@ -317,7 +323,7 @@ mod tests {
         NonNull::new(ptr::without_provenance_mut(page << 12)).expect("not null")
     }
 
-    /// An allocation for each of some pages, each at a place of its own in its page.
+    /// An allocation for each of some pages, each at an offset of its own.
     fn offset(page: usize) -> usize {
         page % 64 * 64
     }
@@ -335,13 +341,17 @@ mod tests {
             let page = random.random_range(1..3000);
             if shadow.contains_key(&page) || shadow.len() > 1500 {
                 let page = *shadow.keys().choose(&mut random).expect("not empty");
-                let expected = shadow.remove(&page).map(|bytes| Range { start: at(page), bytes, mapping: 0 });
+                let expected = shadow.remove(&page).map(|bytes| Range {
+                    start: at(page),
+                    bytes,
+                    mapping: MappingId::NONE,
+                });
                 assert_eq!(registry.remove(start(page)), expected);
                 assert_eq!(registry.remove(start(page)), None);
             } else {
                 let bytes = page << 12;
                 shadow.insert(page, bytes);
-                let range = Range { start: at(page), bytes, mapping: 0 };
+                let range = Range { start: at(page), bytes, mapping: MappingId::NONE };
                 assert_eq!(registry.insert(range, offset(page)), Some(start(page)));
                 if offset(page) != 0 {
                     assert_eq!(registry.remove(at(page)), None, "the range begins there, no allocation");
@@ -362,7 +372,7 @@ mod tests {
             let mut registry = Registry::new();
             let pages: Vec<usize> = (0..40).map(|number| number * 50 + random.random_range(1..50)).collect();
             for page in &pages {
-                let range = Range { start: at(*page), bytes: page * 4096, mapping: 0 };
+                let range = Range { start: at(*page), bytes: page * 4096, mapping: MappingId::NONE };
                 assert!(registry.insert(range, 0).is_some());
             }
             let gone = pages[random.random_range(0..pages.len())];
@@ -380,7 +390,7 @@ mod tests {
                     copy.first = before;
                     changed[..stop].iter().for_each(|at| copy.first[*at] = after.first[*at]);
                     if let Some(next) = changed.get(stop).filter(|_| half) {
-                        copy.first[*next] = Slot { address: 0, bytes: 1, mapping: 1 };
+                        copy.first[*next] = Slot { address: 0, bytes: 1, mapping: MappingId::plain(1) };
                     }
                     copy.mend();
                     let others = pages.iter().filter(|page| **page != gone);

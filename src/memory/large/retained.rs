@@ -1,8 +1,11 @@
-//! Freed ranges that wait for reuse: bounded in bytes, and only for a while.
+//! Retained ranges: freed ranges kept for reuse, bounded in number, bytes and time.
 //!
-//! A range is given out in part and the rest stays; ranges that are neighbours in one mapping
-//! become one again. So blocks of changing sizes are cut from memory that is resident, without
-//! a call to the kernel, and a growing block takes in the free range behind it.
+//! A range is given out in part and the rest stays; ranges that are neighbours in one mapping become
+//! one again. So blocks of changing sizes are cut from memory that is resident, without a call to the
+//! kernel, and a growing block takes in the free range behind it.
+//!
+//! State: the table, which its user locks; when the oldest range is due, an atomic word. A copy of
+//! the process may catch the table between any two writes (fork(2)): it loses one range at most.
 
 use super::{Range, guard};
 use crate::base::atomic::in_order;
@@ -19,29 +22,30 @@ struct Entry {
     since_ms: u64,
 }
 
-/// Retained ranges, in no order: there are few enough to look at each.
+/// Retained ranges, in no order: there are few enough to examine each.
 pub(super) struct Retained {
     /// The first `count` are ranges, the others are none.
     entries: [Option<Entry>; RETAINED_RANGES],
     count: usize,
     bytes: usize,
-    /// How much of that is soon needed again.
+    /// How much of that is likely to be needed again.
     demand: Demand,
-    /// One more than the entry that is being changed, or zero.
+    /// One more than the index of the entry that is being changed, or zero.
     changing: usize,
 }
 
-/// When the oldest entry is due; a hint that is read without the lock.
+/// When the oldest entry is due; `u64::MAX` where there is none. A hint that is read without the
+/// lock.
 static NEXT_DUE_MS: AtomicU64 = AtomicU64::new(u64::MAX);
 
-/// Whether a range may have waited long enough.
+/// Whether a range may be due.
 #[inline]
 pub(super) fn is_due(now_ms: impl FnOnce() -> u64) -> bool {
     let due_ms = NEXT_DUE_MS.load(Ordering::Relaxed);
     due_ms != u64::MAX && due_ms <= now_ms()
 }
 
-/// That hint.
+/// When the oldest entry is due.
 #[cfg(feature = "background-purge")]
 pub(super) fn next_due_ms() -> u64 {
     NEXT_DUE_MS.load(Ordering::Relaxed)
@@ -66,7 +70,7 @@ impl Retained {
         self.entries().map(|(_, entry)| entry.range)
     }
 
-    /// As [`find`](Self::find), noting what was needed.
+    /// As [`find`](Self::find), reporting the need.
     pub(super) fn take(&mut self, bytes: usize) -> Option<Range> {
         let found = self.find(bytes);
         let fresh = bytes.saturating_sub(found.map_or(0, |range| range.bytes));
@@ -74,10 +78,10 @@ impl Retained {
         found
     }
 
-    /// A range for a block of `bytes`: cut from the shortest that is long enough; else the
-    /// longest that has at least half, to be grown.
+    /// A range for a block of `bytes`, cut from the shortest that is long enough; else the longest that
+    /// has at least half, to be grown.
     fn find(&mut self, bytes: usize) -> Option<Range> {
-        // What is cut off needs guards and a page of its own, where there are guards.
+        // The rest needs guards and a page of its own, where there are guards.
         let fits = |range: Range| range.bytes <= bytes || range.split(bytes).1.is_some();
         let (at, entry) =
             self.entries().filter(|(_, entry)| fits(entry.range)).min_by_key(|(_, entry)| {
@@ -87,8 +91,8 @@ impl Retained {
         if entry.range.bytes < bytes / 2 { None } else { self.cut(at, bytes) }
     }
 
-    /// Takes the first `bytes` of what lies right behind `range` in the same mapping, if there
-    /// is that much. The answer is `range`, grown by that.
+    /// Takes the first `bytes` right behind `range` in the same mapping, if that much is retained.
+    /// Returns `range`, grown by them.
     pub(super) fn take_behind(&mut self, range: Range, bytes: usize) -> Option<Range> {
         let (at, behind) = self.entries().find(|(_, entry)| range.is_before(entry.range))?;
         let gap = guard::gap(range);
@@ -102,7 +106,7 @@ impl Retained {
             return None;
         }
         self.demand.needed(self.bytes, 0);
-        Some(guard::note_change(Range { bytes: range.bytes.wrapping_add(bytes), ..range }))
+        Some(Range { bytes: range.bytes.wrapping_add(bytes), ..range }.changed())
     }
 
     /// Takes the first `bytes` of an entry, or all of it.
@@ -139,7 +143,8 @@ impl Retained {
         Some(removed.range)
     }
 
-    /// Changes an entry. A copy of the process that has it half changed is told by `changing`.
+    /// Changes an entry. A copy of the process that has it half changed finds its index in
+    /// `changing`.
     fn change(&mut self, at: usize, new: Option<Entry>) {
         self.changing = at.wrapping_add(1);
         in_order();
@@ -150,8 +155,8 @@ impl Retained {
         self.changing = 0;
     }
 
-    /// Brings the ranges into order, one of which another thread of the parent may have been changing: that
-    /// one is given up. For a child.
+    /// Makes the table whole, of which another thread of the parent may have been changing an entry:
+    /// that one is abandoned. For a child.
     pub(super) fn mend(&mut self) {
         if let Some(at) = self.changing.checked_sub(1) {
             self.change(at, None);
@@ -160,8 +165,8 @@ impl Retained {
         let mut bytes = 0_usize;
         for at in 0..self.count {
             let Some(entry) = self.entries.get(at).copied().flatten() else { continue };
-            if let Some(place) = self.entries.get_mut(count) {
-                *place = Some(entry);
+            if let Some(cell) = self.entries.get_mut(count) {
+                *cell = Some(entry);
             }
             bytes = bytes.wrapping_add(entry.range.bytes);
             count = count.wrapping_add(1);
@@ -171,8 +176,8 @@ impl Retained {
         NEXT_DUE_MS.store(if count == 0 { u64::MAX } else { 0 }, Ordering::Relaxed);
     }
 
-    /// Keeps `range`. Returns what has to go for it: the oldest, or the range itself where it
-    /// is too long to be kept.
+    /// Keeps `range`. Returns the range that has to go for it: the oldest, or itself where it is too
+    /// long to be kept.
     pub(super) fn put(&mut self, range: Range, now_ms: u64) -> Option<Range> {
         let bytes = self.bytes.wrapping_add(range.bytes);
         let most = options::get().retained_bytes.min(RETAINED_BYTES.max(self.demand.keep()));
@@ -191,8 +196,8 @@ impl Retained {
         evicted.or(rejected)
     }
 
-    /// Keeps `range` whatever its length, if there is a place; else returns it, or what it has
-    /// been joined to.
+    /// Keeps `range` whatever its length, if the table has room; else returns it, joined to its
+    /// neighbours.
     pub(super) fn put_back(&mut self, mut range: Range, now_ms: u64) -> Option<Range> {
         // A range has two neighbours at most.
         for _ in 0..2 {
@@ -206,8 +211,8 @@ impl Retained {
             let _ = self.remove(at);
             range = joined;
         }
-        let Some(place) = self.entries.get_mut(self.count) else { return Some(range) };
-        *place = Some(Entry { range, since_ms: now_ms });
+        let Some(cell) = self.entries.get_mut(self.count) else { return Some(range) };
+        *cell = Some(Entry { range, since_ms: now_ms });
         in_order();
         self.count = self.count.wrapping_add(1);
         self.bytes = self.bytes.wrapping_add(range.bytes);
@@ -216,10 +221,10 @@ impl Retained {
         None
     }
 
-    /// Takes the oldest entry, if it has waited long enough and is not likely to be needed again.
+    /// Takes the oldest entry, if it is due and not likely to be needed again.
     pub(super) fn pop_due(&mut self, now_ms: u64) -> Option<Range> {
         let delay_ms = options::get().purge_delay_ms;
-        self.demand.look(self.bytes, now_ms, delay_ms);
+        self.demand.tick(self.bytes, now_ms, delay_ms);
         let (at, oldest) = self.oldest()?;
         let mut due_ms = oldest.since_ms.saturating_add(delay_ms);
         if due_ms <= now_ms && delay_ms != 0 && self.bytes <= self.demand.keep() {
@@ -233,7 +238,7 @@ impl Retained {
         self.remove(at)
     }
 
-    /// Takes the oldest entry, whoever may need it again.
+    /// Takes the oldest entry, even if it is likely to be needed again.
     pub(super) fn pop_oldest(&mut self) -> Option<Range> {
         self.demand.forget();
         let (at, _) = self.oldest()?;
@@ -247,13 +252,15 @@ impl Retained {
 
 #[cfg(test)]
 mod tests {
+    use super::super::mapping_id::MappingId;
     use super::*;
     use core::ptr::{self, NonNull};
 
     const MIB: usize = 1 << 20;
 
     fn range(at: usize, bytes: usize, mapping: u64) -> Range {
-        Range { start: NonNull::new(ptr::without_provenance_mut(at)).expect("not null"), bytes, mapping }
+        let start = NonNull::new(ptr::without_provenance_mut(at)).expect("not null");
+        Range { start, bytes, mapping: MappingId::plain(mapping) }
     }
 
     #[test]

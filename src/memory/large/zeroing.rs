@@ -1,23 +1,26 @@
-//! Zeroes for memory that was used before: written where it is resident, the kernel's where it is not.
+//! Zeroes for memory that was used before: written where it is resident, the kernel's where not.
 //!
-//! A page written costs 65 to 110 ns while it is cached and 300 to 500 ns beyond; one given back and
-//! touched again costs 2 to 6 µs. So giving back pays where few pages were touched, and writing pays
-//! everywhere else. Residency (`mincore`) says which pages were touched.
+//! A page that is given back and touched again costs a page fault, which is many times the cost of
+//! writing it. So giving back pays where few pages were touched, and writing pays everywhere else.
+//! mincore(2) says which pages were touched.
 //!
-//! Pages that were written here are resident whether or not their user touches them. Of each long range
-//! a few are therefore given back each time: whether those come back resident tells what its users do.
+//! Pages that were written here are resident whether or not their user touches them. Of each long
+//! range a few are therefore given back each time. Whether those are resident the next time tells
+//! what its users do.
+//!
+//! There is no state.
 
 use core::ptr::NonNull;
 
 use crate::base::address::{align_down, align_up};
 use crate::os;
-use crate::policy::options::{self, HugePagePolicy};
+use crate::policy::{huge, options};
 
-/// Memory shorter than this is written: the two calls to the kernel take as long as 40 pages.
+/// Memory shorter than this is written: that takes less than the two calls to the kernel.
 const LEAST_BYTES: usize = 256 << 10;
 
-/// Memory of which less than one page in so many is resident is sparse: what a page given back and
-/// touched costs, in pages written.
+/// Memory of which less than one page in so many is resident is sparse. The number is the cost of a
+/// page given back and touched again, in pages written.
 const SPARSE_CACHED: usize = 32;
 
 /// The same of long ranges.
@@ -26,16 +29,16 @@ const SPARSE_LONG: usize = 16;
 /// Ranges from this length on leave the cache when they are written.
 const LONG_BYTES: usize = 16 << 20;
 
-/// What is looked at as one: dense, and written, or sparse, and given back.
+/// Bytes of a segment, which is written as a whole if it is dense, and given back if it is sparse.
 const SEGMENT_BYTES: usize = 1 << 20;
 
 /// Most OS pages of a segment: no OS page is shorter than 4 KiB.
 const SEGMENT_PAGES: usize = SEGMENT_BYTES / 4096;
 
-/// Places of a long range where pages are given back to learn about its users.
+/// Samples of a long range: pages that are given back to learn about its users.
 const SAMPLES: usize = 4;
 
-/// One page in so many is such a sample, so that who touches all of them again faults in few.
+/// One page in so many is in a sample, so that a user who touches every page faults in few.
 const SAMPLED: usize = 256;
 
 /// Makes a range of whole pages read as zero.
@@ -82,11 +85,11 @@ pub(crate) unsafe fn zero_block(start: NonNull<u8>, bytes: usize) {
     }
 }
 
-/// Whether pages of so many bytes may go back: not where they are to stay resident, nor where giving back
-/// a part would split a huge page.
+/// Whether pages of so many bytes may go back: not where they are to stay resident, nor where giving
+/// back a part would split a huge page.
 fn may_give_back(bytes: usize) -> bool {
     let options = options::get();
-    let stays = options.populate || options.lock_in_memory || options.huge_pages == HugePagePolicy::Always;
+    let stays = options.populate || options.lock_in_memory || huge::are_everywhere();
     bytes >= LEAST_BYTES.max(os::page_bytes().wrapping_mul(SPARSE_CACHED)) && !stays
 }
 
@@ -104,7 +107,7 @@ fn samples(bytes: usize) -> impl Iterator<Item = (usize, usize)> {
 /// # Safety
 /// As for [`zero_range`].
 unsafe fn zero_by_segments(start: NonNull<u8>, bytes: usize, sparse: usize) {
-    // What is sparse between `kept` and `at` goes back in one call.
+    // Sparse segments between `kept` and `at` go back in one call.
     let (mut kept, mut at) = (0_usize, 0_usize);
     while at < bytes {
         let length = SEGMENT_BYTES.min(bytes.wrapping_sub(at));
@@ -123,8 +126,8 @@ unsafe fn zero_by_segments(start: NonNull<u8>, bytes: usize, sparse: usize) {
     unsafe { give_back(start.byte_add(kept), bytes.wrapping_sub(kept)) };
 }
 
-/// Whether less than one page in `sparse` is resident, so that writing them would cost more than giving
-/// them back.
+/// Whether less than one page in `sparse` is resident, so that writing them would cost more than
+/// giving them back.
 fn is_sparse(start: NonNull<u8>, bytes: usize, sparse: usize) -> bool {
     let pages = bytes.checked_div(os::page_bytes()).unwrap_or(0);
     resident_pages(start, bytes).is_some_and(|resident| resident.wrapping_mul(sparse) < pages.max(1))

@@ -3,7 +3,7 @@
 use super::{ChunkPicture, Piece, SlabPicture, UnitPicture};
 use crate::base::config::UNITS;
 use crate::memory::chunk::UnitState;
-use crate::memory::chunk_index;
+use crate::memory::chunk::index;
 use crate::memory::depot;
 use crate::memory::large::{self, Life};
 
@@ -12,7 +12,7 @@ use crate::memory::large::{self, Life};
 /// and copied; no lock is held while `each` runs, which may allocate. Nothing else here does.
 /// First-class heaps ([`heaps`](crate::heaps)) are not in the picture.
 pub fn heap_map(mut each: impl FnMut(Piece<'_>)) {
-    for picture in chunk_index::bases().filter_map(chunk) {
+    for picture in index::bases().filter_map(chunk) {
         each(Piece::Chunk(&picture));
     }
     large::list(|address, bytes, life| {

@@ -11,9 +11,9 @@ use crate::heap::thread;
 use crate::memory::chunk::{Chunk, UnitState};
 use crate::memory::depot;
 use crate::memory::large;
+use crate::memory::pending;
 use crate::memory::records;
 use crate::memory::slab::Slab;
-use crate::memory::stray;
 use crate::os;
 use crate::policy::huge;
 use crate::policy::limit::{self, COMMITTED};
@@ -38,7 +38,7 @@ pub fn stats() -> Stats {
         slabs: 0,
         dirty: 0,
         clean: large.spare_bytes,
-        retained: large.retained_bytes.wrapping_add(stray::bytes()),
+        retained: large.retained_bytes.wrapping_add(pending::bytes()),
         metadata: records::mapped_bytes().wrapping_add(large.table_bytes),
         mapped: 0,
         committed: COMMITTED.used(),
@@ -47,7 +47,7 @@ pub fn stats() -> Stats {
         purges_total: depot::purges(),
         failures_total: limit::failures(),
         copied_total: large::copied_bytes(),
-        lost_total: stray::lost_bytes(),
+        lost_total: pending::lost_bytes(),
         dear_huge_pages_total: huge::dear_total(),
         calls: calls(),
         classes,
