@@ -1,82 +1,39 @@
 //! The thread-local slot that holds a thread's heap.
 //!
-//! In a program, a `const` thread-local without destructor is one instruction away. In a shared
-//! library the compiler would call `__tls_get_addr` for it, which may itself allocate; there,
-//! with the `initial-exec` feature, the slot is a symbol of our own in the static TLS block.
+//! The slot is read anew by each call of the allocator. Code that switches stacks (`swapcontext`, coroutines) may
+//! sleep on one thread and wake on another, and nothing tells the compiler so. It takes the address of a
+//! `thread_local!` for a constant and keeps it over the switch: the heap would be another thread's.
+//!
+//! There are two kinds of slot:
+//!
+//! - `fixed`: a symbol of ours in the static TLS block, at the same distance from every thread's pointer. That
+//!   distance may be kept, as it is a constant of the process; the read itself is never moved or merged.
+//!   A program reads the slot in one instruction, a shared object in two.
+//! - `called`: a `thread_local!` behind a function that is not inlined, where there is no static TLS block to be had.
+//!
+//! A shared object with a `fixed` slot has all its thread-locals in the static TLS block (`DF_STATIC_TLS`, see "ELF
+//! Handling For Thread-Local Storage", U. Drepper). glibc reserves some room there for objects that `dlopen`
+//! loads, and refuses an object that does not fit; musl refuses all of them. So musl's shared objects have the
+//! `called` slot; the feature `dynamic-tls` chooses it elsewhere, and `initial-exec` insists on the other.
 
 use crate::heap::Heap;
 
-/// What the slot of a thread points to that has never asked for memory: an empty heap.
+/// Heap of a thread that has not asked for memory yet: empty, and never written.
 pub(crate) static NEW: Heap = Heap::new();
 
-#[cfg(not(all(feature = "initial-exec", target_arch = "x86_64")))]
-mod variable {
-    use super::{Heap, NEW};
-    use core::cell::Cell;
-
-    thread_local! {
-        static HEAP: Cell<*const Heap> = const { Cell::new(&raw const NEW) };
+cfg_select! {
+    all(
+        any(target_arch = "x86_64", target_arch = "aarch64"),
+        any(
+            feature = "initial-exec",
+            all(not(feature = "dynamic-tls"), any(not(target_env = "musl"), target_feature = "crt-static"))
+        )
+    ) => {
+        mod fixed;
+        pub(crate) use fixed::{get, set};
     }
-
-    /// The slot's value; never null.
-    #[inline(always)]
-    pub(crate) fn get() -> *const Heap {
-        // Without a destructor the slot is there as long as the thread; the error never happens.
-        HEAP.try_with(Cell::get).unwrap_or(&raw const NEW)
-    }
-
-    /// Changes the slot.
-    pub(crate) fn set(heap: *const Heap) {
-        let _ = HEAP.try_with(|slot| slot.set(heap));
+    _ => {
+        mod called;
+        pub(crate) use called::{get, set};
     }
 }
-
-#[cfg(all(feature = "initial-exec", target_arch = "x86_64"))]
-mod variable {
-    use super::{Heap, NEW};
-
-    core::arch::global_asm!(
-        ".pushsection .tdata,\"awT\",@progbits",
-        ".globl freestone_heap_slot",
-        ".hidden freestone_heap_slot",
-        ".type freestone_heap_slot,@object",
-        ".size freestone_heap_slot,8",
-        ".p2align 3",
-        "freestone_heap_slot:",
-        ".quad {new}",
-        ".popsection",
-        new = sym NEW,
-    );
-
-    /// The slot's value; never null.
-    #[inline(always)]
-    pub(crate) fn get() -> *const Heap {
-        let heap;
-        // SAFETY: reads the calling thread's slot, whose offset the loader has put in the GOT.
-        unsafe {
-            core::arch::asm!(
-                "mov {heap}, qword ptr [rip + freestone_heap_slot@GOTTPOFF]",
-                "mov {heap}, qword ptr fs:[{heap}]",
-                heap = out(reg) heap,
-                options(pure, readonly, nostack, preserves_flags),
-            );
-        }
-        heap
-    }
-
-    /// Changes the slot.
-    pub(crate) fn set(heap: *const Heap) {
-        // SAFETY: writes the calling thread's slot.
-        unsafe {
-            core::arch::asm!(
-                "mov {offset}, qword ptr [rip + freestone_heap_slot@GOTTPOFF]",
-                "mov qword ptr fs:[{offset}], {heap}",
-                offset = out(reg) _,
-                heap = in(reg) heap,
-                options(nostack, preserves_flags),
-            );
-        }
-    }
-}
-
-pub(crate) use variable::{get, set};
