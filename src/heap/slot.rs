@@ -21,19 +21,36 @@ use crate::heap::Heap;
 /// Heap of a thread that has not asked for memory yet: empty, and never written.
 pub(crate) static NEW: Heap = Heap::new();
 
-cfg_select! {
-    all(
-        any(target_arch = "x86_64", target_arch = "aarch64"),
-        any(
-            feature = "initial-exec",
-            all(not(feature = "dynamic-tls"), any(not(target_env = "musl"), target_feature = "crt-static"))
-        )
-    ) => {
-        mod fixed;
-        pub(crate) use fixed::{get, set};
-    }
-    _ => {
-        mod called;
-        pub(crate) use called::{get, set};
-    }
-}
+#[cfg(all(
+    any(target_arch = "x86_64", target_arch = "aarch64"),
+    any(
+        feature = "initial-exec",
+        all(not(feature = "dynamic-tls"), any(not(target_env = "musl"), target_feature = "crt-static"))
+    )
+))]
+mod fixed;
+#[cfg(all(
+    any(target_arch = "x86_64", target_arch = "aarch64"),
+    any(
+        feature = "initial-exec",
+        all(not(feature = "dynamic-tls"), any(not(target_env = "musl"), target_feature = "crt-static"))
+    )
+))]
+pub(crate) use fixed::{get, set};
+
+#[cfg(not(all(
+    any(target_arch = "x86_64", target_arch = "aarch64"),
+    any(
+        feature = "initial-exec",
+        all(not(feature = "dynamic-tls"), any(not(target_env = "musl"), target_feature = "crt-static"))
+    )
+)))]
+mod called;
+#[cfg(not(all(
+    any(target_arch = "x86_64", target_arch = "aarch64"),
+    any(
+        feature = "initial-exec",
+        all(not(feature = "dynamic-tls"), any(not(target_env = "musl"), target_feature = "crt-static"))
+    )
+)))]
+pub(crate) use called::{get, set};
