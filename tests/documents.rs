@@ -21,8 +21,8 @@ struct Bound {
 
 /// What holds today; the aims are 9,216 and 25,600 bytes, and 200 columns in both.
 const BOUNDS: [Bound; 2] = [
-    Bound { document: "README.md", bytes: 34_000, columns: 280 },
-    Bound { document: "ALLOCATOR.md", bytes: 64_000, columns: 350 },
+    Bound { document: "README.md", bytes: 9_216, columns: 200 },
+    Bound { document: "ALLOCATOR.md", bytes: 25_600, columns: 200 },
 ];
 
 fn root() -> &'static Path {
