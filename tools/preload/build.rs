@@ -6,9 +6,10 @@ fn main() {
         return;
     }
     for option in [
-        // Blocks outlive every handle: the library is never unloaded.
+        // Blocks outlive every handle, so the library is never unloaded.
         "-Wl,-z,nodelete",
-        // Its constructor runs before all others, so that its fork handlers are the outermost.
+        // Its constructor runs before all others, so that no code of the program comes before the
+        // options.
         "-Wl,-z,initfirst",
         // Every symbol is bound at load time: a lazy binding on an early call would allocate.
         "-Wl,-z,now",

@@ -6,7 +6,7 @@ use freestone::untyped;
 
 use crate::errno::{self, no_memory, no_memory_if_null};
 
-/// A block of `size` bytes aligned to `align`; `EINVAL` where that is no power of two.
+/// A block of `size` bytes aligned to `align`; null and `EINVAL` where `align` is no power of two.
 fn allocate(align: usize, size: usize) -> *mut u8 {
     if !align.is_power_of_two() {
         errno::set(libc::EINVAL);
@@ -28,13 +28,14 @@ pub(crate) extern "C-unwind" fn memalign(align: usize, size: usize) -> *mut u8 {
     allocate(align, size)
 }
 
-/// posix_memalign(3). The answer is the error; `errno` stays, and after an error `*place` too.
+/// posix_memalign(3). Returns the error; `errno` is unchanged, and after an error `*memptr` is,
+/// too.
 ///
 /// # Safety
-/// `place` is writable.
+/// `memptr` is writable.
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C-unwind" fn posix_memalign(
-    place: *mut *mut u8,
+    memptr: *mut *mut u8,
     align: usize,
     size: usize,
 ) -> c_int {
@@ -48,7 +49,7 @@ pub(crate) unsafe extern "C-unwind" fn posix_memalign(
         return libc::ENOMEM;
     }
     // SAFETY: forwarded to the caller.
-    unsafe { *place = pointer };
+    unsafe { *memptr = pointer };
     0
 }
 

@@ -1,5 +1,5 @@
-//! Other names by which glibc's malloc is called: some programs and sanitizing wrappers use
-//! them directly, and a block from one name must be good for another.
+//! glibc's own names for its malloc. Some programs and wrappers call them directly, and a block
+//! from one name must be good for another.
 
 use crate::{aligned, c};
 
@@ -56,9 +56,9 @@ extern "C-unwind" fn __libc_memalign(align: usize, size: usize) -> *mut u8 {
 /// # Safety
 /// As for [`aligned::posix_memalign`].
 #[unsafe(no_mangle)]
-unsafe extern "C-unwind" fn __posix_memalign(place: *mut *mut u8, align: usize, size: usize) -> i32 {
+unsafe extern "C-unwind" fn __posix_memalign(memptr: *mut *mut u8, align: usize, size: usize) -> i32 {
     // SAFETY: forwarded to the caller.
-    unsafe { aligned::posix_memalign(place, align, size) }
+    unsafe { aligned::posix_memalign(memptr, align, size) }
 }
 
 /// As [`aligned::valloc`].

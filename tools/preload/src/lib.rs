@@ -1,18 +1,18 @@
 //! Freestone as the malloc of any program: preloaded, or linked.
 //!
-//! | room | what it is |
+//! | module | what is in it |
 //! | --- | --- |
 //! | `c` | `malloc`, `free` and their relatives |
 //! | `aligned` | the C functions that take an alignment |
-//! | `glibc` | other names by which C libraries and old programs call them |
+//! | `glibc` | glibc's own names for the same functions |
 //! | `cplusplus` | operators `new` and `delete`, and how they throw |
 //! | `report` | what glibc adds: trim, statistics, options |
 //! | `start` | the constructor: first allocation, environment |
-//! | `errno`, `process`, `text` | where it is set; what the kernel says; texts without allocation |
+//! | `errno`, `process`, `text` | setting and keeping errno; the process's memory; text built on the stack |
 //!
-//! Nothing here unwinds by itself, prints through `std`, or allocates from anything else. The
-//! functions are `extern "C-unwind"` all the same: plain `extern "C"` would come with code for
-//! an unwinding that never is, and with all of `std`'s reporting of it, in every process.
+//! Only a failed `new` unwinds. Nothing prints through `std` or allocates from another allocator.
+//! All functions are `extern "C-unwind"`: plain `extern "C"` would add code that aborts on an
+//! unwinding, and with it all of `std`'s reporting.
 #![no_std]
 #![cfg(target_os = "linux")]
 

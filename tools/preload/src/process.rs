@@ -1,4 +1,4 @@
-//! What the kernel says of the process (proc_pid_statm(5)).
+//! The process's memory, from proc_pid_statm(5).
 
 /// The process's memory at one moment.
 pub(crate) struct Process {

@@ -1,7 +1,7 @@
 //! What glibc adds to C: trimming, statistics, options.
 //!
-//! Numbers are the allocator's own books (`freestone::stats`) and the kernel's. What there is
-//! no such thing of, glibc's fast bins for one, is zero in the structures that ask for it.
+//! Figures come from `freestone::stats` and the kernel. A field of glibc's that has no counterpart
+//! here, such as its fast bins, is zero.
 
 use core::ffi::{c_int, c_void};
 
@@ -11,8 +11,8 @@ use crate::errno;
 use crate::process::Process;
 use crate::text::Text;
 
-/// malloc_trim(3): gives back to the kernel at once what is only kept for reuse. Says 1 if there
-/// was any such thing. The padding is not used: nothing is kept.
+/// malloc_trim(3): gives back to the kernel at once all memory that is only kept for reuse. Returns
+/// 1 if the kernel got any. The padding is ignored: nothing is kept.
 #[unsafe(no_mangle)]
 pub(crate) extern "C-unwind" fn malloc_trim(_padding: usize) -> c_int {
     let errno = errno::get();
@@ -21,7 +21,7 @@ pub(crate) extern "C-unwind" fn malloc_trim(_padding: usize) -> c_int {
     c_int::from(given_back)
 }
 
-/// What mallinfo2(3) answers.
+/// The structure of mallinfo2(3).
 #[repr(C)]
 #[derive(Default)]
 pub(crate) struct Mallinfo2 {
@@ -67,11 +67,11 @@ pub(crate) extern "C-unwind" fn mallinfo2() -> Mallinfo2 {
     Mallinfo2::from(freestone::stats())
 }
 
-/// What mallinfo(3) answers: the same in the same order, as `int`.
+/// The structure of mallinfo(3): the same fields as `int`.
 #[repr(C)]
 pub(crate) struct Mallinfo([c_int; 10]);
 
-/// mallinfo(3). What an `int` cannot hold is the largest that it can.
+/// mallinfo(3). A figure beyond `INT_MAX` is `INT_MAX`.
 #[unsafe(no_mangle)]
 pub(crate) extern "C-unwind" fn mallinfo() -> Mallinfo {
     let Mallinfo2 { arena, ordblks, smblks, hblks, hblkhd, usmblks, fsmblks, uordblks, fordblks, keepcost } =
@@ -80,7 +80,7 @@ pub(crate) extern "C-unwind" fn mallinfo() -> Mallinfo {
     Mallinfo(all.map(|number| c_int::try_from(number).unwrap_or(c_int::MAX)))
 }
 
-/// What both reports tell, by name.
+/// The figures of both reports, by name.
 fn figures(stats: &Stats) -> [(&'static str, usize); 9] {
     [
         ("allocated", stats.allocated),

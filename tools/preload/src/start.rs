@@ -1,6 +1,6 @@
-//! The constructor. It runs before all others (the library is linked with `-z initfirst`), so
-//! that the handlers which the first allocation leaves with `fork` are the outermost: other
-//! libraries' handlers may allocate, and run while no lock of ours is held.
+//! The constructor. It runs before all others (`-z initfirst`), so the options are read and the
+//! first heap exists before any code of the program runs. In the archive it runs in the order of
+//! the linker, which may be later: the first allocation then does the same.
 
 use core::ffi::{c_char, c_int};
 

@@ -1,11 +1,11 @@
-//! Short texts built on the stack: what is written here must not allocate.
+//! Text built on the stack, for code that must not allocate.
 
 use core::ffi::c_int;
 
-/// Room for the longest text that is written at once.
+/// Bytes of the longest text that is written at once.
 const ROOM_BYTES: usize = 1024;
 
-/// A text under construction; what does not fit is cut.
+/// At most [`ROOM_BYTES`] of text. What does not fit is cut.
 pub(crate) struct Text {
     bytes: [u8; ROOM_BYTES],
     len: usize,
@@ -17,8 +17,8 @@ impl Text {
     }
 
     fn byte(&mut self, byte: u8) {
-        if let Some(place) = self.bytes.get_mut(self.len) {
-            *place = byte;
+        if let Some(slot) = self.bytes.get_mut(self.len) {
+            *slot = byte;
             self.len = self.len.wrapping_add(1);
         }
     }
