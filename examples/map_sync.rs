@@ -92,7 +92,7 @@ impl Stage {
         let builder = Mapping::file(named.as_file()).protection(Protection::READ_WRITE);
         let writer = match sharing {
             Sharing::Shared => builder.shared().map()?,
-            Sharing::Private => builder.private().map()?,
+            _ => builder.private().map()?,
         };
         Ok(Self { writer, reader_mapping: Mapping::file(&reader_file).shared().map()?, reader_file })
     }

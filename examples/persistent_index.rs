@@ -175,7 +175,7 @@ fn main() -> Result<(), std::boxed::Box<dyn Error>> {
     let started = Instant::now();
     let heap = Options::new().limit(arguments.limit_gb << 30).file(&arguments.index)?;
     HEAP.store((&raw const heap).cast_mut(), Ordering::Release);
-    let index: &Index = match heap.root() {
+    let index: &Index = match heap.root()? {
         // SAFETY: the roots of this program's heaps are an `Index`, which is never changed.
         Some(root) => unsafe { root.cast().as_ref() },
         None => {
@@ -198,11 +198,11 @@ fn main() -> Result<(), std::boxed::Box<dyn Error>> {
         index.text_bytes >> 20
     );
     if let Some(word) = &arguments.find {
-        let asked = Instant::now();
+        let query = Instant::now();
         index.show(word);
-        println!("found in {:.2?}", asked.elapsed());
+        println!("found in {:.2?}", query.elapsed());
     }
-    let stats = heap.stats();
+    let stats = heap.stats()?;
     println!("{} MiB in {} blocks, {} MiB taken", stats.live >> 20, stats.live_blocks, stats.taken >> 20);
     // Nothing refers into the heap from here on; what is in it stays.
     HEAP.store(ptr::null_mut(), Ordering::Release);

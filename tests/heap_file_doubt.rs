@@ -28,13 +28,19 @@ fn push(heap: &Heap<File>, value: u64) -> bool {
     let Some(node) = heap.allocate(Layout::new::<Node>()) else { return false };
     let node: NonNull<Node> = node.cast();
     // SAFETY: a new block of that size.
-    unsafe { node.write(Node { next: heap.root().map(NonNull::cast), value, rest: [value; 1022] }) };
+    unsafe {
+        node.write(Node {
+            next: heap.root().expect("the lock").map(NonNull::cast),
+            value,
+            rest: [value; 1022],
+        })
+    };
     heap.set_root(Some(node.cast())).expect("a block");
     true
 }
 
 fn pop(heap: &Heap<File>) {
-    let node: NonNull<Node> = heap.root().expect("a root").cast();
+    let node: NonNull<Node> = heap.root().expect("the lock").expect("a root").cast();
     // SAFETY: roots of these heaps are nodes.
     let next = unsafe { (*node.as_ptr()).next };
     heap.set_root(next.map(NonNull::cast)).expect("a block");
@@ -44,7 +50,7 @@ fn pop(heap: &Heap<File>) {
 
 /// The list's values, each found whole.
 fn values(heap: &Heap<File>) -> Vec<u64> {
-    let mut next: Option<NonNull<Node>> = heap.root().map(NonNull::cast);
+    let mut next: Option<NonNull<Node>> = heap.root().expect("the lock").map(NonNull::cast);
     std::iter::from_fn(|| {
         // SAFETY: roots of these heaps are nodes, and nodes point to nodes.
         let node = unsafe { next?.as_ref() };
@@ -84,9 +90,9 @@ fn change(heap: &Heap<File>) {
 /// What it does after: as before it. Nothing may be allocated, for all that it asks.
 fn go_on(heap: &Heap<File>) {
     (0..60).for_each(|_| pop(heap));
-    heap.purge();
+    heap.purge().expect("the lock");
     (5_000..5_200).for_each(|value| _ = push(heap, value));
-    heap.purge();
+    heap.purge().expect("the lock");
 }
 
 /// The file's two superblocks' places.
@@ -194,7 +200,7 @@ fn a_heap_is_made_lower_where_the_kernel_offers_fewer_addresses() {
         let heap = open(&path).expect("a lower address");
         assert_eq!(refused(Call::Map), refusals);
         allow_all();
-        assert!(push(&heap, 1) && heap.root().expect("a root").addr().get() < below);
+        assert!(push(&heap, 1) && heap.root().expect("the lock").expect("a root").addr().get() < below);
         heap.close().expect("a sync");
         assert_eq!(values(&open(&path).expect("the same address")), [1]);
     }

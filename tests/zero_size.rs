@@ -69,7 +69,7 @@ fn blocks_of_a_heap<K: Kind>(heap: &Heap<K>) {
     }
     #[cfg(feature = "allocator-api2")]
     blocks_as_an_allocator(heap);
-    assert_eq!(heap.stats().live_blocks, 0);
+    assert_eq!(heap.stats().expect("the lock").live_blocks, 0);
     heap.verify().expect("whole books");
 }
 

@@ -1,74 +1,92 @@
-//! Heaps as allocators of collections.
+//! Heaps and handles as allocators of collections, with the feature `allocator-api2`.
 
 use core::alloc::Layout;
 use core::ptr::NonNull;
 
 use allocator_api2::alloc::{AllocError, Allocator};
 
-use super::{Handle, Heap, Kind};
+use super::backing::Kind;
+use super::handle::Handle;
+use super::heap::Heap;
 
-fn slice(start: Option<NonNull<u8>>, layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
-    let start = start.ok_or(AllocError)?;
-    Ok(NonNull::slice_from_raw_parts(start, layout.size()))
-}
+/// Implements [`Allocator`] for a type that dereferences, or is, a [`Heap`].
+macro_rules! allocator {
+    ($type:ident) => {
+        // SAFETY: blocks stay where they are until they are freed or the heap is dropped, which
+        // lives as long as its handles. They are in the heap's mapping: moving the `Heap` moves no
+        // block.
+        unsafe impl<K: Kind> Allocator for $type<K> {
+            #[inline]
+            fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
+                sized(self, layout, Heap::allocate)
+            }
 
-/// The block of a layout without bytes: nothing, aligned.
-fn nothing(layout: Layout) -> Option<NonNull<u8>> {
-    NonNull::new(core::ptr::without_provenance_mut(layout.align()))
-}
+            #[inline]
+            fn allocate_zeroed(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
+                sized(self, layout, Heap::allocate_zeroed)
+            }
 
-// SAFETY: blocks stay where they are until they are freed or the heap is dropped, also when the
-// `Heap` itself is moved: they are in its mapping.
-unsafe impl<K: Kind> Allocator for Heap<K> {
-    #[inline]
-    fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
-        slice(if layout.size() == 0 { nothing(layout) } else { Self::allocate(self, layout) }, layout)
-    }
+            #[inline]
+            unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
+                let heap: &Heap<K> = self;
+                if layout.size() != 0 {
+                    // SAFETY: forwarded to the caller.
+                    unsafe { heap.deallocate(block, layout) }
+                }
+            }
 
-    #[inline]
-    fn allocate_zeroed(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
-        slice(if layout.size() == 0 { nothing(layout) } else { Self::allocate_zeroed(self, layout) }, layout)
-    }
+            #[inline]
+            unsafe fn grow(
+                &self,
+                block: NonNull<u8>,
+                old: Layout,
+                new: Layout,
+            ) -> Result<NonNull<[u8]>, AllocError> {
+                // SAFETY: forwarded to the caller.
+                unsafe { resize(self, block, old, new) }
+            }
 
-    #[inline]
-    unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
-        if layout.size() != 0 {
-            // SAFETY: forwarded to the caller.
-            unsafe { Self::deallocate(self, block, layout) }
+            #[inline]
+            unsafe fn grow_zeroed(
+                &self,
+                block: NonNull<u8>,
+                old: Layout,
+                new: Layout,
+            ) -> Result<NonNull<[u8]>, AllocError> {
+                // SAFETY: forwarded to the caller.
+                let grown = unsafe { resize(self, block, old, new) }?;
+                let more = new.size().saturating_sub(old.size());
+                // SAFETY: the new block has `new.size()` bytes.
+                unsafe { grown.cast::<u8>().add(old.size()).write_bytes(0, more) };
+                Ok(grown)
+            }
+
+            #[inline]
+            unsafe fn shrink(
+                &self,
+                block: NonNull<u8>,
+                old: Layout,
+                new: Layout,
+            ) -> Result<NonNull<[u8]>, AllocError> {
+                // SAFETY: forwarded to the caller.
+                unsafe { resize(self, block, old, new) }
+            }
         }
-    }
+    };
+}
 
-    #[inline]
-    unsafe fn grow(&self, block: NonNull<u8>, old: Layout, new: Layout) -> Result<NonNull<[u8]>, AllocError> {
-        // SAFETY: forwarded to the caller.
-        unsafe { resize(self, block, old, new) }
-    }
+allocator!(Heap);
+allocator!(Handle);
 
-    #[inline]
-    unsafe fn grow_zeroed(
-        &self,
-        block: NonNull<u8>,
-        old: Layout,
-        new: Layout,
-    ) -> Result<NonNull<[u8]>, AllocError> {
-        // SAFETY: forwarded to the caller.
-        let grown = unsafe { resize(self, block, old, new) }?;
-        let more = new.size().saturating_sub(old.size());
-        // SAFETY: the new block has `new.size()` bytes.
-        unsafe { grown.cast::<u8>().add(old.size()).write_bytes(0, more) };
-        Ok(grown)
-    }
-
-    #[inline]
-    unsafe fn shrink(
-        &self,
-        block: NonNull<u8>,
-        old: Layout,
-        new: Layout,
-    ) -> Result<NonNull<[u8]>, AllocError> {
-        // SAFETY: forwarded to the caller.
-        unsafe { resize(self, block, old, new) }
-    }
+/// A block for `layout` from `allocate`; for a layout without bytes a dangling, aligned pointer.
+#[inline]
+fn sized<K: Kind>(
+    heap: &Heap<K>,
+    layout: Layout,
+    allocate: impl FnOnce(&Heap<K>, Layout) -> Option<NonNull<u8>>,
+) -> Result<NonNull<[u8]>, AllocError> {
+    let start = if layout.size() == 0 { dangling(layout) } else { allocate(heap, layout) };
+    slice(start, layout)
 }
 
 unsafe fn resize<K: Kind>(
@@ -78,60 +96,22 @@ unsafe fn resize<K: Kind>(
     new: Layout,
 ) -> Result<NonNull<[u8]>, AllocError> {
     match (old.size(), new.size()) {
-        (0, _) => Allocator::allocate(heap, new),
+        (0, _) => sized(heap, new, Heap::allocate),
         (_, 0) => {
             // SAFETY: forwarded to the caller.
             unsafe { heap.deallocate(block, old) };
-            slice(nothing(new), new)
+            slice(dangling(new), new)
         }
         // SAFETY: forwarded to the caller.
         _ => slice(unsafe { heap.reallocate(block, old, new) }, new),
     }
 }
 
-// SAFETY: as of the heap, which lives as long as its handles.
-unsafe impl<K: Kind> Allocator for Handle<K> {
-    #[inline]
-    fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
-        Allocator::allocate(&**self, layout)
-    }
+fn slice(start: Option<NonNull<u8>>, layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
+    let start = start.ok_or(AllocError)?;
+    Ok(NonNull::slice_from_raw_parts(start, layout.size()))
+}
 
-    #[inline]
-    fn allocate_zeroed(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
-        Allocator::allocate_zeroed(&**self, layout)
-    }
-
-    #[inline]
-    unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
-        // SAFETY: forwarded to the caller.
-        unsafe { Allocator::deallocate(&**self, block, layout) }
-    }
-
-    #[inline]
-    unsafe fn grow(&self, block: NonNull<u8>, old: Layout, new: Layout) -> Result<NonNull<[u8]>, AllocError> {
-        // SAFETY: forwarded to the caller.
-        unsafe { Allocator::grow(&**self, block, old, new) }
-    }
-
-    #[inline]
-    unsafe fn grow_zeroed(
-        &self,
-        block: NonNull<u8>,
-        old: Layout,
-        new: Layout,
-    ) -> Result<NonNull<[u8]>, AllocError> {
-        // SAFETY: forwarded to the caller.
-        unsafe { Allocator::grow_zeroed(&**self, block, old, new) }
-    }
-
-    #[inline]
-    unsafe fn shrink(
-        &self,
-        block: NonNull<u8>,
-        old: Layout,
-        new: Layout,
-    ) -> Result<NonNull<[u8]>, AllocError> {
-        // SAFETY: forwarded to the caller.
-        unsafe { Allocator::shrink(&**self, block, old, new) }
-    }
+fn dangling(layout: Layout) -> Option<NonNull<u8>> {
+    NonNull::new(core::ptr::without_provenance_mut(layout.align()))
 }

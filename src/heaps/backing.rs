@@ -1,4 +1,4 @@
-//! Where a kind of heap's memory comes from, how it goes back, and who is alone in it.
+//! The three kinds of heaps: where the memory comes from, how it goes back, and who is alone in it.
 
 use core::cell::Cell;
 use core::ptr::{self, NonNull};
@@ -10,22 +10,34 @@ use crate::block::hardening;
 use crate::os;
 use crate::os::mutex::{Locked, SharedMutex};
 
-/// What the engine has to know of a kind of heap. Fresh and discarded memory reads as zero in all.
+/// The kinds of heaps: [`Private`], [`Shared`] and [`File`].
+///
+/// This trait is sealed: no type outside this crate implements it.
+pub trait Kind: Backing {}
+impl Kind for Private {}
+impl Kind for Shared {}
+impl Kind for File {}
+
+/// The engine's view of a kind of heap. Fresh and discarded memory reads as zero in all kinds.
+///
+/// The module is private: that seals [`Kind`].
 pub trait Backing {
-    /// Whether there is a bit a block out of line, from which everything else can be made again.
-    const BOOKED: bool;
+    /// Whether chunks have [bitmaps](super::bitmap), from which everything else can be rebuilt.
+    const HAS_BITMAPS: bool;
 
-    /// Makes `bytes` from `at` on writable. Whether that worked; what was so stays so.
-    fn prepare(&self, at: usize, bytes: usize) -> bool;
+    /// Makes `bytes` from the address `at` on writable, where they are not. Whether that worked.
+    fn commit(&self, at: usize, bytes: usize) -> bool;
 
-    /// Gives the pages of a range of its own back. Whether that worked, and they read as zero now.
+    /// Gives the pages of a range of the heap's back. Whether that worked, and they read as zero
+    /// now.
     fn discard(&self, at: usize, bytes: usize) -> bool;
 
-    /// Takes notice of a sync that its dead holder of the lock had ended but for the last.
-    fn resume(&self, _engine: &'static Engine) {}
+    /// Ends a sync that a holder of the lock died in, if only its superblock's msync(2) was
+    /// missing.
+    fn resume_sync(&self, _engine: &'static Engine) {}
 
-    /// Runs `job` alone in the heap. None where that cannot be had.
-    fn alone<T>(&self, engine: &'static Engine, job: impl FnOnce() -> T) -> Option<T>;
+    /// Runs `job` alone in the heap. None where the lock can't be had.
+    fn exclusive<T>(&self, engine: &'static Engine, job: impl FnOnce() -> T) -> Option<T>;
 }
 
 fn pointer(at: usize) -> Option<NonNull<u8>> {
@@ -34,8 +46,9 @@ fn pointer(at: usize) -> Option<NonNull<u8>> {
 
 /// The kind of heap that one thread at a time uses, in its process's own memory.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Private {
-    /// Where the writable part of the range ends: the rest is a reservation.
+    /// Address of the end of the range's writable part: the rest is a reservation.
     writable: Cell<usize>,
 }
 
@@ -46,10 +59,11 @@ impl Private {
 }
 
 impl Backing for Private {
-    /// Nothing is made again from the bits; in the `secure` build they tell a second free for certain.
-    const BOOKED: bool = hardening::ON;
+    /// Nothing is rebuilt from a private heap's bitmaps. The `secure` build has them to find a
+    /// second free for certain.
+    const HAS_BITMAPS: bool = hardening::ON;
 
-    fn prepare(&self, at: usize, bytes: usize) -> bool {
+    fn commit(&self, at: usize, bytes: usize) -> bool {
         let (from, end) = (self.writable.get(), at.wrapping_add(bytes));
         if end <= from {
             return true;
@@ -68,12 +82,12 @@ impl Backing for Private {
     fn discard(&self, at: usize, bytes: usize) -> bool {
         // Beyond the writable part nothing was ever touched.
         let bytes = bytes.min(self.writable.get().saturating_sub(at));
-        // SAFETY: private anonymous memory that the heap says holds nothing.
+        // SAFETY: private anonymous memory without a block, as the engine says.
         bytes == 0 || pointer(at).is_some_and(|start| unsafe { os::mapping::discard(start, bytes) }.is_ok())
     }
 
     #[inline]
-    fn alone<T>(&self, _: &'static Engine, job: impl FnOnce() -> T) -> Option<T> {
+    fn exclusive<T>(&self, _: &'static Engine, job: impl FnOnce() -> T) -> Option<T> {
         // The heap is not `Sync`: its holder is alone.
         Some(job())
     }
@@ -90,9 +104,9 @@ impl Shared {
 }
 
 impl Backing for Shared {
-    const BOOKED: bool = true;
+    const HAS_BITMAPS: bool = true;
 
-    fn prepare(&self, _: usize, _: usize) -> bool {
+    fn commit(&self, _: usize, _: usize) -> bool {
         true
     }
 
@@ -100,24 +114,25 @@ impl Backing for Shared {
         remove(at, bytes)
     }
 
-    fn alone<T>(&self, engine: &'static Engine, job: impl FnOnce() -> T) -> Option<T> {
+    fn exclusive<T>(&self, engine: &'static Engine, job: impl FnOnce() -> T) -> Option<T> {
         locked(self, engine, job)
     }
 }
 
 /// The kind of heap that lives in a file and outlives its process.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct File {
     /// Open, and locked against other openings, for as long as the heap.
     pub(super) file: OsFile,
-    /// Where the file's first byte is mapped.
+    /// Address of the file's first byte.
     pub(super) start: usize,
 }
 
 impl Backing for File {
-    const BOOKED: bool = true;
+    const HAS_BITMAPS: bool = true;
 
-    fn prepare(&self, at: usize, bytes: usize) -> bool {
+    fn commit(&self, at: usize, bytes: usize) -> bool {
         let offset = at.wrapping_sub(self.start) as u64;
         os::file::make_room(self.file.as_fd(), offset, bytes as u64).is_ok()
     }
@@ -126,23 +141,23 @@ impl Backing for File {
         remove(at, bytes)
     }
 
-    fn resume(&self, engine: &'static Engine) {
+    fn resume_sync(&self, engine: &'static Engine) {
         engine.resume_sync();
     }
 
-    fn alone<T>(&self, engine: &'static Engine, job: impl FnOnce() -> T) -> Option<T> {
+    fn exclusive<T>(&self, engine: &'static Engine, job: impl FnOnce() -> T) -> Option<T> {
         locked(self, engine, job)
     }
 }
 
-/// For shared memory and files: advice that takes the bytes out of the object behind, which reads
-/// as zero there for everyone.
+/// Frees what stores a range of shared memory or of a file (`MADV_REMOVE`, madvise(2)). It reads as
+/// zero for everyone.
 fn remove(at: usize, bytes: usize) -> bool {
-    // SAFETY: memory that the heap says holds nothing.
+    // SAFETY: memory without a block, as the engine says.
     pointer(at).is_some_and(|start| unsafe { os::mapping::advise(start, bytes, libc::MADV_REMOVE) }.is_ok())
 }
 
-/// Releases the lock, whatever happens to the job.
+/// Releases the lock when dropped.
 struct Unlock<'a>(&'a SharedMutex);
 
 impl Drop for Unlock<'_> {
@@ -152,6 +167,7 @@ impl Drop for Unlock<'_> {
     }
 }
 
+/// Runs `job` under the heap's lock, after a recovery where the last holder has died.
 fn locked<B: Backing, T>(backing: &B, engine: &'static Engine, job: impl FnOnce() -> T) -> Option<T> {
     let how = engine.mutex.lock().ok()?;
     let _unlock = Unlock(&engine.mutex);

@@ -1,15 +1,17 @@
-//! Why there is no heap, or why it could not be written down.
+//! [`Error`]: why a heap could not be made, opened, used or synced.
 
 use core::fmt;
 use std::io;
 
 use crate::map;
 
-/// Why a heap could not be made, opened or synced.
+/// Why a heap could not be made, opened, used or synced.
+///
+/// It turns into an [`io::Error`], so that `?` serves in functions that answer [`io::Result`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// The range could not be mapped, or not be written back.
+    /// The range could not be mapped (mmap(2)), or not be written back (msync(2)).
     Map(map::Error),
     /// The file could not be opened, read or made longer. A full disk is `ENOSPC` here.
     File(io::Error),
@@ -18,6 +20,7 @@ pub enum Error {
     /// The file is no heap.
     Foreign,
     /// The file is a heap of another version of its format, or of other size classes.
+    #[non_exhaustive]
     Version {
         /// The file's.
         found: u64,
@@ -25,24 +28,27 @@ pub enum Error {
         known: u64,
     },
     /// The file is shorter than it was when it was last synced.
+    #[non_exhaustive]
     Truncated {
         /// Its length in bytes.
         length: u64,
-        /// What it was at least.
+        /// The length in bytes that it had at least.
         needed: u64,
     },
-    /// The file's own records are damaged: what.
+    /// The heap's own records are damaged: which of them, or which invariant does not hold.
     Damaged(&'static str),
     /// Something else is mapped where the file has to be. Another process may have room there.
+    #[non_exhaustive]
     AddressTaken {
-        /// Where the file was first mapped, and where it must be again.
+        /// Address at which the file was first mapped, and must be again.
         address: usize,
-        /// How many bytes from there on.
+        /// Bytes from there on that it needs.
         bytes: usize,
     },
-    /// The root to be is no block of this heap.
+    /// The root to be is no block of this heap in use.
     NoBlock,
-    /// The heap's lock could not be taken.
+    /// The heap's lock could not be made or taken: the calling thread holds it already, as in a
+    /// signal handler, or the system has no resources for it (pthread_mutex_lock(3)).
     Locked,
 }
 
@@ -91,6 +97,23 @@ impl From<io::Error> for Error {
     }
 }
 
+impl From<Error> for io::Error {
+    /// The kernel's own error where there is one; else the kind that fits, with the error inside.
+    fn from(error: Error) -> Self {
+        let kind = match error {
+            Error::File(error) => return error,
+            Error::Map(error) => return error.into(),
+            Error::InUse => io::ErrorKind::ResourceBusy,
+            Error::Foreign | Error::Version { .. } | Error::Damaged(_) => io::ErrorKind::InvalidData,
+            Error::Truncated { .. } => io::ErrorKind::UnexpectedEof,
+            Error::AddressTaken { .. } => io::ErrorKind::AlreadyExists,
+            Error::NoBlock => io::ErrorKind::InvalidInput,
+            Error::Locked => io::ErrorKind::Deadlock,
+        };
+        Self::new(kind, error)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::error::Error as _;
@@ -115,5 +138,18 @@ mod tests {
         for (error, words) in cases {
             assert!(error.source().is_none() && error.to_string().contains(words), "{error}");
         }
+    }
+
+    #[test]
+    fn an_error_goes_on_as_an_io_error() {
+        let full = io::Error::from(Error::from(io::Error::from_raw_os_error(libc::ENOSPC)));
+        assert_eq!(full.raw_os_error(), Some(libc::ENOSPC));
+        let refused = io::Error::from(Error::from(map::Error::from(map::Refusal::TooLong)));
+        assert!(refused.get_ref().is_some_and(|inner| inner.is::<map::Error>()));
+        let busy = io::Error::from(Error::InUse);
+        assert_eq!(busy.kind(), io::ErrorKind::ResourceBusy);
+        assert!(
+            busy.get_ref().is_some_and(|inner| inner.is::<Error>()) && busy.to_string().contains("in use")
+        );
     }
 }

@@ -1,47 +1,49 @@
-//! Heaps in files: made, opened, synced and closed.
+//! Heaps in files: opened, made, checked and closed.
+//!
+//! `address.rs` chooses the address of a new one, `superblock.rs` defines its first words, and
+//! `sync.rs` writes it down.
 
 use core::ptr::{self, NonNull};
 use std::fs::{File as OsFile, OpenOptions};
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use super::backing::{Backing, File};
-use super::books::checksum;
+use super::address::{self, map_anew, map_at};
+use super::backing::File;
 use super::engine::Engine;
 use super::error::Error;
 use super::geometry::{GREATEST_LIMIT, Geometry, LEAST_LIMIT, MARK, SUPERBLOCKS};
+use super::heap::Heap;
+use super::options::Options;
 use super::superblock::{self, Beginning, Superblock};
-use super::table::{Table, Use};
-use super::{Found, Heap, Options};
+use super::sync::{table_of, table_sum};
+use super::table::Use;
 use crate::base::atomic::{AtomicU64, Ordering};
 use crate::base::config::{CHUNK_BYTES, UNIT_BYTES};
-use crate::map::{self, Mapping, Msync, Protection};
-use crate::memory::slab::Place;
+use crate::map::Msync;
 use crate::os;
 
-/// Addresses that the kernel's randomisation of stacks, mappings and programs stays away from: those
-/// begin from the top and from two thirds of the way there. The first are for kernels that offer 47
-/// bits and more (x86-64, most aarch64, Sv48 of RISC-V); sanitizers' shadows lie below. Where the kernel
-/// offers fewer, the next are tried: those for 42 bits (aarch64 with pages of 64 KiB), and those for 39 and
-/// 38 (aarch64, and Sv39 of RISC-V, whose programs have half of its addresses).
-const ADDRESSES: [(usize, usize); 3] = [
-    (0x2000_0000_0000, 0x5000_0000_0000),
-    (0x80_0000_0000, 0x140_0000_0000),
-    (0x4_0000_0000, 0x20_0000_0000),
-];
-/// Heaps begin on multiples of this.
-const ADDRESS_STEP: usize = 1 << 30;
-/// How many addresses are tried for a new heap.
-const ATTEMPTS: usize = 64;
+/// The [mark](MARK) after [`Heap::close`].
+const CLEAN: u64 = u64::from_ne_bytes(*b"CLEAN   ");
+/// The [mark](MARK) while the heap is open, and after any end of that but a close.
+const IN_USE: u64 = u64::from_ne_bytes(*b"IN USE  ");
 
-/// What the mark says after [`Heap::close`].
-const CLEAN: u64 = u64::from_le_bytes(*b"CLEAN   ");
-/// What it says while the file is in use, and after that ended otherwise.
-const IN_USE: u64 = u64::from_le_bytes(*b"IN USE  ");
+/// An answer of [`Heap::found`]: what an opening of a file heap found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Found {
+    /// No heap: it was made.
+    New,
+    /// A heap that was [closed](Heap::close).
+    Clean,
+    /// A heap whose last user was killed, or dropped it. It is as it was at the last sync, but for
+    /// what the program wrote into blocks in place since.
+    Dirty,
+}
 
-pub(super) fn open(path: &Path, options: &Options) -> Result<Heap<File>, Error> {
+/// Opens the heap in the file at `path`, or makes one of at most `limit` bytes.
+pub(super) fn open(path: &Path, limit: usize) -> Result<Heap<File>, Error> {
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
     match os::file::lock_whole(file.as_fd()) {
         Ok(()) => {}
@@ -49,80 +51,23 @@ pub(super) fn open(path: &Path, options: &Options) -> Result<Heap<File>, Error> 
         Err(errno) => return Err(std::io::Error::from_raw_os_error(errno.0).into()),
     }
     if file.metadata()?.len() == 0 {
-        return make(file, options);
+        return make(file, limit);
     }
     match superblock::read(&file)? {
         Beginning::Heap(superblock) => open_heap(file, &superblock),
-        Beginning::Unfinished => make(file, options),
+        Beginning::Unfinished => make(file, limit),
         Beginning::Foreign => Err(Error::Foreign),
         Beginning::Version(found) => Err(Error::Version { found, known: superblock::version() }),
         Beginning::Damaged => Err(Error::Damaged("no superblock is whole")),
     }
 }
 
-fn map_at(file: &OsFile, address: usize, geometry: Geometry) -> Result<Mapping, map::Error> {
-    Mapping::file(file)
-        .len(geometry.whole())
-        .shared()
-        .protection(Protection::READ_WRITE)
-        .exactly_at(address)
-        .map()
-}
-
-fn is_taken(error: &map::Error) -> bool {
-    match error {
-        map::Error::Kernel { errno, .. } => errno.number() == libc::EEXIST,
-        map::Error::Refused(refusal) => *refusal == map::Refusal::NotPlaced,
-    }
-}
-
-/// Whether the kernel had no room: also what it answers to an address beyond those it offers.
-fn has_no_room(error: &map::Error) -> bool {
-    error.errno().is_some_and(|errno| errno.number() == libc::ENOMEM)
-}
-
-/// Maps a new heap at some address that is free here and will be elsewhere. The error is the last one's.
-fn map_anew(file: &OsFile, geometry: Geometry) -> Result<Mapping, map::Error> {
-    let [high, middle, low] = ADDRESSES;
-    let or_in = |answer: Result<Mapping, map::Error>, range| match answer {
-        Err(error) if has_no_room(&error) => map_in(range, file, geometry),
-        answer => answer,
-    };
-    or_in(or_in(map_in(high, file, geometry), middle), low)
-}
-
-/// Maps a new heap somewhere between two addresses.
-fn map_in((low, high): (usize, usize), file: &OsFile, geometry: Geometry) -> Result<Mapping, map::Error> {
-    let steps = high.wrapping_sub(low).saturating_sub(geometry.whole()) / ADDRESS_STEP;
-    let random = RandomState::new();
-    let mut attempt = 0_usize;
-    loop {
-        let mut hasher = random.build_hasher();
-        hasher.write_usize(attempt);
-        let step = (hasher.finish() as usize).checked_rem(steps).unwrap_or(0);
-        let answer = map_at(file, low.wrapping_add(step.wrapping_mul(ADDRESS_STEP)), geometry);
-        attempt = attempt.wrapping_add(1);
-        match answer {
-            Err(error) if is_taken(&error) && attempt < ATTEMPTS => {}
-            answer => return answer,
-        }
-    }
-}
-
-fn not_synced(errno: os::Errno) -> Error {
-    std::io::Error::from_raw_os_error(errno.0).into()
-}
-
-fn start_of(mapping: &Mapping) -> NonNull<u8> {
-    // SAFETY: no mapping is at null.
-    unsafe { NonNull::new_unchecked(mapping.as_mut_ptr()) }
-}
-
-/// Makes an empty file a heap. Whoever dies in here leaves an unfinished file, which is made anew.
-fn make(file: OsFile, options: &Options) -> Result<Heap<File>, Error> {
-    let geometry = Geometry::of(options.limit.unwrap_or(super::DEFAULT_LIMIT));
-    // Nothing of an earlier attempt may be taken for this one's.
-    if file.write_at(&superblock::UNFINISHED.to_le_bytes(), 0)? != 8 {
+/// Makes an empty file a heap. A death in here leaves an unfinished file, which the next opening
+/// makes anew.
+fn make(file: OsFile, limit: usize) -> Result<Heap<File>, Error> {
+    let geometry = Geometry::of(limit);
+    // The file is cut to this word, so that nothing of an earlier attempt is taken for this one's.
+    if file.write_at(&superblock::UNFINISHED.to_ne_bytes(), 0)? != 8 {
         return Err(std::io::Error::from_raw_os_error(libc::ENOSPC).into());
     }
     file.set_len(8)?;
@@ -130,21 +75,23 @@ fn make(file: OsFile, options: &Options) -> Result<Heap<File>, Error> {
     os::file::make_room(file.as_fd(), 0, front)
         .map_err(|errno| std::io::Error::from_raw_os_error(errno.0))?;
     let mapping = map_anew(&file, geometry)?;
-    let start = start_of(&mapping);
+    let start = mapping.start();
     // SAFETY: the front has room in the file, which nobody else has open as a heap.
-    let engine = unsafe { Engine::place(start, geometry) };
+    let engine = unsafe { Engine::init(start, geometry) };
     // SAFETY: nobody uses it yet.
     unsafe { engine.mutex.init() }.map_err(|_| Error::Locked)?;
-    engine.synced.set(1);
+    engine.synced_table.set(1);
     let heap = Heap { engine, kind: File { file, start: start.addr().get() }, mapping, found: Found::New };
     heap.mark(IN_USE)?;
-    heap.write_down()?;
-    // From here on the other superblock counts; this one's place is for the next sync.
+    heap.checkpoint()?;
+    // The other superblock counts from here on. Where this one still said `UNFINISHED`, a heap
+    // whose other superblock is damaged would be made anew.
     heap.word(SUPERBLOCKS[0]).store(0, Ordering::Release);
     heap.mapping.sync(..MARK, Msync::Sync)?;
     Ok(heap)
 }
 
+/// Opens a heap whose newest whole superblock is `superblock`.
 fn open_heap(file: OsFile, superblock: &Superblock) -> Result<Heap<File>, Error> {
     let &Superblock { address, limit, top, file_bytes, .. } = superblock;
     if !(LEAST_LIMIT..=GREATEST_LIMIT).contains(&limit) || !limit.is_multiple_of(UNIT_BYTES) {
@@ -155,20 +102,20 @@ fn open_heap(file: OsFile, superblock: &Superblock) -> Result<Heap<File>, Error>
     if length < file_bytes || length < geometry.front() as u64 {
         return Err(Error::Truncated { length, needed: file_bytes.max(geometry.front() as u64) });
     }
-    if top > geometry.chunks() {
+    if top > geometry.areas() {
         return Err(Error::Damaged("the size of the table"));
     }
-    let mapping = map_at(&file, address, geometry).map_err(|error| match is_taken(&error) {
+    let mapping = map_at(&file, address, geometry).map_err(|error| match address::is_taken(&error) {
         true => Error::AddressTaken { address, bytes: geometry.whole() },
         false => Error::Map(error),
     })?;
-    let start = start_of(&mapping);
+    let start = mapping.start();
     // SAFETY: the front lies inside the file, which nobody else has open as a heap.
-    let engine = unsafe { Engine::place(start, geometry) };
+    let engine = unsafe { Engine::init(start, geometry) };
     // SAFETY: nobody uses it yet.
     unsafe { engine.mutex.init() }.map_err(|_| Error::Locked)?;
     engine.generation.set(superblock.generation);
-    engine.synced.set(table_of(superblock.generation));
+    engine.synced_table.set(table_of(superblock.generation));
     engine.root.set(superblock.root);
     engine.top.store(top, Ordering::Release);
     check(engine, superblock)?;
@@ -178,33 +125,19 @@ fn open_heap(file: OsFile, superblock: &Superblock) -> Result<Heap<File>, Error>
         heap.found = Found::Clean;
     }
     heap.mark(IN_USE)?;
-    heap.engine.take_up_synced(length);
+    heap.engine.restore_synced(length);
     heap.engine.rebuild(&heap.kind);
     Ok(heap)
 }
 
-/// Writes the superblock at `start` back, and nothing that lies apart from it.
-fn sync_superblock(start: NonNull<u8>) -> os::Result<()> {
-    os::mapping::sync(start, Superblock::BYTES, libc::MS_SYNC)
-}
-
-/// Which table a sync writes.
-const fn table_of(generation: u64) -> usize {
-    if generation & 1 == 0 { 1 } else { 2 }
-}
-
-fn table_sum(table: Table, top: usize) -> u64 {
-    checksum(table.0.iter().take(top).map(|word| word.load(Ordering::Relaxed)))
-}
-
-/// Looks through everything that the last sync wrote.
+/// Checks everything that the last sync wrote but the blocks.
 fn check(engine: &'static Engine, superblock: &Superblock) -> Result<(), Error> {
     let geometry = engine.geometry.get();
-    let Some(then) = engine.then() else { return Err(Error::Damaged("the count of syncs")) };
-    if table_sum(then, superblock.top) != superblock.table {
+    let Some(synced) = engine.synced() else { return Err(Error::Damaged("the count of syncs")) };
+    if table_sum(synced, superblock.top) != superblock.table {
         return Err(Error::Damaged("the table of chunks"));
     }
-    for (index, what) in then.walk(superblock.top) {
+    for (index, what) in synced.walk(superblock.top) {
         let bytes = match what {
             Use::Free { .. } => continue,
             Use::Span { units } => units.saturating_mul(UNIT_BYTES),
@@ -212,12 +145,12 @@ fn check(engine: &'static Engine, superblock: &Superblock) -> Result<(), Error> 
         };
         let end = geometry.front().saturating_add(index.saturating_mul(CHUNK_BYTES)).saturating_add(bytes);
         if bytes > geometry.bytes_from(index) || end as u64 > superblock.file_bytes {
-            return Err(Error::Damaged("the table of chunks names what the file has not"));
+            return Err(Error::Damaged("the table of chunks names more than the file has"));
         }
-        if let Use::Slabs { page, checksum } = what {
-            let page = engine.books(index).synced(page);
-            if page.checksum() != checksum || page.strays() {
-                return Err(Error::Damaged("the books of a chunk"));
+        if let Use::Slabs { copy, checksum } = what {
+            let bitmap = engine.bitmaps(index).synced(copy);
+            if bitmap.checksum() != checksum || bitmap.is_malformed() {
+                return Err(Error::Damaged("the bitmap of a chunk"));
             }
         }
     }
@@ -225,126 +158,30 @@ fn check(engine: &'static Engine, superblock: &Superblock) -> Result<(), Error> 
 }
 
 impl Engine {
-    /// Makes what the last sync said the state in force, of a file of `length` bytes.
-    fn take_up_synced(&'static self, length: u64) {
-        let Some(then) = self.then() else { return };
-        let (now, top) = (self.now(), self.top());
-        for index in 0..self.geometry.get().chunks() {
+    /// Makes the last sync's table and bitmaps those in force, in a file of `length` bytes.
+    fn restore_synced(&'static self, length: u64) {
+        let Some(synced) = self.synced() else { return };
+        let (in_force, top) = (self.in_force(), self.top());
+        for index in 0..self.geometry.get().areas() {
             let end = self.geometry.get().front().wrapping_add(index.wrapping_mul(CHUNK_BYTES));
-            // Beyond the top the last run may have written what it never synced.
+            // Areas beyond the top may hold bytes that the last run wrote after its last sync.
             let beyond = Use::Free { zero: end as u64 >= length };
-            let what = if index < top { then.get(index) } else { beyond };
-            now.set(index, if index < top && what.chunks() == 0 { Use::DIRTY } else { what });
+            let what = if index < top { synced.get(index) } else { beyond };
+            in_force.set(index, if index < top && what.areas() == 0 { Use::DIRTY } else { what });
         }
-        for (index, what) in then.walk(top) {
-            if let Use::Slabs { page, .. } = what {
-                let books = self.books(index);
-                books.now().copy_from(books.synced(page));
-                books.beside().changed.set(false);
-            }
-        }
-    }
-
-    /// If whoever died had written the next superblock, that sync counts: its table and pages must
-    /// not be written over.
-    pub(super) fn resume_sync(&'static self) {
-        let generation = self.generation.get().wrapping_add(1);
-        let at = self.start.get().wrapping_add(Superblock::place_of(generation));
-        let Some(start) = NonNull::new(ptr::with_exposed_provenance_mut::<u8>(at)) else { return };
-        // SAFETY: the front has the words at this place.
-        let place = unsafe { core::slice::from_raw_parts(start.as_ptr().cast(), Superblock::WORDS) };
-        if Superblock::load(place).is_some_and(|found| found.generation == generation) {
-            match sync_superblock(start) {
-                Ok(()) => self.count_sync(generation),
-                Err(_) => drop(self.withdraw(generation)),
-            }
-        }
-    }
-
-    fn count_sync(&self, generation: u64) {
-        self.generation.set(generation);
-        self.synced.set(table_of(generation));
-        self.doubt.set(false);
-    }
-
-    /// Takes back the superblock of a sync that failed: whether the disk has it is not known, and memory goes on
-    /// with the last one. Its table and pages may be written again only when the disk has it no more.
-    fn withdraw(&self, generation: u64) -> os::Result<()> {
-        // Before the word: whoever dies between leaves it to the next.
-        self.doubt.set(true);
-        let at = self.start.get().wrapping_add(Superblock::place_of(generation));
-        let Some(start) = NonNull::new(ptr::with_exposed_provenance_mut::<u8>(at)) else { return Ok(()) };
-        // SAFETY: the front has an aligned word at this place.
-        unsafe { start.cast::<AtomicU64>().as_ref() }.store(0, Ordering::Release);
-        sync_superblock(start)?;
-        self.doubt.set(false);
-        Ok(())
-    }
-
-    /// Writes what is in force to the other table, and changed chunks' books to their other page.
-    fn write_synced(&'static self, generation: u64) -> Superblock {
-        let (now, then, to) = (self.now(), self.then(), self.table(table_of(generation)));
-        let top = self.top();
-        for index in 0..top {
-            to.set(index, now.get(index));
-        }
-        for (index, what) in now.walk(top) {
-            let Use::Slabs { .. } = what else { continue };
-            let books = self.books(index);
-            let before = then.map_or(Use::DIRTY, |then| then.get(index));
-            let written = match before {
-                // Nothing is lost with a chunk of which no block is used, and its place serves at once.
-                _ if books.now().slabs().all(|(unit, _)| books.now().is_unused(unit)) => Use::DIRTY,
-                Use::Slabs { .. } if !books.beside().changed.get() => before,
-                _ => {
-                    let page = usize::from(matches!(before, Use::Slabs { page: 0, .. }));
-                    books.synced(page).copy_from(books.now());
-                    Use::Slabs { page, checksum: books.synced(page).checksum() }
-                }
-            };
-            to.set(index, written);
-        }
-        Superblock {
-            generation,
-            address: self.start.get(),
-            limit: self.geometry.get().limit,
-            root: self.root.get(),
-            top,
-            file_bytes: 0,
-            table: table_sum(to, top),
-        }
-    }
-
-    /// After a sync: what was freed before it may be used again.
-    fn free_what_waited(&'static self) {
-        self.changed.set(false);
-        for (index, what) in self.now().walk(self.top()) {
-            let Use::Slabs { .. } = what else { continue };
-            let books = self.books(index);
-            if !books.beside().changed.replace(false) {
-                continue;
-            }
-            for (unit, _) in books.now().slabs() {
-                let slab = self.slab(index, unit);
-                match slab.place() {
-                    Place::Current | Place::Nowhere => {}
-                    _ if books.now().is_unused(unit) => {
-                        self.unlist(slab);
-                        self.release::<true>(slab);
-                    }
-                    Place::Full if books.now().used(unit) < slab.carved() => {
-                        self.unlist(slab);
-                        self.wait(slab);
-                    }
-                    Place::Full | Place::Partial => {}
-                }
+        for (index, what) in synced.walk(top) {
+            if let Use::Slabs { copy, .. } = what {
+                let bitmaps = self.bitmaps(index);
+                bitmaps.in_force().copy_from(bitmaps.synced(copy));
+                bitmaps.transient().changed.set(false);
             }
         }
     }
 }
 
 impl Heap<File> {
-    /// A heap in the file at `path`, made if there is none, of at most 64 GiB. See [`Options::file`].
+    /// A heap in the file at `path`, made if there is none, of at most 64 GiB. See
+    /// [`Options::file`].
     ///
     /// # Errors
     /// As [`Options::file`].
@@ -352,94 +189,76 @@ impl Heap<File> {
         Options::new().file(path)
     }
 
-    /// What was found at opening.
+    /// Whether the heap was made by this opening, was closed, or was left otherwise.
     #[must_use]
     pub const fn found(&self) -> Found {
         self.found
     }
 
-    /// The block that everything else is found from: as last [set](Self::set_root), or after an
-    /// opening as last synced.
-    #[must_use]
-    pub fn root(&self) -> Option<NonNull<u8>> {
-        let place = self.kind.alone(self.engine, || self.engine.root.get())?;
-        if place == 0 {
-            return None;
-        }
-        NonNull::new(ptr::with_exposed_provenance_mut(self.kind.start.wrapping_add(place)))
+    /// The block from which the program finds all others: as last [set](Self::set_root), or after
+    /// an opening as last synced. None where none is set.
+    ///
+    /// # Errors
+    /// [`Error::Locked`].
+    pub fn root(&self) -> Result<Option<NonNull<u8>>, Error> {
+        Ok(match self.exclusive(|| self.engine.root.get())? {
+            0 => None,
+            offset => NonNull::new(ptr::with_exposed_provenance_mut(self.kind.start.wrapping_add(offset))),
+        })
     }
 
     /// Makes a block the root, or none. It counts for the next opening from the next sync on.
     ///
     /// # Errors
-    /// [`Error::NoBlock`] if `root` is no block of this heap in use.
+    /// [`Error::NoBlock`] if `root` is no block of this heap in use; [`Error::Locked`].
     pub fn set_root(&self, root: Option<NonNull<u8>>) -> Result<(), Error> {
-        let done = self.kind.alone(self.engine, || {
-            let place = match root {
-                Some(root) if !self.engine.uses(root.addr().get()) => return Err(Error::NoBlock),
+        self.exclusive(|| {
+            let offset = match root {
+                Some(root) if !self.engine.is_used(root.addr().get()) => return Err(Error::NoBlock),
                 Some(root) => root.addr().get().wrapping_sub(self.kind.start),
                 None => 0,
             };
-            self.engine.root.set(place);
+            self.engine.root.set(offset);
             self.engine.changed.set(true);
             Ok(())
-        });
-        done.unwrap_or(Err(Error::Locked))
+        })?
     }
 
-    /// Writes everything down: bytes of blocks, which of them are in use, and the root. What an
-    /// opening after this finds is this, until the next sync ends; whatever of it the program
-    /// overwrites in place meanwhile may be found either way.
+    /// Makes this state the one that later openings find: the blocks' bytes, which blocks are in
+    /// use, and the root.
     ///
-    /// Waits for the disk (msync(2)). Blocks freed before are used again from now on.
+    /// It waits for the disk (msync(2)). The state counts until the next sync ends. Bytes of its
+    /// blocks that the program overwrites in place meanwhile may be found either way. Blocks freed
+    /// before the sync are handed out again after it.
     ///
     /// # Errors
-    /// [`Error::Map`] or [`Error::File`] with `EIO` or `ENOSPC` if writing failed: the last sync still counts.
-    /// Where it is not known whether the disk has the new state or the last one, both are kept whole: until a
-    /// later sync succeeds nothing is allocated. Blocks' bytes that the device has once refused may be lost,
-    /// whatever a later sync answers (fsync(2)).
+    /// [`Error::Map`] or [`Error::File`] with `EIO` or `ENOSPC` if writing failed, and
+    /// [`Error::Locked`]: the last sync still counts.
+    ///
+    /// A failure may leave the heap *in doubt*: the disk may have the new state or the last one,
+    /// and both are kept whole. Until a later sync succeeds nothing is allocated or given back.
+    /// Bytes of blocks that the device has refused once may be lost, whatever a later sync answers
+    /// (fsync(2)).
     pub fn sync(&self) -> Result<(), Error> {
-        self.kind.alone(self.engine, || self.write_down()).unwrap_or(Err(Error::Locked))
+        self.exclusive(|| self.checkpoint())?
     }
 
     /// Syncs, and marks the file [clean](Found::Clean). A heap that is only dropped is not synced.
     ///
     /// # Errors
-    /// As [`sync`](Self::sync).
+    /// As [`sync`](Self::sync). The heap is dropped then, too.
     pub fn close(self) -> Result<(), Error> {
         self.sync()?;
         self.mark(CLEAN)
     }
 
-    /// Under the lock, or before anyone else has the heap.
-    fn write_down(&self) -> Result<(), Error> {
-        let generation = self.engine.generation.get().wrapping_add(1);
-        if self.engine.doubt.get() {
-            self.engine.withdraw(generation).map_err(not_synced)?;
-        }
-        let superblock = self.engine.write_synced(generation);
-        let superblock = Superblock { file_bytes: self.kind.file.metadata()?.len(), ..superblock };
-        // First everything that the superblock speaks of, then the superblock.
-        self.mapping.sync(.., Msync::Sync)?;
-        let at = Superblock::place_of(generation);
-        // SAFETY: the front has the words at this place.
-        let place: &[AtomicU64] =
-            unsafe { core::slice::from_raw_parts(ptr::from_ref(self.word(at)), Superblock::WORDS) };
-        superblock.store(place);
-        if let Err(error) = self.mapping.sync(at..at.wrapping_add(Superblock::BYTES), Msync::Sync) {
-            let _ = self.engine.withdraw(generation);
-            return Err(error.into());
-        }
-        self.engine.count_sync(generation);
-        self.engine.free_what_waited();
-        Ok(())
+    /// The word at `offset` in the front.
+    fn word(&self, offset: usize) -> &AtomicU64 {
+        // SAFETY: callers name words of the front, which is mapped and has room in the file.
+        unsafe { &*self.mapping.as_ptr().wrapping_add(offset).cast() }
     }
 
-    fn word(&self, at: usize) -> &AtomicU64 {
-        // SAFETY: asked for places in the front, which is mapped and has room in the file.
-        unsafe { &*self.mapping.as_ptr().wrapping_add(at).cast() }
-    }
-
+    /// Sets the [mark](MARK), and waits until the disk has it.
     fn mark(&self, mark: u64) -> Result<(), Error> {
         self.word(MARK).store(mark, Ordering::Release);
         Ok(self.mapping.sync(MARK..MARK.wrapping_add(8), Msync::Sync)?)

@@ -1,60 +1,73 @@
-//! A file heap's first words: what it is, and which sync is the last one. There are two, written in
-//! turns, so that one of them is whole on the disk at any moment. What a superblock leads to is not written
-//! over before the disk has another one, or has it no more.
+//! A file heap's superblocks: what the file is, and which sync is the last one.
+//!
+//! There are two, written in turns, so that one of them is whole on the disk at any moment. The
+//! table and bitmaps that a superblock leads to are not written over before the disk has a newer
+//! one, or certainly lacks this one.
+//!
+//! Words are of eight bytes, in the processor's byte order.
+//!
+//! | word | content |
+//! | ---: | --- |
+//! | 0 | [`MAGIC`], or [`UNFINISHED`] while the file is being made |
+//! | 1 | [`version`] |
+//! | 2 to 8 | the fields of [`Superblock`], in their order |
+//! | 9 | zero |
+//! | 10 | checksum of the words before it |
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-use super::books::checksum;
+use super::bitmap::checksum;
 use super::geometry::SUPERBLOCKS;
 use crate::base::atomic::{AtomicU64, Ordering};
 use crate::base::config::{CHUNK_BYTES, UNIT_BYTES};
 use crate::block::size_class::{CLASSES, Class};
 
-/// What a file heap begins with: reads `FREEHEAP` where bytes are shown in order.
-const MAGIC: u64 = u64::from_le_bytes(*b"FREEHEAP");
-/// What a file begins with that is being made into one.
-pub(super) const UNFINISHED: u64 = u64::from_le_bytes(*b"FREEMAKE");
-/// Format of the file. To be raised with every change of it.
+/// First word of a superblock: the bytes `FREEHEAP`.
+const MAGIC: u64 = u64::from_ne_bytes(*b"FREEHEAP");
+/// First word of a file that is being made a heap: the bytes `FREEMAKE`.
+pub(super) const UNFINISHED: u64 = u64::from_ne_bytes(*b"FREEMAKE");
+/// Number of the file's format, raised with every change of it.
 const FORMAT: u64 = 2;
 /// Words of a superblock.
 const WORDS: usize = 11;
 
-/// The content of one.
+/// The content of a superblock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Superblock {
-    /// Count of syncs.
+    /// Number of the sync that wrote it.
     pub(super) generation: u64,
-    /// Where the file's first byte must be mapped.
+    /// Address at which the file's first byte must be mapped.
     pub(super) address: usize,
-    /// Bytes of all chunks.
+    /// Bytes of all areas.
     pub(super) limit: usize,
-    /// Place of the root in the file, or zero.
+    /// Offset of the root in the file, in bytes, or zero.
     pub(super) root: usize,
-    /// Places in the table that were ever used.
+    /// Areas that were ever used: the words of the table that count.
     pub(super) top: usize,
-    /// Length of the file.
+    /// Length of the file in bytes.
     pub(super) file_bytes: u64,
-    /// Checksum of the table.
+    /// Checksum of the first `top` words of the table.
     pub(super) table: u64,
 }
 
-/// What a file's beginning says.
+/// What a file is, by its first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Beginning {
     Heap(Superblock),
-    /// Somebody began to make it one.
+    /// It was being made a heap.
     Unfinished,
     /// It is something else.
     Foreign,
     /// It is a heap of another version.
     Version(u64),
-    /// It is a heap, and no superblock is whole.
+    /// It is a heap without a whole superblock.
     Damaged,
 }
 
-/// What must be equal for a file to be read: the format, and everything that shapes slabs.
+/// What must be equal for a file to be read: the number of the format in the low 16 bits, and a
+/// checksum over the sizes of areas, units and all classes' blocks and slabs above.
 pub(super) fn version() -> u64 {
     let shapes = (0..CLASSES).filter_map(Class::at).map(|class| {
         let shape = class.shape();
@@ -96,45 +109,45 @@ impl Superblock {
         }
         let (address, limit, root, top) = (address as usize, limit as usize, root as usize, top as usize);
         let it = Self { generation, address, limit, root, top, file_bytes, table };
-        // The words that go unused and the sum itself are compared as well.
+        // The unused word and the checksum are compared as well.
         if it.words() == words { Beginning::Heap(it) } else { Beginning::Damaged }
     }
 
-    /// Writes it into the place of its turn, the sum last.
-    pub(super) fn store(&self, place: &[AtomicU64]) {
-        for (to, word) in place.iter().zip(self.words()) {
+    /// Stores it into `words`, the checksum last.
+    pub(super) fn store(&self, words: &[AtomicU64]) {
+        for (to, word) in words.iter().zip(self.words()) {
             to.store(word, Ordering::Release);
         }
     }
 
-    /// What stands in a place, if it is whole.
-    pub(super) fn load(place: &[AtomicU64]) -> Option<Self> {
-        let mut words = [0; WORDS];
-        for (to, word) in words.iter_mut().zip(place) {
+    /// The superblock in `words`, if it is whole.
+    pub(super) fn load(words: &[AtomicU64]) -> Option<Self> {
+        let mut loaded = [0; WORDS];
+        for (to, word) in loaded.iter_mut().zip(words) {
             *to = word.load(Ordering::Acquire);
         }
-        match Self::from_words(words) {
+        match Self::from_words(loaded) {
             Beginning::Heap(it) => Some(it),
             _ => None,
         }
     }
 
-    /// Words of one, of eight bytes each.
+    /// Words of a superblock, of eight bytes each.
     pub(super) const WORDS: usize = WORDS;
-    /// Bytes of one.
+    /// Bytes of a superblock.
     pub(super) const BYTES: usize = WORDS * 8;
 
-    /// Where that of a generation stands.
-    pub(super) fn place_of(generation: u64) -> usize {
+    /// Offset in the file of the superblock that the sync of `generation` writes.
+    pub(super) fn offset_of(generation: u64) -> usize {
         SUPERBLOCKS.get(generation as usize & 1).copied().unwrap_or(0)
     }
 }
 
-/// What `file` begins with: the newer of its superblocks.
+/// What `file` is: its newest whole superblock, if it has one.
 pub(super) fn read(file: &File) -> io::Result<Beginning> {
     let mut best = Beginning::Foreign;
-    for place in SUPERBLOCKS {
-        let found = read_at(file, place as u64)?;
+    for offset in SUPERBLOCKS {
+        let found = read_at(file, offset as u64)?;
         best = match (best, found) {
             (Beginning::Heap(one), Beginning::Heap(other)) if one.generation > other.generation => best,
             (_, Beginning::Heap(_)) => found,
@@ -151,9 +164,9 @@ fn read_at(file: &File, at: u64) -> io::Result<Beginning> {
     let mut at = at;
     for word in &mut words {
         let mut bytes = [0; 8];
-        // What lies beyond the end reads as zero, which is no heap.
+        // Bytes beyond the file's end count as zero, which is no heap.
         let _ = file.read_at(&mut bytes, at)?;
-        *word = u64::from_le_bytes(bytes);
+        *word = u64::from_ne_bytes(bytes);
         at = at.wrapping_add(8);
     }
     Ok(Superblock::from_words(words))

@@ -1,19 +1,29 @@
-//! What each chunk's worth of a heap's range is: one word each, and the one store that changes it.
+//! The table of a heap's areas: a word for each, and the one store that changes it.
+//!
+//! A word is part of the file format.
+//!
+//! | bits | content |
+//! | --- | --- |
+//! | 0 and 1 | 0: free and zero; 1: free; 2: a chunk of slabs; 3: a span begins here |
+//! | 2 | chunk, in a synced table: which of its two synced bitmaps is valid |
+//! | 32 to 63 | chunk, in a synced table: checksum of that bitmap |
+//! | 8 to 63 | span: its units |
 
 use crate::base::atomic::{AtomicU64, Ordering};
 use crate::base::config::{CHUNK_BYTES, UNIT_BYTES, UNITS};
 
-/// What a chunk's worth of addresses holds.
+/// What an area is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Use {
-    /// Nothing. The inside of a span says this too: whoever walks skips it.
+    /// Free. The words of areas inside a span say this, too: [`Table::walk`] skips them.
     Free {
         /// Whether it reads as zero.
         zero: bool,
     },
-    /// Slabs. In a synced table with which of the chunk's two pages is valid, and its checksum.
-    Slabs { page: usize, checksum: u32 },
-    /// A block of so many units that begins here.
+    /// A chunk of slabs. In a synced table with the valid one of its two synced bitmaps, and its
+    /// checksum.
+    Slabs { copy: usize, checksum: u32 },
+    /// The beginning of a block of so many units.
     Span { units: usize },
 }
 
@@ -23,16 +33,16 @@ const SLABS: u64 = 2;
 const SPAN: u64 = 3;
 
 impl Use {
-    /// Free, and holding anything.
+    /// Free, with bytes that may not be zero.
     pub(super) const DIRTY: Self = Self::Free { zero: false };
-    /// Slabs, in the table in force.
-    pub(super) const SLABS: Self = Self::Slabs { page: 0, checksum: 0 };
+    /// A chunk of slabs, in the table in force.
+    pub(super) const SLABS: Self = Self::Slabs { copy: 0, checksum: 0 };
 
     const fn pack(self) -> u64 {
         match self {
             Self::Free { zero: true } => FREE,
             Self::Free { zero: false } => DIRTY,
-            Self::Slabs { page, checksum } => SLABS | (page as u64) << 2 | (checksum as u64) << 32,
+            Self::Slabs { copy, checksum } => SLABS | (copy as u64) << 2 | (checksum as u64) << 32,
             Self::Span { units } => SPAN | (units as u64) << 8,
         }
     }
@@ -41,13 +51,13 @@ impl Use {
         match word & 3 {
             FREE => Self::Free { zero: true },
             DIRTY => Self::DIRTY,
-            SLABS => Self::Slabs { page: (word >> 2 & 1) as usize, checksum: (word >> 32) as u32 },
+            SLABS => Self::Slabs { copy: (word >> 2 & 1) as usize, checksum: (word >> 32) as u32 },
             _ => Self::Span { units: (word >> 8) as usize },
         }
     }
 
-    /// Chunks' worth from here on that belong to it.
-    pub(super) const fn chunks(self) -> usize {
+    /// Areas from here on that belong to it.
+    pub(super) const fn areas(self) -> usize {
         match self {
             Self::Free { .. } => 0,
             Self::Slabs { .. } => 1,
@@ -61,7 +71,7 @@ impl Use {
 pub(super) struct Table(pub(super) &'static [AtomicU64]);
 
 impl Table {
-    /// What is at `index`; beyond the end as if taken.
+    /// The area at `index`; beyond the end it counts as taken.
     pub(super) fn get(self, index: usize) -> Use {
         self.0.get(index).map_or(Use::SLABS, |word| Use::unpack(word.load(Ordering::Relaxed)))
     }
@@ -72,7 +82,7 @@ impl Table {
         }
     }
 
-    /// What is at each place, without the insides of spans, below `top`.
+    /// The areas below `top` with their indices, without those inside spans.
     pub(super) fn walk(self, top: usize) -> impl Iterator<Item = (usize, Use)> {
         let mut at = 0_usize;
         core::iter::from_fn(move || {
@@ -80,46 +90,46 @@ impl Table {
                 return None;
             }
             let (here, what) = (at, self.get(at));
-            at = at.saturating_add(what.chunks().max(1));
+            at = at.saturating_add(what.areas().max(1));
             Some((here, what))
         })
     }
 
-    /// A look at one place after another.
-    const fn cover(self) -> Cover {
-        Cover { table: self, until: 0 }
+    /// A cursor at the first area.
+    const fn cursor(self) -> Cursor {
+        Cursor { table: self, until: 0 }
     }
 }
 
-/// Which places are taken, asked in order.
-struct Cover {
+/// Answers which areas are taken, for indices in rising order.
+struct Cursor {
     table: Table,
     until: usize,
 }
 
-impl Cover {
-    fn has(&mut self, index: usize) -> bool {
+impl Cursor {
+    fn is_taken(&mut self, index: usize) -> bool {
         if index >= self.until {
-            self.until = index.saturating_add(self.table.get(index).chunks());
+            self.until = index.saturating_add(self.table.get(index).areas());
         }
         index < self.until
     }
 }
 
-/// The places below `end` that are free in the table in force and were at the last sync.
-pub(super) fn free_places(now: Table, synced: Option<Table>, end: usize) -> impl Iterator<Item = usize> {
-    let mut now = now.cover();
-    let mut synced = synced.map(Table::cover);
+/// The areas below `end` that are free in the table in force and were at the last sync.
+pub(super) fn free_areas(in_force: Table, synced: Option<Table>, end: usize) -> impl Iterator<Item = usize> {
+    let mut in_force = in_force.cursor();
+    let mut synced = synced.map(Table::cursor);
     (0..end).filter(move |index| {
-        // Both are asked each time: they only look forward.
-        let then = synced.as_mut().is_some_and(|synced| synced.has(*index));
-        !now.has(*index) && !then
+        // Both cursors advance each time: they only move forward.
+        let synced = synced.as_mut().is_some_and(|synced| synced.is_taken(*index));
+        !in_force.is_taken(*index) && !synced
     })
 }
 
-/// The first of `bytes` worth of adjoining free places where `fits` holds.
-pub(super) fn find(
-    now: Table,
+/// The first of adjoining free areas with `bytes` bytes together, of which `fits` allows the first.
+pub(super) fn find_areas(
+    in_force: Table,
     synced: Option<Table>,
     end: usize,
     bytes: usize,
@@ -127,7 +137,7 @@ pub(super) fn find(
 ) -> Option<usize> {
     let wanted = bytes.div_ceil(CHUNK_BYTES);
     let (mut first, mut have) = (0_usize, 0_usize);
-    for index in free_places(now, synced, end) {
+    for index in free_areas(in_force, synced, end) {
         if have == 0 || index != first.wrapping_add(have) {
             have = 0;
             if !fits(index) {
@@ -158,12 +168,12 @@ mod tests {
     }
 
     #[test]
-    fn words_hold_what_they_are_given() {
+    fn a_word_holds_its_use() {
         for what in [
             Use::DIRTY,
             Use::Free { zero: true },
-            Use::Slabs { page: 1, checksum: u32::MAX },
-            Use::Slabs { page: 0, checksum: 7 },
+            Use::Slabs { copy: 1, checksum: u32::MAX },
+            Use::Slabs { copy: 0, checksum: 7 },
             Use::Span { units: 1 << 30 },
         ] {
             assert_eq!(Use::unpack(what.pack()), what);
@@ -171,17 +181,17 @@ mod tests {
     }
 
     #[test]
-    fn places_are_free_only_if_they_were_at_the_last_sync() {
+    fn areas_are_free_only_if_they_were_at_the_last_sync() {
         let free = Use::DIRTY;
         // 0: slabs, 1: free, 2 and 3: a span, 4 to 6: free.
-        let now = table(&[Use::SLABS, free, Use::Span { units: 65 }, free, free, free, free]);
-        assert_eq!(free_places(now, None, 7).collect::<Vec<_>>(), [1, 4, 5, 6]);
+        let in_force = table(&[Use::SLABS, free, Use::Span { units: 65 }, free, free, free, free]);
+        assert_eq!(free_areas(in_force, None, 7).collect::<Vec<_>>(), [1, 4, 5, 6]);
         // 4 and 5 were a span then.
-        let then = table(&[free, free, free, free, Use::Span { units: 66 }, free, free]);
-        assert_eq!(free_places(now, Some(then), 7).collect::<Vec<_>>(), [1, 6]);
-        assert_eq!(find(now, None, 7, 2 * CHUNK_BYTES, |_| true), Some(4));
-        assert_eq!(find(now, None, 7, 2 * CHUNK_BYTES, |at| at != 4), Some(5));
-        assert_eq!(find(now, None, 7, 4 * CHUNK_BYTES, |_| true), None);
-        assert_eq!(now.walk(7).count(), 6);
+        let synced = table(&[free, free, free, free, Use::Span { units: 66 }, free, free]);
+        assert_eq!(free_areas(in_force, Some(synced), 7).collect::<Vec<_>>(), [1, 6]);
+        assert_eq!(find_areas(in_force, None, 7, 2 * CHUNK_BYTES, |_| true), Some(4));
+        assert_eq!(find_areas(in_force, None, 7, 2 * CHUNK_BYTES, |at| at != 4), Some(5));
+        assert_eq!(find_areas(in_force, None, 7, 4 * CHUNK_BYTES, |_| true), None);
+        assert_eq!(in_force.walk(7).count(), 6);
     }
 }

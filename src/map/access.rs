@@ -1,5 +1,5 @@
-//! Reaching the bytes: by copying, which is safe anywhere; by reference where nobody else can
-//! change them; by assumption where someone can.
+//! Access to the bytes: by copying, which is safe anywhere; by reference where nobody else can
+//! change them; by the caller's promise where someone can.
 
 use core::slice;
 use core::sync::atomic::AtomicU64;
@@ -12,11 +12,11 @@ use crate::os;
 const WORD_BYTES: usize = size_of::<AtomicU64>();
 
 impl Mapping {
-    /// Copies bytes from `at` on into `into`, by way of the kernel (process_vm_readv(2)), and
-    /// answers how many: fewer than asked for at the mapping's end, or where the next page can't
-    /// be reached; none at the very end. **No signal is raised**, however short the file has become.
+    /// Copies bytes from the offset `at` on into `into` (process_vm_readv(2)), and answers how
+    /// many. It copies fewer at the mapping's end, or where the next page can't be had; none at the
+    /// very end. **No signal is raised**, however short the file has become.
     ///
-    /// What is read may be half of what another process is just writing.
+    /// Bytes that another process is writing may be copied half old and half new.
     ///
     /// # Errors
     /// [`Refusal::OutOfBounds`] for an `at` beyond the end; [`Refusal::Protected`] if reading is
@@ -33,8 +33,8 @@ impl Mapping {
         }
     }
 
-    /// Copies `from` to the bytes from `at` on (process_vm_writev(2)), and answers how many were
-    /// written; otherwise as [`read_at`](Self::read_at).
+    /// Copies `from` to the bytes from the offset `at` on (process_vm_writev(2)), and answers how
+    /// many; otherwise as [`read_at`](Self::read_at).
     ///
     /// # Errors
     /// As [`read_at`](Self::read_at); [`Refusal::Protected`] if writing is forbidden.
@@ -103,7 +103,8 @@ impl Mapping {
     /// [`Refusal::Protected`] if reading is forbidden.
     pub unsafe fn assume_stable(&self) -> Result<&[u8], Error> {
         self.require(Protection::READ)?;
-        // SAFETY: the range is mapped and readable; that it is there and stays is the caller's word.
+        // SAFETY: the range is mapped and readable; that it is there and stays is the caller's
+        // word.
         Ok(unsafe { slice::from_raw_parts(self.as_ptr(), self.len()) })
     }
 

@@ -1,4 +1,4 @@
-//! Telling the kernel how a mapping will be used, and giving its memory back.
+//! Advice about a mapping's use, and giving its memory back: madvise(2).
 
 use core::ffi::c_int;
 use core::ops::RangeBounds;
@@ -8,8 +8,8 @@ use super::extent::Pages;
 use super::{Mapping, Protection};
 use crate::os;
 
-/// Advice that keeps every byte, from madvise(2). What is newer than the minimum kernel (4.4)
-/// says since when it is there; before that it is `EINVAL`.
+/// Advice that keeps every byte, from madvise(2). Kernels older than the version named answer
+/// `EINVAL`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Advice {
@@ -137,8 +137,8 @@ impl Mapping {
     ///
     /// # Errors
     /// [`Refusal::NotOnAPage`](super::Refusal::NotOnAPage) unless `range` is whole pages to the
-    /// byte; [`Refusal::Protected`](super::Refusal::Protected) if writing is forbidden; `EACCES` for a
-    /// private mapping; `EOPNOTSUPP` where the file system can't.
+    /// byte; [`Refusal::Protected`](super::Refusal::Protected) if writing is forbidden; `EACCES`
+    /// for a private mapping; `EOPNOTSUPP` where the file system can't.
     pub fn punch_hole(&mut self, range: impl RangeBounds<usize>) -> Result<(), Error> {
         // Newer kernels ask only whether the file was opened for writing.
         self.require(Protection::WRITE)?;

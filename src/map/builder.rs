@@ -1,4 +1,4 @@
-//! What is to be mapped, before it is.
+//! [`Builder`]: what is to be mapped.
 
 use core::ffi::c_int;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -13,6 +13,17 @@ use super::{Mapping, Protection, Sharing};
 
 /// A mapping to be: made by [`Mapping::anonymous`] or [`Mapping::file`], turned into one by
 /// [`map`](Self::map). Lengths, offsets and addresses are in bytes.
+///
+/// ```
+/// use freestone::map::{Mapping, Protection};
+/// let page = Mapping::anonymous(1).map()?.page_bytes();
+/// // A stack's memory: aligned, with a guard below, and promised no swap space.
+/// let stack = Mapping::anonymous(1 << 20).align(1 << 16).guard_before(page).no_reserve().map()?;
+/// assert!(stack.address().get().is_multiple_of(1 << 16));
+/// assert_eq!(stack.guard_bytes(), (page, 0));
+/// assert_eq!(stack.protection(), Protection::READ_WRITE);
+/// # Ok::<(), freestone::map::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 #[must_use = "nothing is mapped before `map`"]
 pub struct Builder<'f> {
@@ -38,13 +49,34 @@ enum FileLength {
 }
 
 impl Mapping {
-    /// `len` bytes of zeroed memory: private, readable and writable unless told otherwise.
+    /// `len` bytes of zeroed memory: by default private, readable and writable.
+    ///
+    /// ```
+    /// use freestone::map::Mapping;
+    /// let mut memory = Mapping::anonymous(10_000).map()?;
+    /// memory.as_mut_slice()?.fill(1);
+    /// # Ok::<(), freestone::map::Error>(())
+    /// ```
     pub const fn anonymous(len: usize) -> Builder<'static> {
         Builder { len: Some(len), protection: Protection::READ_WRITE, ..Builder::new(None) }
     }
 
-    /// The bytes of `file`, all of them and read-only unless told otherwise, and private. The
-    /// mapping stays when the file is closed (mmap(2)).
+    /// The bytes of `file`: by default all of them, read-only and private. The mapping stays when
+    /// the file is closed (mmap(2)).
+    ///
+    /// ```
+    /// use freestone::map::Mapping;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("text");
+    /// std::fs::write(&path, "hello")?;
+    /// let text = Mapping::file(&std::fs::File::open(&path)?).map()?;
+    /// let mut bytes = [0; 5];
+    /// assert_eq!((text.len(), text.read_at(0, &mut bytes)?), (5, 5));
+    /// assert_eq!(&bytes, b"hello");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn file<'f>(file: &'f impl AsFd) -> Builder<'f> {
         Builder::new(Some(file.as_fd()))
     }
@@ -118,14 +150,14 @@ impl<'f> Builder<'f> {
         Self { align, ..self }
     }
 
-    /// Puts at least `bytes` of address space before the first page that no access gets past:
-    /// guard pages, which take no memory, but count as a mapping.
+    /// Puts at least `bytes` of address space without access before the first page: guard pages.
+    /// They take no memory, but count as a mapping.
     pub const fn guard_before(self, bytes: usize) -> Self {
         Self { guard_before: bytes, ..self }
     }
 
     /// As [`guard_before`](Self::guard_before), after the last page. Bytes in the last page
-    /// beyond the length asked for ([`waste`](Mapping::waste)) are not guarded.
+    /// beyond the requested length ([`waste`](Mapping::waste)) are not guarded.
     pub const fn guard_after(self, bytes: usize) -> Self {
         Self { guard_after: bytes, ..self }
     }
@@ -154,8 +186,8 @@ impl<'f> Builder<'f> {
         self.with(libc::MAP_POPULATE)
     }
 
-    /// Lets the mapping grow downwards like a stack (`MAP_GROWSDOWN`), by being touched
-    /// right below its start, up to `RLIMIT_STACK`, and until it comes near the mapping below (256 pages,
+    /// Lets the mapping grow downwards like a stack (`MAP_GROWSDOWN`), by being touched right below
+    /// its start, up to `RLIMIT_STACK`, and until it comes near the mapping below (256 pages,
     /// unless the kernel's `stack_guard_gap` says otherwise). Private anonymous memory only. What
     /// it gains lies before [`as_ptr`](Mapping::as_ptr), is not part of the [`Mapping`], and
     /// **stays mapped** when that is dropped. Rarely what you want: a large mapping with
@@ -171,8 +203,8 @@ impl<'f> Builder<'f> {
     /// Maps.
     ///
     /// # Errors
-    /// What mmap(2) answers, in words: [`Error::meaning`]. Nothing is left mapped; a file that
-    /// was to be extended may have been.
+    /// Those of mmap(2), in words: [`Error::meaning`]. Nothing is left mapped. A file that was to
+    /// be extended may have been.
     pub fn map(self) -> Result<Mapping, Error> {
         if !self.align.is_power_of_two() {
             return Err(Refusal::NotAPowerOfTwo.into());
@@ -246,7 +278,7 @@ impl<'f> Builder<'f> {
     }
 }
 
-/// Where in the file the first page starts.
+/// Offset in the file of the first page.
 fn page_start(offset: u64, extent: &Extent) -> Result<libc::off_t, Error> {
     let start = offset.saturating_sub(extent.before() as u64);
     libc::off_t::try_from(start).map_err(|_| Refusal::TooLong.into())

@@ -1,4 +1,4 @@
-//! Why a request was not met: by the kernel's word, or by ours.
+//! [`Error`]: why a request was not met, by the kernel or by this library.
 #![forbid(unsafe_code)]
 
 use core::fmt;
@@ -21,13 +21,14 @@ use crate::os;
 #[non_exhaustive]
 pub enum Error {
     /// The kernel refused.
+    #[non_exhaustive]
     Kernel {
-        /// What it was asked.
+        /// The call that was made.
         call: Call,
-        /// What it answered.
+        /// Its error number.
         errno: Errno,
     },
-    /// The request could not be met by any kernel, or not safely; none was asked.
+    /// No kernel could meet the request, or not safely: no call was made.
     Refused(Refusal),
 }
 
@@ -59,15 +60,15 @@ pub enum Call {
     ReadAt,
     /// process_vm_writev(2): [`write_at`](super::Mapping::write_at).
     WriteAt,
-    /// fstat(2): asking for a file's length.
+    /// fstat(2): a file's length.
     Fstat,
-    /// fstatfs(2): asking whether a file is made of huge pages.
+    /// fstatfs(2): whether a file is made of huge pages.
     Fstatfs,
     /// ftruncate(2): extending a file.
     Ftruncate,
 }
 
-/// What was to lie behind a new mapping.
+/// The kind of memory behind a new mapping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Backing {
@@ -87,11 +88,11 @@ pub enum Backing {
 pub enum Refusal {
     /// A range that is not inside the mapping.
     OutOfBounds,
-    /// A range, or a place to split, that is not on a page's boundary.
+    /// A range, or an offset to split at, that is not on a page's boundary.
     NotOnAPage,
     /// An alignment or a page size that is no power of two.
     NotAPowerOfTwo,
-    /// An address that is null, or not a multiple of the page or of the alignment asked for.
+    /// An address that is null, or not a multiple of the page or of the requested alignment.
     Misaligned,
     /// An offset or a length beyond what an object or a file can have.
     TooLong,
@@ -109,7 +110,7 @@ pub enum Refusal {
     Guarded,
     /// Growing shared memory that has no file.
     FixedObject,
-    /// The kernel placed the mapping elsewhere than it was told to.
+    /// The kernel placed the mapping at another address than the fixed one.
     NotPlaced,
     /// No memory for the answer.
     NoMemory,
@@ -139,7 +140,7 @@ impl Error {
         move |errno| Self::Kernel { call, errno: Errno::new(errno.0) }
     }
 
-    /// The call's name as in its man page; none if the kernel was not asked.
+    /// The call's name as in its man page; none if no call was made.
     #[must_use]
     pub const fn call_name(&self) -> Option<&'static str> {
         match self {
@@ -148,7 +149,7 @@ impl Error {
         }
     }
 
-    /// The error number; none if the kernel was not asked.
+    /// The error number; none if no call was made.
     #[must_use]
     pub const fn errno(&self) -> Option<Errno> {
         match self {

@@ -1,4 +1,4 @@
-//! From the bytes asked for to the pages they take, and back.
+//! From the requested bytes to the pages they take, and back: arithmetic, no unsafe.
 #![forbid(unsafe_code)]
 
 use core::ops::{Bound, Range, RangeBounds};
@@ -46,14 +46,15 @@ impl PageBytes {
 /// Those before are the file's own; those after are too, up to its end, and zero beyond it,
 /// where what is written is lost (mmap(2)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Waste {
-    /// Bytes from the first page's start to the first byte asked for.
+    /// Bytes from the first page's start to the first requested byte.
     pub before: usize,
-    /// Bytes from the last byte asked for to the last page's end.
+    /// Bytes from the last requested byte to the last page's end.
     pub after: usize,
 }
 
-/// The bytes asked for, as they lie in their pages.
+/// The requested bytes, as they lie in their pages.
 ///
 /// Equation: `before + len + after == mapped`, `before < page`, `after < page`.
 #[derive(Clone, Copy, Debug)]

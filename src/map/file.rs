@@ -24,8 +24,8 @@ pub(super) fn bytes_from(file: BorrowedFd<'_>, offset: u64) -> Result<usize, Err
     }
 }
 
-/// Makes `file` at least `bytes` long. Asking for the length and setting it are two calls: what
-/// another process appends between them is cut off.
+/// Makes `file` at least `bytes` long. Bytes that another process appends between the two calls are
+/// cut off.
 pub(super) fn extend(file: BorrowedFd<'_>, bytes: u64) -> Result<(), Error> {
     let facts = os::mapping::file_facts(file).map_err(Error::of(Call::Fstat))?;
     if facts.bytes >= bytes {

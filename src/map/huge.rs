@@ -1,4 +1,4 @@
-//! Huge pages: which there are, and which are wanted.
+//! Huge pages: those that a kernel has, and those that a mapping requests.
 #![forbid(unsafe_code)]
 
 use core::ffi::c_int;
@@ -10,7 +10,7 @@ use std::{fs, io};
 pub enum HugePages {
     /// Whichever the kernel can put together (`MADV_HUGEPAGE`): nothing needs to be reserved,
     /// nothing fails for want of one, and OS pages take their place. They fit only where the
-    /// mapping holds whole ones: ask for their size as [alignment](super::Builder::align) too.
+    /// mapping holds whole ones: request their size as [alignment](super::Builder::align) too.
     Transparent,
     /// Pages of this many bytes, reserved by the administrator (`MAP_HUGETLB`; see
     /// [`huge_page_sizes`]). The mapping is made of them: lengths are rounded to them.
@@ -38,7 +38,7 @@ impl HugePages {
 /// knows of none. From the directories in `/sys/kernel/mm/hugepages`.
 ///
 /// # Errors
-/// That of looking for a directory there.
+/// That of stat(2) on a directory there.
 pub fn huge_page_sizes() -> io::Result<Vec<usize>> {
     let mut sizes = Vec::new();
     for kib in (0..usize::BITS.saturating_sub(10)).map(|shift| 1_usize << shift) {

@@ -1,4 +1,4 @@
-//! Pages that stay in memory.
+//! Pages that stay in memory: mlock(2), munlock(2).
 
 use core::ops::RangeBounds;
 
@@ -9,10 +9,11 @@ use crate::os;
 
 /// When a page to be locked comes into memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum LockWhen {
     /// Now, all of them (mlock(2)).
     Now,
-    /// Each when it is first touched (`MLOCK_ONFAULT`).
+    /// Each when it is first touched (`MLOCK_ONFAULT`, mlock2(2)).
     OnFault,
 }
 
@@ -21,8 +22,8 @@ impl Mapping {
     /// [`unlock`](Self::unlock) undoes any number of them; a child of a fork has none (mlock(2)).
     ///
     /// # Errors
-    /// `ENOMEM`, `EPERM` or `EAGAIN` beyond `RLIMIT_MEMLOCK`, which does not hold for a process with
-    /// `CAP_IPC_LOCK`; `ENOMEM` too where protection or the end of the file keeps pages from
+    /// `ENOMEM`, `EPERM` or `EAGAIN` beyond `RLIMIT_MEMLOCK`, which does not hold for a process
+    /// with `CAP_IPC_LOCK`; `ENOMEM` too where protection or the end of the file keeps pages from
     /// being brought in. Part of the range may be locked then.
     pub fn lock(&self, range: impl RangeBounds<usize>, when: LockWhen) -> Result<(), Error> {
         let Pages { from, bytes } = self.extent.pages_touching(&range)?;

@@ -1,7 +1,8 @@
-//! The mapping itself: what it is, and how it is cut.
+//! [`Mapping`]: mapped memory with one owner, its properties, and how it is cut.
 
 use core::fmt;
 use core::num::NonZeroUsize;
+use core::ptr::NonNull;
 
 use super::error::{Call, Error};
 use super::extent::{Extent, Waste};
@@ -11,8 +12,8 @@ use crate::os;
 
 /// Mapped memory, unmapped on drop.
 ///
-/// It is a run of whole pages; [`len`](Self::len) bytes of it were asked for, and offsets and
-/// ranges in all methods count from the first of these. What is written where:
+/// It is a run of whole pages, of which [`len`](Self::len) bytes were requested. Offsets and ranges
+/// in all methods are in bytes from the first requested one. Where writes go:
 ///
 /// | | private | shared |
 /// | --- | --- | --- |
@@ -26,8 +27,11 @@ use crate::os;
 /// A child of a fork has its own mappings, equal to its parent's: dropping one there leaves the
 /// other alone. After `exec` there are none (mmap(2)).
 ///
-/// If the kernel cannot unmap at drop (`ENOMEM`, at the limit of mappings), the pages stay
-/// mapped; [`unmap`](Self::unmap) says so instead.
+/// If the kernel can't unmap at drop (`ENOMEM`, at the limit of mappings: munmap(2)), the pages
+/// stay mapped; [`unmap`](Self::unmap) answers an error instead.
+///
+/// Nothing here panics.
+#[must_use = "a mapping that is dropped at once is unmapped at once"]
 pub struct Mapping {
     pub(super) guard_before: Span,
     pub(super) body: Span,
@@ -35,12 +39,13 @@ pub struct Mapping {
     pub(super) extent: Extent,
     pub(super) protection: Protection,
     pub(super) sharing: Sharing,
-    /// Where in the file the first byte asked for lies; none without a file.
+    /// Offset in the file of the first requested byte; none without a file.
     pub(super) file_offset: Option<u64>,
 }
 
-/// A mapping that the kernel would not unmap, and why.
+/// A mapping that the kernel did not unmap, and why.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct StillMapped {
     /// The mapping, as it was.
     pub mapping: Mapping,
@@ -49,7 +54,7 @@ pub struct StillMapped {
 }
 
 impl Mapping {
-    /// Bytes asked for.
+    /// Requested bytes.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.extent.len()
@@ -61,7 +66,7 @@ impl Mapping {
         self.len() == 0
     }
 
-    /// Bytes mapped: those asked for and the [`waste`](Self::waste); guards not counted.
+    /// Mapped bytes: those requested and the [`waste`](Self::waste), without guards.
     #[must_use]
     pub const fn mapped_bytes(&self) -> usize {
         self.extent.mapped()
@@ -91,7 +96,7 @@ impl Mapping {
         self.sharing
     }
 
-    /// Where in its file the first byte asked for lies, in bytes; none without a file.
+    /// Offset in the file of the first requested byte, in bytes; none without a file.
     #[must_use]
     pub const fn file_offset(&self) -> Option<u64> {
         self.file_offset
@@ -103,14 +108,14 @@ impl Mapping {
         (self.guard_before.bytes(), self.guard_after.bytes())
     }
 
-    /// The address of the first byte asked for.
+    /// The address of the first requested byte.
     #[must_use]
     pub fn address(&self) -> NonZeroUsize {
-        self.body.at(self.extent.before()).addr()
+        self.start().addr()
     }
 
-    /// The first byte asked for. What the protection forbids raises `SIGSEGV`, what lies beyond
-    /// the end of the file `SIGBUS`; resizing may move it.
+    /// A pointer to the first requested byte. An access that the protection forbids raises
+    /// `SIGSEGV`, one beyond the end of the file `SIGBUS` (mmap(2)). Resizing may move the mapping.
     #[must_use]
     pub fn as_ptr(&self) -> *const u8 {
         self.as_mut_ptr()
@@ -120,7 +125,12 @@ impl Mapping {
     /// for the references that exist.
     #[must_use]
     pub fn as_mut_ptr(&self) -> *mut u8 {
-        self.body.at(self.extent.before()).as_ptr()
+        self.start().as_ptr()
+    }
+
+    /// [`as_mut_ptr`](Self::as_mut_ptr), which is never null.
+    pub(crate) fn start(&self) -> NonNull<u8> {
+        self.body.at(self.extent.before())
     }
 
     /// Changes what instructions may do with the whole mapping. For a part of it,
@@ -138,7 +148,7 @@ impl Mapping {
     }
 
     /// Keeps the bytes before `at`, and answers those from `at` on as a mapping of their own. Both
-    /// stay where they are; the kernel is not asked. Dropping either unmaps a part of what was.
+    /// stay where they are, and no system call is made. Dropping either unmaps its part.
     ///
     /// ```
     /// use freestone::map::{Mapping, Protection};
@@ -171,7 +181,7 @@ impl Mapping {
         })
     }
 
-    /// Unmaps now, and says whether that worked. Dropping does the same and keeps quiet.
+    /// Unmaps now, and answers whether that worked. Dropping does the same without an answer.
     ///
     /// # Errors
     /// munmap(2)'s `ENOMEM`, with the mapping, which is as before.

@@ -1,8 +1,8 @@
-//! Memory mapping, whole: what mmap(2) and its companions do on Linux, as owned values.
+//! The mapping floor: mmap(2) and its companions on Linux, as owned values.
 //!
-//! A [`Builder`] says what is to be mapped, a [`Mapping`] is it, and unmaps itself. Every failure
-//! is an [`Error`] that names the call and the error number, says what that means for this call
-//! and what to do. Nothing here panics, and nothing here is used by the allocator's own paths.
+//! A [`Builder`] says what is to be mapped. A [`Mapping`] is mapped memory, and unmaps itself.
+//! Every failure is an [`Error`] that names the call and the error number, with the meaning for
+//! this call and a remedy. Nothing here panics. No block of the global allocator comes from here.
 //!
 //! ```
 //! use freestone::map::{Mapping, Msync, Placement, Protection};
@@ -31,17 +31,17 @@
 //!
 //! # Pages
 //!
-//! The kernel maps whole pages, of a size read at run time. Offsets and lengths here are in bytes and
-//! of any size; [`Mapping::waste`] says how many more are mapped. Where a range of a mapping has
-//! to be whole pages, because it takes bytes away, and isn't, the request is refused.
+//! The kernel maps whole pages, of a size read at run time. Offsets and lengths here are in bytes
+//! and of any size; [`Mapping::waste`] says how many more are mapped. A range from which bytes are
+//! taken away must be whole pages: other ranges are refused.
 //!
 //! # Beyond the end of the file
 //!
-//! A mapping may be longer than its file, and a file may become shorter than its mapping. Bytes behind
-//! the file's end in its last page read as zero, and what is written to them is lost; touching
-//! any page after that raises `SIGBUS` (mmap(2)), which by default ends the process, and so does
-//! writing to a hole in a file when its disk is full. [`Mapping::read_at`] and [`Mapping::write_at`]
-//! can't cause it: the kernel copies, and answers `EFAULT`.
+//! A mapping may be longer than its file, and a file may become shorter than its mapping. Bytes
+//! behind the file's end in its last page read as zero, and what is written to them is lost;
+//! touching any page after that raises `SIGBUS` (mmap(2)), which by default ends the process, and
+//! so does writing to a hole in a file when its disk is full. [`Mapping::read_at`] and
+//! [`Mapping::write_at`] can't cause it: the kernel copies, and answers `EFAULT`.
 //!
 //! ```
 //! use freestone::map::Mapping;
@@ -56,11 +56,11 @@
 //!
 //! # What is safe
 //!
-//! Private anonymous memory is this process's own: slices of it are safe. Shared anonymous memory is
-//! safe as atomics. A file's bytes are neither: whoever may write the file may change or remove
+//! Private anonymous memory is this process's own: slices of it are safe. Shared anonymous memory
+//! is safe as atomics. A file's bytes are neither: whoever may write the file may change or remove
 //! them under a reference, so those are `unsafe` ([`Mapping::assume_stable`]), and copying is not.
-//! Making, moving, splitting, protecting and unmapping is safe: it takes the mapping by `&mut` or by
-//! value, so no reference into it is left.
+//! Making, moving, splitting, protecting and unmapping is safe: it takes the mapping by `&mut` or
+//! by value, so no reference into it is left.
 //!
 //! # The flags of mmap(2)
 //!
@@ -78,6 +78,19 @@
 //! | `MAP_DENYWRITE`, `MAP_EXECUTABLE`, `MAP_FILE` | not offered: ignored |
 //! | `MAP_32BIT` | not offered: x86-64 only, for old thread stacks; hint at a low address |
 //! | `MAP_SYNC` | not offered: for persistent memory that is mapped directly (DAX) |
+//!
+//! # The room
+//!
+//! It stands on `os` and `base` alone, and has no state.
+//!
+//! | file | what it holds |
+//! | --- | --- |
+//! | `builder.rs`, `mapping.rs` | the request, and the mapping |
+//! | `extent.rs` | bytes to pages and back: arithmetic, no unsafe |
+//! | `span.rs`, `placement.rs` | an owned run of pages; its address |
+//! | `access.rs`, `protection.rs` | access to the bytes, and what allows it |
+//! | `resize.rs`, `sync.rs`, `advice.rs`, `lock.rs`, `residency.rs`, `huge.rs`, `file.rs` | one call, or a few, each |
+//! | `error.rs`, `errno.rs`, `explain/` | every error by call, with its meaning and a remedy |
 #![cfg(all(target_os = "linux", target_pointer_width = "64"))]
 
 mod access;

@@ -1,4 +1,4 @@
-//! Where a new mapping goes: anywhere, near or at an address, aligned, between guards.
+//! The address of a new mapping: any, near or at a requested one, aligned, between guards.
 
 use core::ffi::c_int;
 
@@ -11,7 +11,7 @@ use crate::os::{self, mapping::FileAt};
 /// it: each time takes a collision within microseconds.
 const ATTEMPTS: usize = 16;
 
-/// Which address is wanted.
+/// The requested address.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Address {
     Anywhere,
@@ -19,7 +19,7 @@ pub(super) enum Address {
     Exactly(usize),
 }
 
-/// What is to be mapped.
+/// The pages to be mapped.
 pub(super) struct Request<'f> {
     pub(super) bytes: usize,
     pub(super) protection: c_int,
@@ -29,7 +29,7 @@ pub(super) struct Request<'f> {
     pub(super) call: Call,
 }
 
-/// What is to be around it; everything in bytes, and whole pages.
+/// Address, alignment and guards of the pages. All in bytes, and whole pages.
 pub(super) struct Surroundings {
     pub(super) address: Address,
     pub(super) guard_before: usize,
@@ -81,7 +81,7 @@ fn collided(error: &Error) -> bool {
 ///
 /// Mapping over the reservation (`MAP_FIXED`) would spare the hole, but when it fails the old
 /// mapping may be gone (mmap(2)), and cleaning up could then unmap what another thread
-/// has just put there. Nothing here ever touches a range that it is not sure to own.
+/// has just put there. Only ranges that are certainly owned are unmapped.
 fn place_in_reservation(request: &Request<'_>, around: &Surroundings) -> Result<Placed, Error> {
     let &Surroundings { address, guard_before, guard_after, align, page } = around;
     let slack = align.saturating_sub(page);

@@ -1,4 +1,4 @@
-//! What may be done with a mapping's bytes, and who sees it.
+//! [`Protection`] and [`Sharing`]: which accesses a mapping allows, and who sees its writes.
 #![forbid(unsafe_code)]
 
 use core::ffi::c_int;
@@ -6,8 +6,8 @@ use core::ops::BitOr;
 
 /// What instructions may do with a mapping's bytes: a set, joined by `|`.
 ///
-/// On most processors writable memory is readable too, whatever is asked for (mmap(2)); ask for
-/// [`READ_WRITE`](Self::READ_WRITE) if you mean both.
+/// On most processors writable memory is readable too (mmap(2)). Portable programs request
+/// [`READ_WRITE`](Self::READ_WRITE) where they do both.
 ///
 /// ```
 /// use freestone::map::Protection;
@@ -52,6 +52,7 @@ impl BitOr for Protection {
 
 /// Who sees what is written to a mapping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Sharing {
     /// This process alone (`MAP_PRIVATE`): a page is copied when it is first written. The file
     /// behind it never changes, and after a fork each side goes its own way.

@@ -1,4 +1,4 @@
-//! Which pages are in memory.
+//! Which pages are in memory: mincore(2).
 
 use core::ops::RangeBounds;
 
@@ -9,13 +9,15 @@ use crate::os;
 
 /// Which OS pages of a range were in memory when the kernel was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
 pub struct Residency {
     /// A byte for each page, of which mincore(2) defines the lowest bit.
     pages: Vec<u8>,
 }
 
 impl Residency {
-    /// For each OS page, front to back, whether touching it would find it in memory.
+    /// For each OS page, front to back, whether it was in memory.
+    #[must_use]
     pub fn pages(&self) -> impl ExactSizeIterator<Item = bool> + '_ {
         self.pages.iter().map(|page| page & 1 == 1)
     }

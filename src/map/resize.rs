@@ -1,4 +1,4 @@
-//! Longer and shorter: `mremap` moves pages' places, not their bytes.
+//! Longer and shorter mappings: mremap(2) moves page tables, not bytes.
 
 use std::os::fd::AsFd;
 
@@ -9,6 +9,7 @@ use super::{Mapping, Sharing};
 
 /// Whether resizing may change the address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Placement {
     /// The mapping stays where it is, or the call fails.
     InPlace,
@@ -24,9 +25,9 @@ impl Mapping {
     ///
     /// # Errors
     /// [`Refusal::Guarded`] with guard pages; [`Refusal::FixedObject`] for growing shared anonymous
-    /// memory, since the memory behind it does not grow; `ENOMEM` when there is no room, `EFAULT`
-    /// when the kernel holds the mapping for several because a part was treated differently
-    /// (advice, locks), `EAGAIN` when more would be locked than may be. It is then as before.
+    /// memory, since the memory behind it does not grow; `ENOMEM` when there is no room; `EFAULT`
+    /// when the mapping is several to the kernel, since a part has advice or a lock of its own;
+    /// `EAGAIN` when more would be locked than `RLIMIT_MEMLOCK`. The mapping is then as before.
     pub fn resize(&mut self, len: usize, placement: Placement) -> Result<(), Error> {
         if self.guard_bytes() != (0, 0) {
             return Err(Refusal::Guarded.into());

@@ -1,4 +1,4 @@
-//! An owned run of pages: the one place that knows what is mapped.
+//! [`Span`]: an owned run of pages. Nothing else in this room maps or unmaps.
 
 use core::ptr::NonNull;
 
@@ -17,7 +17,7 @@ unsafe impl Send for Span {}
 unsafe impl Sync for Span {}
 
 impl Span {
-    /// Takes over what a mapping call has just answered.
+    /// The owner of a range that a mapping call has just answered.
     ///
     /// # Safety
     /// The range is mapped, whole pages of it, and belongs to nobody else.
@@ -25,7 +25,7 @@ impl Span {
         Self { start, bytes }
     }
 
-    /// No pages, at an address that says where they would be.
+    /// No pages. The address is where they would be.
     pub(super) const fn empty(start: NonNull<u8>) -> Self {
         Self { start, bytes: 0 }
     }
@@ -44,13 +44,13 @@ impl Span {
         unsafe { self.start.add(offset.min(self.bytes)) }
     }
 
-    /// What lies before and behind `at` bytes, a multiple of the page.
+    /// The parts before and behind `at` bytes, a multiple of the page.
     pub(super) fn split(mut self, at: usize) -> (Self, Self) {
         let back = self.split_off(at);
         (self, back)
     }
 
-    /// Keeps what lies before `at` bytes, a multiple of the page, and answers the rest.
+    /// Keeps the part before `at` bytes, a multiple of the page, and answers the other one.
     pub(super) fn split_off(&mut self, at: usize) -> Self {
         let at = at.min(self.bytes);
         let back = Self { start: self.at(at), bytes: self.bytes.saturating_sub(at) };
@@ -58,7 +58,7 @@ impl Span {
         back
     }
 
-    /// Unmaps now, and says when that failed; the span is then as before.
+    /// Unmaps now. An error answers the span as it was.
     pub(super) fn unmap(mut self) -> Result<(), (Self, Errno)> {
         if self.bytes != 0 {
             // SAFETY: the range is this span's own, and references into it borrow from its owner.
@@ -98,7 +98,7 @@ impl Drop for Span {
     fn drop(&mut self) {
         if self.bytes != 0 {
             // At the map-count limit munmap may fail to cut a mapping in two (munmap(2)): then the
-            // pages stay, which is the least harm. `unmap` is for whoever wants to know.
+            // pages stay mapped. `unmap` answers the error.
             // SAFETY: the range is this span's own, and references into it borrow from its owner.
             let _ = unsafe { os::mapping::unmap(self.start, self.bytes) };
         }

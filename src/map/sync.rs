@@ -1,4 +1,4 @@
-//! From memory to the file's device.
+//! From memory to the file's device: msync(2).
 
 use core::ffi::c_int;
 use core::ops::RangeBounds;
@@ -8,12 +8,13 @@ use super::error::{Call, Error};
 use super::extent::Pages;
 use crate::os;
 
-/// What msync(2) is asked to do.
+/// How [`Mapping::sync`] writes back: the flags of msync(2).
 ///
 /// None of this decides what other processes *see*: on Linux a file's readers and its shared
-/// mappings use the same pages, so a write is visible to all of them at once. It decides what
-/// is on the *device* if the machine stops.
+/// mappings use the same pages, so a write is visible to all of them at once. It decides which
+/// bytes the *device* has if the machine stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Msync {
     /// `MS_ASYNC`: the pages are to be written some time. On Linux a no-op since 2.6.19: they
     /// would be anyway.

@@ -24,12 +24,12 @@ struct Node {
 fn push(heap: &Heap<File>, value: u64) {
     let node: NonNull<Node> = heap.allocate(layout(16, 8)).expect("memory").cast();
     // SAFETY: a new block of that size.
-    unsafe { node.write(Node { value, next: heap.root().map(NonNull::cast) }) };
+    unsafe { node.write(Node { value, next: heap.root().expect("the lock").map(NonNull::cast) }) };
     heap.set_root(Some(node.cast())).expect("a root");
 }
 
 fn pop(heap: &Heap<File>) -> u64 {
-    let node: NonNull<Node> = heap.root().expect("a root").cast();
+    let node: NonNull<Node> = heap.root().expect("the lock").expect("a root").cast();
     // SAFETY: roots of these heaps are nodes.
     let (value, next) = unsafe { ((*node.as_ptr()).value, (*node.as_ptr()).next) };
     heap.set_root(next.map(NonNull::cast)).expect("a root");
@@ -39,7 +39,7 @@ fn pop(heap: &Heap<File>) -> u64 {
 }
 
 fn values(heap: &Heap<File>) -> Vec<u64> {
-    let mut next: Option<NonNull<Node>> = heap.root().map(NonNull::cast);
+    let mut next: Option<NonNull<Node>> = heap.root().expect("the lock").map(NonNull::cast);
     std::iter::from_fn(|| {
         // SAFETY: roots of these heaps are nodes, and nodes point to nodes.
         let node = unsafe { next?.as_ref() };
@@ -69,7 +69,7 @@ fn small(path: &Path) -> Result<Heap<File>, Error> {
 fn made(path: &Path, nodes: u64) -> usize {
     let heap = small(path).expect("a heap");
     (0..nodes).for_each(|value| push(&heap, value));
-    let root = heap.root().expect("a root").addr().get();
+    let root = heap.root().expect("the lock").expect("a root").addr().get();
     heap.close().expect("closed");
     root
 }
@@ -78,7 +78,7 @@ fn made(path: &Path, nodes: u64) -> usize {
 fn what_was_closed_is_there_again_at_the_same_address() {
     let Place { path, _folder, _files } = place();
     let heap = small(&path).expect("a heap");
-    assert_eq!((heap.found(), heap.root()), (Found::New, None));
+    assert_eq!((heap.found(), heap.root().expect("the lock")), (Found::New, None));
     drop(heap);
     let root = made(&path, 1000);
     for more in 0..5 {
@@ -86,7 +86,7 @@ fn what_was_closed_is_there_again_at_the_same_address() {
         assert_eq!(heap.found(), Found::Clean);
         heap.verify().expect("the records hold");
         if more == 0 {
-            assert_eq!(heap.root().expect("a root").addr().get(), root);
+            assert_eq!(heap.root().expect("the lock").expect("a root").addr().get(), root);
         }
         assert_eq!(values(&heap), (0..1000 + more).rev().collect::<Vec<_>>());
         push(&heap, 1000 + more);
@@ -99,7 +99,7 @@ fn what_was_not_synced_is_gone_and_what_was_freed_is_back() {
     let Place { path, _folder, _files } = place();
     made(&path, 500);
     let heap = small(&path).expect("a heap");
-    let before = heap.stats();
+    let before = heap.stats().expect("the lock");
     for value in (300..500).rev() {
         assert_eq!(pop(&heap), value);
     }
@@ -108,14 +108,14 @@ fn what_was_not_synced_is_gone_and_what_was_freed_is_back() {
         push(&heap, 1_000_000 + value);
     }
     assert!(heap.allocate(layout(5 * MIB, 8)).is_some());
-    assert_eq!(heap.stats().waiting, 200 * 16);
+    assert_eq!(heap.stats().expect("the lock").deferred, 200 * 16);
     heap.verify().expect("the records hold");
     drop(heap);
     let heap = small(&path).expect("a heap");
     assert_eq!(heap.found(), Found::Dirty);
     heap.verify().expect("the records hold");
     assert_eq!(values(&heap), (0..500).rev().collect::<Vec<_>>());
-    let after = heap.stats();
+    let after = heap.stats().expect("the lock");
     assert_eq!((after.live, after.live_blocks), (before.live, before.live_blocks));
 }
 
@@ -126,14 +126,18 @@ fn freed_memory_is_used_again_after_the_next_sync() {
     for size in [16, 1000, 40 * KIB, MIB, 2 * MIB] {
         let mut model = Model::new(&heap, 0);
         while model.allocate(layout(size, 8)) {}
-        let full = heap.stats().live;
+        let full = heap.stats().expect("the lock").live;
         assert!(full > 3 * MIB, "{size}: {full}");
         heap.sync().expect("synced");
         model.free_all();
         assert!(!model.allocate(layout(size, 8)), "{size}: used again before the sync");
-        assert_eq!(heap.stats().waiting == 0, size > MIB, "blocks of slabs wait, and are counted");
+        assert_eq!(
+            heap.stats().expect("the lock").deferred == 0,
+            size > MIB,
+            "blocks of slabs wait, and are counted"
+        );
         heap.sync().expect("synced");
-        assert_eq!((heap.stats().live, heap.stats().waiting), (0, 0));
+        assert_eq!((heap.stats().expect("the lock").live, heap.stats().expect("the lock").deferred), (0, 0));
         heap.verify().expect("the records hold");
     }
 }
@@ -145,7 +149,7 @@ fn random_operations_with_syncs_and_reopenings() {
     for round in 0..6_u64 {
         let heap = Options::new().limit(256 * MIB).file(&path).expect("a heap");
         heap.verify().expect("the records hold");
-        let kept = heap.stats().live_blocks;
+        let kept = heap.stats().expect("the lock").live_blocks;
         let mut model = Model::new(&heap, round << 32);
         for step in 0..if cfg!(debug_assertions) { 1000 } else { 4000 } {
             model.step(&mut random, 100);
@@ -154,11 +158,11 @@ fn random_operations_with_syncs_and_reopenings() {
                 heap.verify().expect("the records hold");
             }
             if step % 700 == 0 {
-                heap.purge();
+                heap.purge().expect("the lock");
                 heap.verify().expect("the records hold");
             }
         }
-        assert_eq!(heap.stats().live_blocks, kept + model.live());
+        assert_eq!(heap.stats().expect("the lock").live_blocks, kept + model.live());
         if round % 2 == 0 {
             model.free_all();
             drop(model);
@@ -183,11 +187,11 @@ fn a_purge_makes_the_file_small_and_growth_makes_room_again() {
     heap.sync().expect("synced");
     assert!(on_disk() > 40 * MIB as u64);
     model.free_all();
-    assert_eq!(heap.stats().waiting, 40 * MIB);
-    heap.purge();
+    assert_eq!(heap.stats().expect("the lock").deferred, 40 * MIB);
+    heap.purge().expect("the lock");
     assert!(on_disk() > 40 * MIB as u64, "what was in use at the last sync stays");
     heap.sync().expect("synced");
-    heap.purge();
+    heap.purge().expect("the lock");
     assert!(on_disk() < 12 * MIB as u64, "{} bytes are left", on_disk());
     for _ in 0..40 {
         assert!(model.allocate(layout(MIB, 8)));
@@ -306,7 +310,11 @@ fn a_file_that_may_not_grow_is_an_error() {
         }
         let mut model = Model::new(&heap, 0);
         while model.allocate(layout(10 * KIB, 8)) {}
-        assert!((3 * MIB..9 * MIB).contains(&heap.stats().live), "{:?}", heap.stats());
+        assert!(
+            (3 * MIB..9 * MIB).contains(&heap.stats().expect("the lock").live),
+            "{:?}",
+            heap.stats().expect("the lock")
+        );
         assert!(heap.allocate(layout(9 * MIB, 8)).is_none());
         heap.sync().expect("synced");
         model.free_all();
@@ -344,17 +352,21 @@ fn a_full_disk_is_an_error_and_not_a_signal() {
         let heap = small(&folder.path().join("heap")).expect("a heap");
         let mut model = Model::new(&heap, 0);
         while model.allocate(layout(10 * KIB, 8)) {}
-        assert!((5 * MIB..16 * MIB).contains(&heap.stats().live), "{:?}", heap.stats());
+        assert!(
+            (5 * MIB..16 * MIB).contains(&heap.stats().expect("the lock").live),
+            "{:?}",
+            heap.stats().expect("the lock")
+        );
         assert!(heap.allocate(layout(9 * MIB, 8)).is_none());
         model.check();
         heap.sync().expect("synced");
         // Holes are filled again before they are handed out, or not handed out.
         model.free_all();
         heap.sync().expect("synced");
-        assert!(heap.purge() > 4 * MIB);
+        assert!(heap.purge().expect("the lock") > 4 * MIB);
         fs::write(folder.path().join("other"), vec![1; 4 * MIB]).expect("room from the holes");
         while model.allocate(layout(10 * KIB, 8)) {}
-        assert!(heap.stats().live < 12 * MIB, "{:?}", heap.stats());
+        assert!(heap.stats().expect("the lock").live < 12 * MIB, "{:?}", heap.stats().expect("the lock"));
         model.check();
         heap.verify().expect("the records hold");
     });
@@ -372,7 +384,7 @@ fn a_root_is_a_block_in_use() {
     let long = heap.allocate(layout(5 * MIB, 8)).expect("memory");
     for root in [block, long] {
         heap.set_root(Some(root)).expect("a root");
-        assert_eq!(heap.root(), Some(root));
+        assert_eq!(heap.root().expect("the lock"), Some(root));
         // SAFETY: allocated so; not used any more.
         unsafe { heap.deallocate(root, if root == block { layout(100, 8) } else { layout(5 * MIB, 8) }) };
         heap.set_root(None).expect("no root");

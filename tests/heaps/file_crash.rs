@@ -71,8 +71,8 @@ fn open(folder: &Path) -> Heap<File> {
 /// What the root says, after everything that it names was looked at.
 fn check(heap: &Heap<File>) -> u64 {
     heap.verify().expect("the records hold");
-    let Some(root) = heap.root() else {
-        assert_eq!(heap.stats().live_blocks, 0);
+    let Some(root) = heap.root().expect("the lock") else {
+        assert_eq!(heap.stats().expect("the lock").live_blocks, 0);
         return 0;
     };
     // SAFETY: roots of these heaps are of this type.
@@ -80,13 +80,13 @@ fn check(heap: &Heap<File>) -> u64 {
     root.blocks.iter().for_each(|entry| entry.check());
     // Nothing else is in use: what was allocated since the last sync is gone.
     let named = root.blocks.iter().filter(|entry| entry.block.is_some()).count();
-    assert_eq!(heap.stats().live_blocks, named + 1);
+    assert_eq!(heap.stats().expect("the lock").live_blocks, named + 1);
     root.generation
 }
 
 /// The next generation: some blocks replaced, each in new memory.
 fn step(heap: &Heap<File>, random: &mut StdRng) -> Option<u64> {
-    let old: Option<NonNull<Root>> = heap.root().map(NonNull::cast);
+    let old: Option<NonNull<Root>> = heap.root().expect("the lock").map(NonNull::cast);
     let new: NonNull<Root> = heap.allocate(layout(size_of::<Root>(), 8))?.cast();
     // SAFETY: a new block, and the old root, which nobody changes. Zeroes are a root.
     let root = unsafe {
@@ -136,7 +136,7 @@ fn work_until_killed() {
         heap.sync().expect("synced");
         acknowledged.write_all_at(&generation.to_le_bytes(), 0).expect("written");
         if random.random_range(0..4) == 0 {
-            heap.purge();
+            heap.purge().expect("the lock");
         }
     }
 }

@@ -74,5 +74,5 @@ fn fill_and_look() {
         // SAFETY: allocated so, and not used any more.
         unsafe { heap.deallocate(block.cast(), layout(BLOCK, 8)) };
     }
-    assert_eq!(heap.stats().live, 0);
+    assert_eq!(heap.stats().expect("the lock").live, 0);
 }

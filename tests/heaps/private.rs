@@ -20,12 +20,12 @@ fn blocks_are_disjoint_aligned_and_keep_their_contents() {
             heap.verify().expect("the records hold");
         }
         if step % 5000 == 4999 {
-            heap.purge();
+            heap.purge().expect("the lock");
         }
     }
-    assert_eq!(heap.stats().live_blocks, model.live());
+    assert_eq!(heap.stats().expect("the lock").live_blocks, model.live());
     model.free_all();
-    assert_eq!(heap.stats().live_blocks, 0);
+    assert_eq!(heap.stats().expect("the lock").live_blocks, 0);
     heap.verify().expect("the records hold");
 }
 
@@ -39,7 +39,7 @@ fn every_size_and_alignment() {
             model.free(0);
         }
     }
-    assert_eq!(heap.stats().live_blocks, 0);
+    assert_eq!(heap.stats().expect("the lock").live_blocks, 0);
 }
 
 #[test]
@@ -48,7 +48,7 @@ fn the_limit_holds_and_everything_can_be_had_again() {
     for size in [16, 24, 1000, 40 * KIB, 300 * KIB, 2 * MIB] {
         let mut model = Model::new(&heap, 0);
         while model.allocate(layout(size, 8)) {}
-        let HeapStats { limit, taken, live, .. } = heap.stats();
+        let HeapStats { limit, taken, live, .. } = heap.stats().expect("the lock");
         assert_eq!(limit, 8 * MIB);
         assert!(taken <= limit && live <= taken, "{live} of {taken} of {limit}");
         assert!(live > 3 * MIB, "{size}: {live} bytes until the limit");
@@ -68,7 +68,7 @@ fn blocks_grow_where_they_are_while_there_is_room() {
     assert_eq!(unsafe { heap.reallocate(start, large, layout(65 * MIB, 8)) }, None);
     // SAFETY: it has the layout that it grew to.
     unsafe { heap.deallocate(start, large) };
-    assert_eq!(heap.stats().live, 0);
+    assert_eq!(heap.stats().expect("the lock").live, 0);
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn a_heap_may_go_to_another_thread() {
         assert!(heap.contains(address) && heap.allocate(layout(100, 8)).is_some());
         heap
     });
-    assert_eq!(heap.join().expect("the thread ends").stats().live_blocks, 2);
+    assert_eq!(heap.join().expect("the thread ends").stats().expect("the lock").live_blocks, 2);
 }
 
 fn dies(what: &str, job: impl FnOnce(&Heap<Private>)) {

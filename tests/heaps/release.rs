@@ -26,7 +26,7 @@ fn purged_memory_is_gone<K: Kind>(heap: &Heap<K>) {
     assert!(memory::resident() - before > 100 * MIB);
     model.free_all();
     drop(model);
-    let purged = heap.purge();
+    let purged = heap.purge().expect("the lock");
     assert!(purged > 100 * MIB, "{purged} purged");
     let kept = memory::resident().saturating_sub(before);
     assert!(kept < MIB, "{kept} bytes kept");
@@ -36,7 +36,7 @@ fn purged_memory_is_gone<K: Kind>(heap: &Heap<K>) {
 fn fill_and_drop() {
     let heap = Heap::private().expect("a heap");
     let mut model = Model::new(&heap, 0);
-    while heap.stats().live < 32 * MIB {
+    while heap.stats().expect("the lock").live < 32 * MIB {
         assert!(model.allocate(layout(700 * KIB, 8)));
     }
     model.leave();

@@ -38,7 +38,7 @@ fn threads_share_a_heap() {
         }
     });
     heap.verify().expect("the records hold");
-    assert_eq!(heap.stats().live_blocks, 0);
+    assert_eq!(heap.stats().expect("the lock").live_blocks, 0);
 }
 
 #[test]
@@ -95,7 +95,10 @@ fn both_sides_of_a_fork_allocate_and_free_each_others_blocks() {
         own.free_all();
         model.free_all();
         heap.verify().expect("the records hold");
-        assert_eq!((heap.stats().live_blocks, heap.stats().recoveries), (1, 0));
+        assert_eq!(
+            (heap.stats().expect("the lock").live_blocks, heap.stats().expect("the lock").recoveries),
+            (1, 0)
+        );
     });
 }
 
@@ -113,7 +116,7 @@ fn churn(heap: &Heap<Shared>, number: u64) {
             }
         }
         model.step(&mut random, 20);
-        heap.purge();
+        heap.purge().expect("the lock");
     }
 }
 
@@ -136,13 +139,13 @@ fn who_is_killed_inside_does_not_lock_the_others_out() {
             }
             model.check();
             // A child holds 41 blocks at most, which it takes with it.
-            let (live, own) = (heap.stats().live_blocks, model.live());
+            let (live, own) = (heap.stats().expect("the lock").live_blocks, model.live());
             assert!((own..=own + 2 * 41 * (round as usize + 1)).contains(&live), "{live} of {own}");
-            if live - own > 500 && heap.stats().recoveries > 0 {
+            if live - own > 500 && heap.stats().expect("the lock").recoveries > 0 {
                 break; // Their blocks stay in use: enough of that.
             }
         }
-        assert!(heap.stats().recoveries > 0, "nobody was killed inside");
+        assert!(heap.stats().expect("the lock").recoveries > 0, "nobody was killed inside");
         model.free_all();
         heap.verify().expect("the records hold");
     });
@@ -158,7 +161,7 @@ fn who_is_killed_in_a_sync_leaves_a_whole_file() {
         for round in 0..10 {
             let heap = Options::new().limit(64 * MIB).file(&path).expect("a heap");
             heap.verify().expect("the records hold");
-            let kept = heap.stats().live_blocks;
+            let kept = heap.stats().expect("the lock").live_blocks;
             for _ in 0..4 {
                 let pid = fork(|| {
                     let mut model = Model::new(&heap, round << 32);
@@ -175,12 +178,12 @@ fn who_is_killed_in_a_sync_leaves_a_whole_file() {
                 heap.verify().expect("the records hold");
             }
             // Each child had one block at most, and took it with it.
-            let live = heap.stats().live_blocks;
+            let live = heap.stats().expect("the lock").live_blocks;
             assert!((kept..=kept + 4).contains(&live), "{live} of {kept}");
             drop(heap);
             let heap = Options::new().file(&path).expect("a heap");
             heap.verify().expect("the records hold");
-            assert_eq!(heap.stats().live_blocks, live);
+            assert_eq!(heap.stats().expect("the lock").live_blocks, live);
         }
     });
 }

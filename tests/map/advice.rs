@@ -166,7 +166,7 @@ fn discarding_locked_memory_is_einval() {
     let mut mapping = filled(2);
     mapping.lock(page().., LockWhen::Now).expect("a page can be locked");
     match mapping.discard(..).expect_err("it is locked") {
-        Error::Kernel { call: freestone::map::Call::Discard(Discard::Pages), errno } => {
+        Error::Kernel { call: freestone::map::Call::Discard(Discard::Pages), errno, .. } => {
             assert_eq!(errno.name(), "EINVAL");
         }
         other => panic!("{other}"),

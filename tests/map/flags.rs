@@ -22,7 +22,7 @@ fn too_much_locked_memory_is_eagain() {
     let ending = in_child(|| {
         limit(libc::RLIMIT_MEMLOCK, 4 * page() as u64);
         become_ordinary();
-        Mapping::anonymous(4 * page()).locked().map().expect("within the limit");
+        drop(Mapping::anonymous(4 * page()).locked().map().expect("within the limit"));
         let error = Mapping::anonymous(5 * page()).locked().map().expect_err("beyond the limit");
         assert_eq!((error.call_name(), error.errno_name()), (Some("mmap"), Some("EAGAIN")));
         assert!(error.meaning().contains("RLIMIT_MEMLOCK"), "{error}");
@@ -48,11 +48,8 @@ fn unreserved_memory_is_not_promised() {
     assert!(!has_flag(&unpromised, "ac") || has_flag(&unpromised, "nr"));
     // More than any machine has: a promise of that is refused unless all promises are given.
     let huge = 1 << 46;
-    Mapping::anonymous(huge)
-        .no_reserve()
-        .protection(Protection::READ_WRITE)
-        .map()
-        .expect("address space is free");
+    let unpromised = Mapping::anonymous(huge).no_reserve().protection(Protection::READ_WRITE).map();
+    drop(unpromised.expect("address space is free"));
 }
 
 #[test]

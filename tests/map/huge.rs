@@ -23,7 +23,7 @@ fn reserved_ones_are_used_or_missed_by_name() {
         let wanted = (free + 1) * bytes;
         let error = Mapping::anonymous(wanted).huge_pages(HugePages::Reserved(bytes)).map();
         match error.expect_err("one more than there are") {
-            Error::Kernel { call: Call::Mmap(Backing::HugePages), errno } => {
+            Error::Kernel { call: Call::Mmap(Backing::HugePages), errno, .. } => {
                 assert_eq!(errno.name(), "ENOMEM")
             }
             other => panic!("{other}"),

@@ -1,5 +1,5 @@
-//! What each error means for the call that gave it, and what to do. From the man pages of
-//! the calls named (Linux man-pages 6), in the words of what this module asks the kernel for.
+//! The meaning of each error for the call that gave it, and a remedy. From the man pages of the
+//! calls (Linux man-pages 6), for the requests that this room makes.
 #![forbid(unsafe_code)]
 
 use super::errno::Errno;
@@ -19,7 +19,8 @@ const fn says(meaning: &'static str, remedy: &'static str) -> Explanation {
     Explanation { meaning, remedy }
 }
 
-/// For what no man page lists: the name alone has to do. Each source is as likely: none is named alone.
+/// For an error that the call's man page does not list. Each source is as likely, so none is named
+/// alone.
 const UNLISTED: Explanation = says(
     "this call's man page does not list the error: a driver, a file system, a security module or a seccomp \
      filter may have answered",
@@ -32,34 +33,25 @@ const SPLITTING: Explanation = says(
     "unmap something, keep neighbours alike so that they merge, or raise vm.max_map_count; nothing was changed",
 );
 
-pub(super) fn kernel(call: Call, errno: Errno) -> Explanation {
-    let errno = errno.number();
+/// Meaning and remedy of the kernel's answer to a call.
+pub(super) const fn kernel(call: Call, errno: Errno) -> Explanation {
     match call {
-        Call::Mmap(backing) => mmap::explain(backing, errno),
-        Call::Munmap => memory::munmap(errno),
-        Call::Mprotect => memory::mprotect(errno),
-        Call::Mremap => memory::mremap(errno),
-        Call::Msync => memory::msync(errno),
-        Call::Advise(advice) => memory::advise(advice, errno),
-        Call::Discard(discard) => memory::discard(discard, errno),
-        Call::Mlock | Call::Munlock => memory::mlock(errno),
-        Call::Mincore => memory::mincore(errno),
-        Call::ReadAt | Call::WriteAt => memory::copy(errno),
-        Call::Fstat | Call::Fstatfs => memory::file_facts(errno),
-        Call::Ftruncate => memory::ftruncate(errno),
+        Call::Mmap(backing) => mmap::explain(backing, errno.number()),
+        call => memory::explain(call, errno.number()),
     }
 }
 
+/// Meaning and remedy of a request that no kernel was asked.
 pub(super) const fn refusal(refusal: Refusal) -> Explanation {
     match refusal {
         Refusal::OutOfBounds => says("the range is not inside the mapping", "compare it with `len()`"),
         Refusal::NotOnAPage => says(
-            "the place is not on a page's boundary, and pages can't be halved",
+            "the offset is not on a page's boundary, and pages can't be halved",
             "use multiples of `page_bytes()`, less `waste().before`",
         ),
         Refusal::NotAPowerOfTwo => says("pages and alignments are powers of two", "round it up to one"),
         Refusal::Misaligned => says(
-            "the address is null, or not a multiple of the page and of the alignment asked for",
+            "the address is null, or not a multiple of the page and of the requested alignment",
             "round it to a multiple of both",
         ),
         Refusal::TooLong => says(
@@ -114,7 +106,7 @@ mod tests {
     use super::super::error::Backing;
     use super::*;
 
-    /// What the man pages list, as far as this module's requests can meet it.
+    /// The errors that the man pages list, as far as this room's requests can meet them.
     fn listed() -> Vec<(Call, &'static [i32])> {
         use libc::*;
         vec![

@@ -1,5 +1,5 @@
 //! A slab that is made again from what is known of its blocks out of line: first-class heaps keep
-//! a bit a block, see `heaps::books`.
+//! a bit a block, see `heaps::bitmap`.
 
 use core::sync::atomic::Ordering;
 

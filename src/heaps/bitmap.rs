@@ -1,6 +1,9 @@
-//! What is known of a chunk's blocks out of line: which units are slabs of what class, and a bit a
-//! block that says whether it is used. The truth of a heap whose user may die at any moment: free
-//! lists and records are made again from it.
+//! A chunk's bitmaps: the class of the slab that begins at each unit, and for each block a bit that
+//! says whether it is used.
+//!
+//! They are out of line, in the chunk's header, and are the truth of a heap whose user may die at
+//! any moment: free lists and records are rebuilt from them. A file heap has three for each chunk:
+//! the one in force and those of the last two syncs.
 
 use core::cell::Cell;
 use core::ptr;
@@ -12,58 +15,68 @@ use crate::base::config::{CHUNK_BYTES, RECORD_BYTES, UNIT_BYTES, UNITS};
 use crate::block::size_class::Class;
 use crate::memory::slab::Slab;
 
-/// Units of a chunk's header that hold the records, what is beside them here, and three pages.
+/// Units of a chunk's header: the slabs' records, [`Transient`], and three bitmaps.
 pub(super) const HEADER_UNITS: usize = 2;
-/// Words of bits for one unit: of the smallest blocks it has 4,096.
+/// Words of bits for one unit, which may be full of the smallest blocks, of 16 bytes.
 const WORDS: usize = UNIT_BYTES / 16 / 64;
-const PAGE_BYTES: usize = UNITS * WORDS * 8;
+const BITMAP_BYTES: usize = UNITS * WORDS * 8;
 
-/// A page: the state of a chunk's blocks at one time. A header unit has no blocks, and its bits'
-/// place is the classes'.
+/// Which blocks of a chunk are used, at one time. Its layout is part of the file format.
+///
+/// Header units have no blocks: the classes lie where their bits would be.
+///
+/// | offset | content |
+/// | ---: | --- |
+/// | 0 | a byte for each of the 64 units: one more than the class, or zero |
+/// | 64 | unused, zero |
+/// | 1,024 | 64 words of bits for each unit from the third on |
 #[repr(C)]
-pub(super) struct Page {
-    /// For each unit: one more than the class of the slab that begins there, or zero.
+pub(super) struct Bitmap {
+    /// For each unit: one more than the index of the class of the slab that begins there, or zero.
     classes: [AtomicU8; UNITS],
-    /// Stored to with the rest, when a page is copied.
+    /// Atomics like the rest, since a bitmap is copied by words.
     unused: [AtomicU8; HEADER_UNITS * WORDS * 8 - UNITS],
-    /// For each unit after the header, where a slab begins: its blocks.
+    /// For each unit after the header: the blocks of the slab that begins there, a set bit is a
+    /// used block.
     bits: [[AtomicU64; WORDS]; UNITS - HEADER_UNITS],
 }
 
-const_assert!(size_of::<Page>() == PAGE_BYTES);
-const_assert!(RECORD_BYTES * UNITS <= BESIDE && size_of::<Beside>() <= PAGES[0].saturating_sub(BESIDE));
-const_assert!(PAGES[2].saturating_add(PAGE_BYTES) <= HEADER_UNITS * UNIT_BYTES);
+const_assert!(size_of::<Bitmap>() == BITMAP_BYTES);
+const_assert!(
+    RECORD_BYTES * UNITS <= TRANSIENT && size_of::<Transient>() <= BITMAPS[0].saturating_sub(TRANSIENT)
+);
+const_assert!(BITMAPS[2].saturating_add(BITMAP_BYTES) <= HEADER_UNITS * UNIT_BYTES);
 
-/// What else is known of a chunk, until the heap is closed.
-const BESIDE: usize = 8 << 10;
-/// The page in force, and those of syncs.
-const PAGES: [usize; 3] = [32 << 10, 64 << 10, 96 << 10];
+/// Offset of [`Transient`] in the header.
+const TRANSIENT: usize = 8 << 10;
+/// Offsets in the header of the bitmap in force and those of the last two syncs.
+const BITMAPS: [usize; 3] = [32 << 10, 64 << 10, 96 << 10];
 
-/// See [`BESIDE`].
+/// Facts about a chunk that hold while the heap is open. An opening sets them anew.
 #[repr(C)]
-pub(super) struct Beside {
-    /// Whether the page in force differs from the last sync's.
+pub(super) struct Transient {
+    /// Whether the bitmap in force differs from the last sync's.
     pub(super) changed: Cell<bool>,
-    /// Free units that may be holes in the file.
+    /// Set of the free units that may be holes in the file.
     pub(super) holes: Cell<u64>,
 }
 
-/// The books of one chunk.
+/// The bitmaps of one chunk.
 #[derive(Clone, Copy)]
-pub(super) struct Books {
+pub(super) struct Bitmaps {
     chunk: usize,
 }
 
-impl Books {
-    /// Of the chunk at `base`.
+impl Bitmaps {
+    /// Those of the chunk at `base`.
     ///
     /// # Safety
-    /// There is one, of a booked heap, mapped for as long as the books are used.
+    /// There is one, in a heap with bitmaps, mapped for as long as they are used.
     pub(super) const unsafe fn at(base: usize) -> Self {
         Self { chunk: base }
     }
 
-    /// Of the chunk of a slab.
+    /// Those of the chunk that `slab` is in.
     ///
     /// # Safety
     /// As for [`Self::at`].
@@ -71,34 +84,34 @@ impl Books {
         Self { chunk: ptr::from_ref(slab).addr() & !(CHUNK_BYTES - 1) }
     }
 
-    pub(super) fn beside(self) -> &'static Beside {
-        // SAFETY: the header has it at this place, and zeroes are a valid one.
-        unsafe { &*ptr::with_exposed_provenance(self.chunk.wrapping_add(BESIDE)) }
+    pub(super) fn transient(self) -> &'static Transient {
+        // SAFETY: the header has it at this offset, and zeroes are a valid one.
+        unsafe { &*ptr::with_exposed_provenance(self.chunk.wrapping_add(TRANSIENT)) }
     }
 
-    fn page(self, which: usize) -> &'static Page {
-        let place = PAGES.get(which).copied().unwrap_or(PAGES[0]);
-        // SAFETY: the header has it at this place, and any bytes are a valid one.
-        unsafe { &*ptr::with_exposed_provenance(self.chunk.wrapping_add(place)) }
+    fn bitmap(self, index: usize) -> &'static Bitmap {
+        let offset = BITMAPS.get(index).copied().unwrap_or(BITMAPS[0]);
+        // SAFETY: the header has one at this offset, and any bytes are a valid one.
+        unsafe { &*ptr::with_exposed_provenance(self.chunk.wrapping_add(offset)) }
     }
 
-    /// The page in force.
-    pub(super) fn now(self) -> &'static Page {
-        self.page(0)
+    /// The bitmap in force.
+    pub(super) fn in_force(self) -> &'static Bitmap {
+        self.bitmap(0)
     }
 
-    /// The page that a synced table names.
-    pub(super) fn synced(self, page: usize) -> &'static Page {
-        self.page(page.wrapping_add(1))
+    /// Copy 0 or 1, as a synced table names it.
+    pub(super) fn synced(self, copy: usize) -> &'static Bitmap {
+        self.bitmap(copy.wrapping_add(1))
     }
 }
 
-/// The unit that a slab's record is of.
+/// Index of a slab's first unit in its chunk.
 pub(super) fn unit_of(slab: &Slab) -> usize {
     ptr::from_ref(slab).addr() % CHUNK_BYTES / RECORD_BYTES
 }
 
-impl Page {
+impl Bitmap {
     /// The class of the slab that begins at `unit`.
     pub(super) fn class(&self, unit: usize) -> Option<Class> {
         Class::at(usize::from(self.classes.get(unit)?.load(Ordering::Relaxed)).checked_sub(1)?)
@@ -110,7 +123,7 @@ impl Page {
         }
     }
 
-    /// The slabs: their first units and classes.
+    /// The slabs, as their first unit and class.
     pub(super) fn slabs(&self) -> impl Iterator<Item = (usize, Class)> {
         (0..UNITS).filter_map(|unit| Some((unit, self.class(unit)?)))
     }
@@ -123,14 +136,14 @@ impl Page {
         Some((self.words(unit).get(block / 64)?, 1 << (block % 64)))
     }
 
-    /// Whether the `block`th of the slab at `unit` is used.
+    /// Whether the block at index `block` of the slab at `unit` is used.
     pub(super) fn has(&self, unit: usize, block: usize) -> bool {
         self.word(unit, block).is_some_and(|(word, bit)| word.load(Ordering::Relaxed) & bit != 0)
     }
 
     pub(super) fn set(&self, unit: usize, block: usize) {
         if let Some((word, bit)) = self.word(unit, block) {
-            // Under the heap's lock: a load and a store will do.
+            // Whoever sets bits holds the heap's lock: a load and a store are enough.
             word.store(word.load(Ordering::Relaxed) | bit, Ordering::Release);
         }
     }
@@ -141,15 +154,15 @@ impl Page {
         }
     }
 
-    /// Used blocks of the slab at `unit`.
+    /// How many blocks of the slab at `unit` are used.
     pub(super) fn used(&self, unit: usize) -> usize {
         self.words(unit).iter().map(|word| word.load(Ordering::Relaxed).count_ones() as usize).sum()
     }
 
-    /// Blocks of the slab at `unit` that are used in `then` and not here.
-    pub(super) fn freed_since(&self, then: &Self, unit: usize) -> usize {
-        let pairs = self.words(unit).iter().zip(then.words(unit));
-        pairs.map(|(now, then)| (load(then) & !load(now)).count_ones() as usize).sum()
+    /// How many blocks of the slab at `unit` are used in `synced` and not here.
+    pub(super) fn freed_since(&self, synced: &Self, unit: usize) -> usize {
+        let pairs = self.words(unit).iter().zip(synced.words(unit));
+        pairs.map(|(in_force, synced)| (load(synced) & !load(in_force)).count_ones() as usize).sum()
     }
 
     /// Whether no block of the slab at `unit` is used.
@@ -157,10 +170,11 @@ impl Page {
         self.words(unit).iter().all(|word| word.load(Ordering::Relaxed) == 0)
     }
 
-    /// Calls `each` with the blocks, below `blocks`, that are used neither here nor in `then`.
+    /// Calls `each` with the index of each block, below `blocks`, that is used neither here nor in
+    /// `synced`.
     pub(super) fn each_free(
         &self,
-        then: Option<&Self>,
+        synced: Option<&Self>,
         unit: usize,
         blocks: usize,
         mut each: impl FnMut(usize),
@@ -170,7 +184,7 @@ impl Page {
             if first >= blocks {
                 return;
             }
-            let before = then.and_then(|then| then.words(unit).get(index)).map_or(0, load);
+            let before = synced.and_then(|synced| synced.words(unit).get(index)).map_or(0, load);
             let mut free = !(load(word) | before);
             while free != 0 {
                 let block = first.wrapping_add(free.trailing_zeros() as usize);
@@ -183,9 +197,8 @@ impl Page {
         }
     }
 
-    /// Bits beyond a slab's blocks, or where no slab begins, that are set nevertheless: none,
-    /// unless the page is not what it seems.
-    pub(super) fn strays(&self) -> bool {
+    /// Whether a slab begins in the header or inside another, or a bit is set that is no block's.
+    pub(super) fn is_malformed(&self) -> bool {
         let mut unit = 0_usize;
         let mut inside = 0_usize;
         while unit < UNITS {
@@ -209,9 +222,9 @@ impl Page {
     }
 
     fn all_words(&self) -> &[AtomicU64] {
-        // SAFETY: a page is that many aligned words, atomics throughout; nobody else is in the heap, so
-        // that no byte is reached in two sizes at once.
-        unsafe { core::slice::from_raw_parts(ptr::from_ref(self).cast(), PAGE_BYTES / 8) }
+        // SAFETY: a bitmap is that many aligned words, atomics throughout. The caller is alone in
+        // the heap, so no byte is accessed in two sizes at once.
+        unsafe { core::slice::from_raw_parts(ptr::from_ref(self).cast(), BITMAP_BYTES / 8) }
     }
 
     pub(super) fn copy_from(&self, other: &Self) {
@@ -220,7 +233,7 @@ impl Page {
         }
     }
 
-    /// Makes it the page of a chunk without slabs.
+    /// Makes it that of a chunk without slabs.
     pub(super) fn reset(&self) {
         for word in self.all_words() {
             word.store(0, Ordering::Relaxed);
@@ -237,8 +250,9 @@ fn load(word: &AtomicU64) -> u64 {
     word.load(Ordering::Relaxed)
 }
 
-/// A sum that tells damage, not malice: each step is a bijection of the sum and of the word, so
-/// that one changed word always changes it.
+/// A checksum against damage, not against malice.
+///
+/// Each step is a bijection of the sum and of the word, so that one changed word always changes it.
 pub(super) fn checksum(words: impl Iterator<Item = u64>) -> u64 {
     words.fold(0x243f_6a88_85a3_08d3, |sum, word| {
         let mixed = (sum ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -250,12 +264,12 @@ pub(super) fn checksum(words: impl Iterator<Item = u64>) -> u64 {
 mod tests {
     use super::*;
 
-    /// What Miri checks: a page is copied through references that others have as well.
+    /// Miri checks that a bitmap with other references is copied through atomics.
     #[test]
-    fn a_page_is_copied_while_others_refer_to_it() {
-        // SAFETY: zeroes are a page.
-        let pages: [Box<Page>; 2] = [(); 2].map(|()| unsafe { Box::new_zeroed().assume_init() });
-        let [one, other]: [&Page; 2] = [&pages[0], &pages[1]];
+    fn a_bitmap_is_copied_while_others_refer_to_it() {
+        // SAFETY: zeroes are a bitmap.
+        let bitmaps: [Box<Bitmap>; 2] = [(); 2].map(|()| unsafe { Box::new_zeroed().assume_init() });
+        let [one, other]: [&Bitmap; 2] = [&bitmaps[0], &bitmaps[1]];
         one.set_class(HEADER_UNITS, Class::at(3));
         one.set(HEADER_UNITS, 70);
         other.copy_from(one);
