@@ -2,7 +2,6 @@
 #![forbid(unsafe_code)]
 
 /// What a state grows by for each number drawn: 2^64 divided by the golden ratio, odd.
-#[cfg(any(test, feature = "profile", feature = "secure", feature = "fault-injection"))]
 pub(crate) const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// A bijection in which each bit of `word` changes about half the bits of the result.
@@ -13,7 +12,6 @@ pub(crate) const fn mix(word: u64) -> u64 {
 }
 
 /// The next number of the sequence that `state` is in.
-#[cfg(any(test, feature = "profile", feature = "secure"))]
 pub(crate) const fn next(state: &mut u64) -> u64 {
     *state = state.wrapping_add(STEP);
     mix(*state)

@@ -376,7 +376,7 @@ impl Engine {
     unsafe fn free_plain(&'static self, slab: &'static Slab, start: NonNull<u8>) {
         let address = start.addr().get();
         // SAFETY: blocks have at least two words.
-        if unsafe { free_list::looks_free(start.as_ptr()) } && hardening::is_listed(slab, address) {
+        if unsafe { free_list::looks_free(start.as_ptr()) } && slab.is_listed(address) {
             return fatal::caught("double free", address);
         }
         // SAFETY: the caller gives up the block; from the range's own provenance.

@@ -24,7 +24,6 @@ pub(crate) mod mapping;
 pub(crate) mod mutex;
 pub(crate) mod object;
 mod process;
-#[cfg(feature = "secure")]
 mod random;
 mod status;
 pub(crate) mod stderr;
@@ -36,7 +35,6 @@ pub(crate) use errno::{Errno, KeepErrno};
 #[cfg(feature = "profile")]
 pub(crate) use process::variable;
 pub(crate) use process::{environment, is_privileged, most_mappings, read_file, wiped_word};
-#[cfg(feature = "secure")]
 pub(crate) use random::{random, start_words};
 pub(crate) use status::{resident_bytes, thread_id};
 

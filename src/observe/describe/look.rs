@@ -4,7 +4,6 @@ use core::ptr;
 
 use super::{BlockState, Description, What};
 use crate::base::config::{CHUNK_BYTES, UNIT_BYTES};
-use crate::block::hardening;
 use crate::heap::tally;
 use crate::heap::thread;
 use crate::memory::chunk::{Chunk, UnitState};
@@ -80,7 +79,7 @@ fn state(slab: &'static Slab, start: usize) -> BlockState {
     let is_own = is_free.is_some();
     // SAFETY: a block that was carved begins here, and its chunk stays mapped under the depot's
     // lock.
-    let marked = unsafe { hardening::looks_free_from_afar(slab, ptr::with_exposed_provenance(start)) };
+    let marked = unsafe { slab.looks_free(ptr::with_exposed_provenance(start)) };
     match (marked, is_own) {
         (true, _) => BlockState::Marked,
         (false, true) => BlockState::Live,
