@@ -2,7 +2,7 @@
 //! events that `loom` finds: no block is lost or taken twice, every list that has something is
 //! announced once, and an announcement finds its slab's owner also when that changes meanwhile.
 //!
-//! The models run `src/block/remote_list.rs` itself, on slabs that have nothing but what it is about.
+//! The models run `src/block/remote_list.rs` itself, on slabs that have only the fields it needs.
 
 use std::cell::Cell;
 use std::ptr::{self, NonNull};
@@ -16,7 +16,7 @@ use loom::thread;
 #[allow(dead_code, reason = "the models use what the allocator's protocol is made of")]
 mod remote_list;
 
-/// What `remote_list` takes from the crate that it is part of.
+/// The items that `remote_list` uses of its crate.
 mod base {
     pub(crate) mod atomic {
         pub(crate) use loom::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
@@ -28,9 +28,9 @@ use remote_list::{Chain, Published, RemoteList, Stack, Stacked};
 /// How often a thread is stopped where it need not be: enough for every fault known of this
 /// kind, and few enough for seconds.
 const PREEMPTIONS: usize = 3;
-/// Blocks of a slab; their places are their indices.
+/// Blocks of a slab; their offsets are their indices.
 const BLOCKS: usize = 4;
-/// No place.
+/// No offset.
 const NOWHERE: u32 = u32::MAX;
 
 fn model(run: impl Fn() + Sync + Send + 'static) {
@@ -48,8 +48,9 @@ struct Slab {
     below: AtomicPtr<Slab>,
     /// Which of the heaps the slab belongs to.
     home: AtomicUsize,
-    /// One more than the place of a block that the owner shall judge; zero where there is none.
-    suspect: AtomicU32,
+    /// One more than the offset of a block whose double-free check is deferred to the owner; zero where
+    /// there is none.
+    deferred: AtomicU32,
 }
 
 // SAFETY: the links are touched by whoever has the block; that this is one at a time is what
@@ -64,15 +65,15 @@ impl Stacked for Slab {
     }
 }
 
-/// What an owner keeps of a slab: which of its blocks have come back.
+/// The blocks of a slab that have come back to an owner.
 #[derive(Default)]
 struct Taken(Cell<[bool; BLOCKS]>);
 
 impl Taken {
-    fn add(&self, place: u32) {
+    fn add(&self, offset: u32) {
         let mut taken = self.0.get();
-        assert!(!taken[place as usize], "block {place} came back twice");
-        taken[place as usize] = true;
+        assert!(!taken[offset as usize], "block {offset} came back twice");
+        taken[offset as usize] = true;
         self.0.set(taken);
     }
 
@@ -89,15 +90,15 @@ impl Slab {
             remote_last: AtomicU32::new(NOWHERE),
             below: AtomicPtr::new(ptr::null_mut()),
             home: AtomicUsize::new(home),
-            suspect: AtomicU32::new(0),
+            deferred: AtomicU32::new(0),
         }
     }
 
-    /// As the allocator's `Slab::accuse`. False where another block is being judged.
-    fn accuse(&self, place: u32, heaps: &[Stack<Slab>; 2]) -> bool {
-        // What the owner finds when it looks at the block.
-        self.links[place as usize].set(NOWHERE);
-        let free = self.suspect.compare_exchange(0, place + 1, Ordering::Release, Ordering::Relaxed);
+    /// As the allocator's `Slab::defer_check`. False where another block waits for its check.
+    fn defer_check(&self, offset: u32, heaps: &[Stack<Slab>; 2]) -> bool {
+        // The owner reads the block in its check.
+        self.links[offset as usize].set(NOWHERE);
+        let free = self.deferred.compare_exchange(0, offset + 1, Ordering::Release, Ordering::Relaxed);
         if free.is_ok() && self.remote.mark() == Published::First {
             self.announce(heaps);
         }
@@ -108,7 +109,7 @@ impl Slab {
         heaps[self.home.load(Ordering::Acquire)].push(NonNull::from(self));
     }
 
-    /// As the allocator's `Slab::publish`: returns the heap to be told.
+    /// As the allocator's `Slab::publish`: announces the slab at its heap.
     fn publish(&self, chain: &[u32], heaps: &[Stack<Slab>; 2]) {
         for pair in chain.windows(2) {
             self.links[pair[0] as usize].set(pair[1]);
@@ -129,21 +130,21 @@ impl Slab {
         let remote = self.remote.take();
         assert!(remote.chain.is_some() || remote.marked, "what was announced has something");
         if let Some(chain) = remote.chain {
-            let (mut place, mut last) = (chain.first, NOWHERE);
+            let (mut offset, mut last) = (chain.first, NOWHERE);
             for _ in 0..chain.blocks {
-                taken.add(place);
-                last = place;
-                place = self.links[place as usize].get();
+                taken.add(offset);
+                last = offset;
+                offset = self.links[offset as usize].get();
             }
             assert!(remote.marked || last == noted, "the last block is the one noted as such");
             // As the allocator hangs the chain before its own list: the last link is written.
             self.links[last as usize].set(NOWHERE);
         }
         if remote.marked {
-            let place = self.suspect.swap(0, Ordering::Acquire).checked_sub(1).expect("a suspect");
-            // As the allocator looks at the block and takes it back.
-            self.links[place as usize].set(0);
-            taken.add(place);
+            let offset = self.deferred.swap(0, Ordering::Acquire).checked_sub(1).expect("a deferred check");
+            // As the allocator checks the block and takes it back.
+            self.links[offset as usize].set(0);
+            taken.add(offset);
         }
     }
 }
@@ -212,18 +213,18 @@ fn two_slabs_announced_to_one_heap() {
     });
 }
 
-/// A block to be judged comes back as surely as others, alone or beside them.
+/// A block whose check is deferred comes back as surely as others, alone or beside them.
 #[test]
-fn a_block_to_be_judged() {
+fn a_block_whose_check_is_deferred() {
     model(|| {
         let world = World::new();
-        let accuser = {
+        let deferrer = {
             let world = world.clone();
             thread::spawn(move || {
-                if !world.slabs[0].accuse(3, &world.heaps) {
+                if !world.slabs[0].defer_check(3, &world.heaps) {
                     world.slabs[0].publish(&[3], &world.heaps);
                 }
-                if !world.slabs[0].accuse(2, &world.heaps) {
+                if !world.slabs[0].defer_check(2, &world.heaps) {
                     world.slabs[0].publish(&[2], &world.heaps);
                 }
             })
@@ -232,11 +233,11 @@ fn a_block_to_be_judged() {
         let taken = Taken::default();
         collect(0, &world.heaps, &taken);
         collect(0, &world.heaps, &taken);
-        accuser.join().expect("no thread fails");
+        deferrer.join().expect("no thread fails");
         publisher.join().expect("no thread fails");
         collect(0, &world.heaps, &taken);
         assert_eq!(taken.count(), BLOCKS, "every block came back");
-        assert_eq!(world.slabs[0].suspect.load(Ordering::Relaxed), 0);
+        assert_eq!(world.slabs[0].deferred.load(Ordering::Relaxed), 0);
     });
 }
 
@@ -302,7 +303,7 @@ fn a_slab_changes_hands_twice() {
     });
 }
 
-/// What a helper knows of a partial slab: as the allocator's `Slab::is_unheld`, with the owner's count.
+/// A partial slab as a helper sees it: as the allocator's `Slab::is_unheld`, with the owner's count.
 struct Partial {
     slab: Slab,
     /// Minus the used blocks, as the owner counts.
@@ -356,7 +357,7 @@ fn a_helper_takes_a_slab_of_which_nobody_holds_a_block() {
             assert!(!is_taken || taken.count() == 2, "all blocks that others held came back");
             is_taken
         };
-        // What was passed over is looked at again.
+        // The slab that was passed over is tried again.
         let again = || {
             world.heaps[1].take_all(|slab| world.heaps[0].push(slab));
             help()

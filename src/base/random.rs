@@ -3,7 +3,6 @@
 #![forbid(unsafe_code)]
 
 /// The increment of a state for each number: 2^64 divided by the golden ratio, odd.
-#[cfg(any(test, feature = "profile", feature = "secure", feature = "fault-injection"))]
 pub(crate) const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// A bijection in which each bit of `word` changes about half the bits of the result.
@@ -14,7 +13,6 @@ pub(crate) const fn mix(word: u64) -> u64 {
 }
 
 /// The next number of the sequence at `state`.
-#[cfg(any(test, feature = "profile", feature = "secure"))]
 pub(crate) const fn next(state: &mut u64) -> u64 {
     *state = state.wrapping_add(STEP);
     mix(*state)

@@ -1,11 +1,13 @@
-//! Blocks that are free, and the list only their owner touches.
+//! The token of a free block, and the list of free blocks that only their owner touches.
 
 use core::cell::Cell;
 use core::ptr::{self, NonNull};
 
-use crate::block::hardening::{self, Key, Link, Tag};
+use crate::block::link::{Key, Link};
+use crate::block::tag::Tag;
+pub(crate) use crate::block::tag::looks_free;
 
-/// What a free block holds in its first words.
+/// The first words of a free block: one in the `secure` build, two in the default one.
 #[repr(C)]
 struct Node {
     next: Link,
@@ -32,20 +34,20 @@ impl Block {
         unsafe { Self::with_key(start, Key::of(start.as_ptr())) }
     }
 
-    /// As [`from_raw`](Self::from_raw), where the key is known.
+    /// As [`from_raw`](Self::from_raw), where the key is known: it need not be computed again.
     ///
     /// # Safety
-    /// As there; the key is that of `start`.
+    /// As for [`from_raw`](Self::from_raw); the key is that of `start`.
     #[inline(always)]
     pub(crate) const unsafe fn with_key(start: NonNull<u8>, key: Key) -> Self {
         Self { start: start.cast(), key }
     }
 
-    /// The block as the caller's memory. Clears the tag, which is what makes the next free of
-    /// it a first one.
+    /// The block as the caller's memory. Clears the tag: else the next free of the block would be
+    /// taken for its second.
     #[inline(always)]
     pub(crate) fn hand_out(self) -> NonNull<u8> {
-        // Volatile: where the caller's value has padding there, the compiler would take the store for
+        // Volatile: where the caller's value has padding there, the compiler would count the store as
         // overwritten and drop it.
         // SAFETY: the token owns the block, whose second word is writable.
         unsafe { (&raw mut (*self.start.as_ptr()).tag).write_volatile(Tag::USED) };
@@ -58,8 +60,7 @@ impl Block {
         self.start.cast()
     }
 
-    /// The key of its address.
-    #[cfg(feature = "secure")]
+    /// The key of the block's address.
     #[inline(always)]
     pub(crate) const fn key(&self) -> Key {
         self.key
@@ -80,17 +81,8 @@ impl Block {
     }
 }
 
-/// Whether the block at `start` looks freed: its second word holds the mark.
-///
-/// # Safety
-/// `start` begins a readable block of at least 16 bytes.
-#[inline(always)]
-pub(crate) unsafe fn looks_free(start: *const u8) -> bool {
-    // SAFETY: forwarded to the caller.
-    unsafe { hardening::is_marked(start) }
-}
-
-/// Blocks in last-in, first-out order, linked through their first words; the last link is null.
+/// Free blocks in last-in, first-out order, linked through their first words; the last link is null.
+/// Only the owner of their slab touches it, or who holds the lock that stands for the owner.
 pub(crate) struct FreeList {
     head: Cell<*mut Node>,
 }
@@ -117,22 +109,21 @@ impl FreeList {
         self.head.set(head);
     }
 
-    /// Takes the block in front, unless that needs a longer look: see [`pop_last`](Self::pop_last).
+    /// Takes the block in front. In the `secure` build the last block stays, as does one whose link is
+    /// broken: [`pop_last`](Self::pop_last) takes those.
     #[inline(always)]
     pub(crate) fn pop(&self) -> Option<Block> {
         let head = NonNull::new(self.head.get())?;
-        // SAFETY: what the head points to is a block that the list owns.
+        // SAFETY: the head is a block that the list owns.
         let (block, link) = unsafe { (Block::from_raw(head.cast()), (*head.as_ptr()).next) };
         self.head.set(link.follow(block.key, head.as_ptr().cast())?.cast());
         Some(block)
     }
 
-    /// Takes the block in front with all that may follow it: where links are looked at, what
-    /// [`pop`](Self::pop) leaves is the last one, or one whose link is broken.
-    #[cfg(any(feature = "secure", test))]
+    /// Takes the block in front, and leaves the list empty where its link is broken.
     pub(crate) fn pop_last(&self) -> Option<Block> {
         let head = NonNull::new(self.head.get())?;
-        // SAFETY: what the head points to is a block that the list owns.
+        // SAFETY: the head is a block that the list owns.
         self.head.set(unsafe { next_of(head.as_ptr().cast()) }.cast());
         // SAFETY: as above.
         Some(unsafe { Block::from_raw(head.cast()) })
@@ -143,8 +134,7 @@ impl FreeList {
         self.head.set(ptr::null_mut());
     }
 
-    /// Takes over every block of `other`.
-    #[cfg(feature = "secure")]
+    /// Takes over every block of `other`; for an empty list.
     pub(crate) fn take(&self, other: &Self) {
         self.head.set(other.head.replace(ptr::null_mut()));
     }
@@ -171,10 +161,10 @@ impl FreeList {
         self.head.set(first.cast());
     }
 
-    /// Whether the block at `address` is among the first `length`.
+    /// Whether the block at `address` is among the first `length`. Walks the list.
     ///
     /// # Safety
-    /// What is on the list are free blocks.
+    /// Every block on the list is free.
     pub(crate) unsafe fn contains(&self, address: usize, length: usize) -> bool {
         let mut node = self.head.get();
         for _ in 0..length {
@@ -206,7 +196,7 @@ pub(crate) unsafe fn next_of(start: *mut u8) -> *mut u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::block::hardening::ON;
+    use crate::block::link::ON;
 
     #[test]
     fn last_in_first_out_and_tags() {

@@ -1,4 +1,4 @@
-//! What one thread gives back to another: lock-free lists that many push to and one takes.
+//! Lock-free lists by which threads give blocks back to another one: many push, one takes.
 //!
 //! Nothing here knows slabs or blocks, so that the models in `tests/loom_remote.rs` run this
 //! very file under `loom`.
@@ -7,14 +7,15 @@ use core::ptr::{self, NonNull};
 
 use crate::base::atomic::{AtomicPtr, AtomicU64, Ordering};
 
-/// Blocks of one slab that other threads have freed. The head's place in the slab, the number of
-/// blocks and a mark share one word, so the owner takes all with one swap, without a walk.
+/// Blocks of one slab that other threads have freed, newest chain first, linked through the blocks. The
+/// head's offset in the slab, the number of blocks and a mark share one word: the owner takes all with
+/// one swap, without a walk.
 pub(crate) struct RemoteList(AtomicU64);
 
-/// The mark: the owner shall look at something else as well.
+/// The mark: a double-free check is deferred to the owner.
 const MARK: u64 = 1 << 63;
 
-/// What an owner takes.
+/// The content of a list when its owner takes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Taken {
     /// The blocks, if there are any.
@@ -23,10 +24,10 @@ pub(crate) struct Taken {
     pub(crate) marked: bool,
 }
 
-/// A chain of blocks, as places in their slab.
+/// A chain of blocks, linked from the first one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Chain {
-    /// Place of the first block.
+    /// Offset of the first block in its slab, in bytes.
     pub(crate) first: u32,
     /// How many blocks there are; not zero, and below 2^31.
     pub(crate) blocks: u32,
@@ -57,8 +58,8 @@ impl RemoteList {
         Self(word)
     }
 
-    /// Puts `chain` in front. `link_last` makes the chain's last block point to the place it
-    /// is given, the head so far; it runs once a try. Says how many blocks there are now, too.
+    /// Puts `chain` in front. `link_last` links the chain's last block to the offset that it is given, the
+    /// head so far; it runs once for each try. Also returns how many blocks the list has now.
     pub(crate) fn publish(&self, chain: Chain, mut link_last: impl FnMut(Option<u32>)) -> (Published, u32) {
         let mut seen = self.0.load(Ordering::Relaxed);
         loop {
@@ -67,8 +68,8 @@ impl RemoteList {
             let blocks = before.map_or(0, |chain| chain.blocks).wrapping_add(chain.blocks);
             let word = Chain { first: chain.first, blocks }.pack() | (seen & MARK);
             // Release: whoever takes the list sees the links and all earlier uses of the blocks.
-            // Acquire: what the publisher that finds the list empty writes about it comes after
-            // what the one before the last `take` wrote in the same places.
+            // Acquire: a publisher that finds the list empty writes fields of the slab. Those writes
+            // come after the ones by the publisher that did so before the last `take`.
             match self.0.compare_exchange_weak(seen, word, Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(0) => return (Published::First, blocks),
                 Ok(_) => return (Published::More, blocks),
@@ -77,15 +78,15 @@ impl RemoteList {
         }
     }
 
-    /// What there is; a moment's impression.
+    /// The blocks on the list; the answer may be outdated at once.
     pub(crate) fn peek(&self) -> Option<Chain> {
-        // Acquire: whoever looks at the chain sees its links.
+        // Acquire: whoever reads the chain sees its links.
         Chain::unpack(self.0.load(Ordering::Acquire))
     }
 
     /// Sets the mark.
     pub(crate) fn mark(&self) -> Published {
-        // Release: who takes the mark sees what it is about. Acquire: as in `publish`.
+        // Release: who takes the mark sees which block it is about. Acquire: as in `publish`.
         match self.0.fetch_or(MARK, Ordering::AcqRel) {
             0 => Published::First,
             _ => Published::More,
@@ -129,7 +130,7 @@ impl<T: Stacked> Stack<T> {
         }
     }
 
-    /// Whether nothing is there; a moment's impression.
+    /// Whether no node is on the stack; the answer may be outdated at once.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.0.load(Ordering::Relaxed).is_null()

@@ -32,7 +32,7 @@ pub(crate) unsafe fn dealloc_slow(heap: &'static Heap, pointer: *mut u8, layout:
             && (hardening::ON || slab.units() == 1 || slab.has_block(place))
             // SAFETY: blocks have at least two words.
             && !unsafe { free_list::looks_free(pointer) }
-            && let Some(key) = hardening::check_fast(slab, pointer, place, Some(layout))
+            && let Some(key) = slab.check_fast(pointer, place, Some(layout))
         {
             heap.remember(slab);
             heap.count_freed(layout.size());
@@ -41,7 +41,7 @@ pub(crate) unsafe fn dealloc_slow(heap: &'static Heap, pointer: *mut u8, layout:
         }
         if is_elsewhere(slab, heap)
             && (hardening::ON || slab.has_block(place))
-            && let Some(key) = hardening::check_fast(slab, pointer, place, Some(layout))
+            && let Some(key) = slab.check_fast(pointer, place, Some(layout))
         {
             heap.count_freed(layout.size());
             // SAFETY: the caller gives up the block.
@@ -97,14 +97,14 @@ pub(crate) unsafe fn free_untyped(heap: &'static Heap, pointer: *mut u8) {
         if slab.takes_frees_of(heap.inbox())
             // SAFETY: a block begins here, and blocks have at least two words.
             && !unsafe { free_list::looks_free(pointer) }
-            && let Some(key) = hardening::check_fast(slab, pointer, place, None)
+            && let Some(key) = slab.check_fast(pointer, place, None)
         {
             heap.remember(slab);
             // SAFETY: the caller gives up the block.
             return unsafe { give(slab, pointer, key) };
         }
         if is_elsewhere(slab, heap)
-            && let Some(key) = hardening::check_fast(slab, pointer, place, None)
+            && let Some(key) = slab.check_fast(pointer, place, None)
         {
             // SAFETY: the caller gives up the block.
             return unsafe { send(heap, slab, pointer, key) };
@@ -125,7 +125,7 @@ unsafe fn free_untyped_rest(start: NonNull<u8>) {
         // SAFETY: forwarded to the caller.
         unsafe { free_block(start, None) }
     } else {
-        match hardening::free_nothing(start) {
+        match hardening::zero_size::free(start) {
             Some(true) => {}
             Some(false) => fatal::caught("double free", start.addr().get()),
             None => free_large(start),
@@ -155,7 +155,7 @@ fn slab_with_block(address: usize) -> Option<(&'static Slab, usize)> {
 /// The caller gives up the block at `pointer`, which the slab has; `key` is its own.
 #[inline(always)]
 pub(crate) unsafe fn give(slab: &'static Slab, pointer: *mut u8, key: Key) {
-    let block_bytes = hardening::block_bytes(slab);
+    let block_bytes = slab.cleared_block_bytes();
     if hardening::is_long(block_bytes) {
         // SAFETY: forwarded to the caller.
         return unsafe { give_long(slab, pointer, key) };
@@ -171,7 +171,7 @@ pub(crate) unsafe fn give(slab: &'static Slab, pointer: *mut u8, key: Key) {
 #[inline(never)]
 unsafe fn give_long(slab: &'static Slab, pointer: *mut u8, key: Key) {
     // SAFETY: forwarded to the caller.
-    put(slab, unsafe { retired(pointer, key, hardening::block_bytes(slab)) });
+    put(slab, unsafe { retired(pointer, key, slab.cleared_block_bytes()) });
 }
 
 /// Takes back a block.
@@ -185,7 +185,7 @@ fn put(slab: &'static Slab, block: Block) {
 /// The block at `pointer`, with nothing in it.
 ///
 /// # Safety
-/// The caller gives up the block at `pointer`, which has so many bytes as `hardening::block_bytes` says; `key`
+/// The caller gives up the block at `pointer`, which has so many bytes as `Slab::cleared_block_bytes` says; `key`
 /// is its own.
 #[inline(always)]
 unsafe fn retired(pointer: *mut u8, key: Key, block_bytes: usize) -> Block {
@@ -238,7 +238,7 @@ fn is_elsewhere(slab: &Slab, heap: &'static Heap) -> bool {
 #[inline(always)]
 unsafe fn send(heap: &'static Heap, slab: &'static Slab, pointer: *mut u8, key: Key) {
     // SAFETY: forwarded to the caller.
-    unsafe { heap.send(slab, retired(pointer, key, hardening::block_bytes(slab))) };
+    unsafe { heap.send(slab, retired(pointer, key, slab.cleared_block_bytes())) };
     start_purger();
 }
 
@@ -252,12 +252,12 @@ unsafe fn free_block(start: NonNull<u8>, layout: Option<Layout>) {
     let Some(slab) = slab_of_block(address) else {
         return fatal::caught("free of an address that is no allocation", address);
     };
-    let key = match hardening::accepts_or_says(slab, start.as_ptr(), layout) {
+    let key = match slab.check_or_diagnose(start.as_ptr(), layout) {
         Ok(key) => key,
         Err(fault) => return fatal::caught(fault, address),
     };
     // SAFETY: a block begins here, and the caller gives it up.
-    let block = unsafe { retired(start.as_ptr(), key, hardening::block_bytes(slab)) };
+    let block = unsafe { retired(start.as_ptr(), key, slab.cleared_block_bytes()) };
     #[cfg(feature = "profile")]
     if sampling::is_home(slab.home()) {
         return sampling::free(slab, block);

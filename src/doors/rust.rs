@@ -61,7 +61,7 @@ unsafe impl GlobalAlloc for Freestone {
             // SAFETY: blocks have at least two words.
             && !unsafe { free_list::looks_free(pointer) }
             && (!hardening::ON || slab.has_block_in_first_unit(pointer.addr()))
-            && let Some(key) = hardening::check_fast(slab, pointer, pointer.addr() % UNIT_BYTES, Some(layout))
+            && let Some(key) = slab.check_fast(pointer, pointer.addr() % UNIT_BYTES, Some(layout))
         {
             heap.count_freed(layout.size());
             // SAFETY: the caller gives up the block.
@@ -282,7 +282,7 @@ fn fault_before_resize(pointer: *mut u8, layout: Layout) -> Option<&'static str>
         return None;
     }
     match slab_of_block(pointer.addr()) {
-        Some(slab) => hardening::diagnose(slab, pointer, Some(layout)),
+        Some(slab) => slab.diagnose(pointer, Some(layout)),
         None => Some("realloc of an address that is no allocation"),
     }
 }

@@ -12,7 +12,7 @@ use core::ptr::{self, NonNull};
 use super::start;
 use crate::base::config::{INLINE_LIMIT, UNIT_BYTES};
 use crate::block::free_list;
-use crate::block::hardening::{self, SEAL_BYTES};
+use crate::block::hardening::{self, CANARY_BYTES};
 use crate::block::size_class::Class;
 use crate::doors::free;
 use crate::doors::growth::Roomy;
@@ -28,7 +28,7 @@ use crate::os::watch;
 pub const MIN_ALIGN: usize = 16;
 
 /// Sizes up to this are looked up in [`CLASSES_BY_STEP`].
-const AT_HAND_LIMIT: usize = INLINE_LIMIT - MIN_ALIGN - SEAL_BYTES;
+const AT_HAND_LIMIT: usize = INLINE_LIMIT - MIN_ALIGN - CANARY_BYTES;
 
 /// How many multiples of [`MIN_ALIGN`] are looked up.
 const STEPS: usize = INLINE_LIMIT / MIN_ALIGN;
@@ -55,7 +55,7 @@ pub fn at_hand(size: usize) -> Option<NonNull<u8>> {
     if size > AT_HAND_LIMIT || (hardening::ON && size == 0) {
         return None;
     }
-    let step = size.wrapping_add(SEAL_BYTES + MIN_ALIGN - 1) / MIN_ALIGN;
+    let step = size.wrapping_add(CANARY_BYTES + MIN_ALIGN - 1) / MIN_ALIGN;
     // SAFETY: size and seal, rounded up, are below INLINE_LIMIT, a multiple of MIN_ALIGN.
     let class = unsafe { *CLASSES_BY_STEP.get_unchecked(step) };
     let block = thread::heap().pop(class)?;
@@ -104,7 +104,7 @@ pub fn allocate_zeroed(size: usize, align: usize) -> *mut u8 {
 
 /// A block of no bytes, if that is asked for and they are apart.
 fn nothing(size: usize, align: usize) -> Option<NonNull<u8>> {
-    if size == 0 && align <= MIN_ALIGN { hardening::allocate_nothing() } else { None }
+    if size == 0 && align <= MIN_ALIGN { hardening::zero_size::allocate() } else { None }
 }
 
 fn layout(size: usize, align: usize) -> Option<Layout> {
@@ -140,7 +140,7 @@ pub unsafe fn free(pointer: *mut u8) {
         && slab.has_block_in_first_unit(pointer.addr())
         // SAFETY: a block begins here, and blocks have at least two words.
         && !unsafe { free_list::looks_free(pointer) }
-        && let Some(key) = hardening::check_fast(slab, pointer, pointer.addr() % UNIT_BYTES, None)
+        && let Some(key) = slab.check_fast(pointer, pointer.addr() % UNIT_BYTES, None)
     {
         // SAFETY: the caller gives up the block that begins here.
         return unsafe { free::give(slab, pointer, key) };
@@ -166,7 +166,7 @@ impl Home {
         if index::contains(address) {
             return free::slab_of_block(address).map(Self::Slab);
         }
-        if hardening::is_nothing(start) {
+        if hardening::zero_size::is_used(start) {
             return Some(Self::Nothing);
         }
         large::length(start).map(|bytes| Self::Large { bytes })
@@ -174,7 +174,7 @@ impl Home {
 
     fn bytes(&self) -> usize {
         match self {
-            Self::Slab(slab) => slab.block_bytes().wrapping_sub(SEAL_BYTES),
+            Self::Slab(slab) => slab.block_bytes().wrapping_sub(CANARY_BYTES),
             Self::Large { bytes } => *bytes,
             Self::Nothing => 0,
         }
@@ -199,7 +199,7 @@ impl Home {
     /// What is wrong with the block at `start`, where that is looked at.
     fn fault(&self, start: NonNull<u8>) -> Option<&'static str> {
         let Self::Slab(slab) = self else { return None };
-        hardening::diagnose(slab, start.as_ptr(), None)
+        slab.diagnose(start.as_ptr(), None)
     }
 
     /// Whether the block at `start` is known to be free: by the calling thread only, of blocks

@@ -14,7 +14,6 @@ use crate::base::atomic::Seen;
 use crate::base::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 use crate::base::config::{KEPT_BYTES, OWNED_SLABS, UNIT_BYTES};
 use crate::block::free_list::{self, Block};
-use crate::block::hardening;
 use crate::block::size_class::{CLASSES, Class};
 use crate::memory::chunk;
 use crate::memory::depot;
@@ -306,7 +305,7 @@ impl Heap {
         self.unkeep(slab);
         let from = slab.carved_bytes();
         let carved = slab.carve();
-        hardening::prepare_carved(slab, from, &carved);
+        slab.prepare_carved(from, &carved);
         carved.into()
     }
 
@@ -402,7 +401,7 @@ impl Heap {
             // slab is gone now.
             self.collect();
             let lists = self.lists.lock();
-            let is_free = !ptr::eq(slab.home(), &self.inbox) || hardening::is_listed(slab, block.address());
+            let is_free = !ptr::eq(slab.home(), &self.inbox) || slab.is_listed(block.address());
             drop(lists);
             if is_free {
                 return fatal::caught("double free", block.address());
@@ -421,13 +420,14 @@ impl Heap {
     /// another heap's, or the lock could not be had within a while: the caller may be the one that holds it.
     pub(crate) fn has_free_at(&self, slab: &Slab, address: usize) -> Option<bool> {
         let _lists = self.lists.lock_within_a_while()?;
-        ptr::eq(slab.home(), &self.inbox).then(|| slab.lists(address) || slab.awaits(address))
+        ptr::eq(slab.home(), &self.inbox)
+            .then(|| slab.is_listed_by_walk(address) || slab.is_on_remote_list(address))
     }
 
     /// Whether `slab` is this heap's and the block at `address`, which looks free, is on its list. For the owner.
     pub(crate) fn has_listed(&self, slab: &Slab, address: usize) -> bool {
         let _lists = self.lists.lock();
-        ptr::eq(slab.home(), &self.inbox) && hardening::is_listed(slab, address)
+        ptr::eq(slab.home(), &self.inbox) && slab.is_listed(address)
     }
 
     /// Frees a block into a slab that is full, unless a helper has just moved it.

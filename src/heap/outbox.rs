@@ -44,7 +44,7 @@ impl Outbox {
                 fatal::caught("double free", block.address());
                 return false;
             }
-            block = match slab.accuse(block) {
+            block = match slab.defer_check(block) {
                 Ok(told) => {
                     shared::collect_if_told(told);
                     return true;

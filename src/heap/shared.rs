@@ -130,7 +130,7 @@ pub(crate) unsafe fn free(slab: &'static Slab, mut block: Block) {
     tally::sent_by_nobody(slab.class());
     // SAFETY: the token says that the block is readable.
     if unsafe { free_list::looks_free(block.address() as *const u8) } {
-        block = match slab.accuse(block) {
+        block = match slab.defer_check(block) {
             Ok(told) => return collect_if_told(told),
             Err(block) => block,
         };

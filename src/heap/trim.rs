@@ -7,7 +7,7 @@ use crate::base::atomic::Ordering;
 use crate::base::config::PURGE_STEP_BYTES;
 use crate::block::size_class::Class;
 use crate::memory::depot;
-use crate::memory::slab::{SinceLook, SlabList};
+use crate::memory::slab::{SinceTick, SlabList};
 use crate::os;
 
 impl Heap {
@@ -34,8 +34,8 @@ impl Heap {
         for class in Class::in_set(u128::MAX).filter(|class| class.shape().block as usize > least) {
             let (_, partial) = self.bin(class);
             for slab in core::iter::successors(partial.first(), |slab| SlabList::after(slab)) {
-                let rest = slab.rest();
-                if rest == SinceLook::Unchanged || (all && rest == SinceLook::Changed) {
+                let since = slab.since_last_tick();
+                if since == SinceTick::Unchanged || (all && since == SinceTick::Changed) {
                     left = left.saturating_sub(depot::purge_inside(slab));
                     if left == 0 {
                         return;

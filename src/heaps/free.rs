@@ -8,7 +8,6 @@ use super::bitmap::{self, Bitmaps};
 use super::engine::{Engine, FREEING};
 use super::table::Use;
 use crate::block::free_list::{self, Block};
-use crate::block::hardening;
 use crate::memory::chunk;
 use crate::memory::slab::Slab;
 use crate::os::fatal;
@@ -56,7 +55,7 @@ impl Engine {
     unsafe fn free_to_list(&'static self, slab: &'static Slab, start: NonNull<u8>) {
         let address = start.addr().get();
         // SAFETY: blocks have at least two words.
-        if unsafe { free_list::looks_free(start.as_ptr()) } && hardening::is_listed(slab, address) {
+        if unsafe { free_list::looks_free(start.as_ptr()) } && slab.is_listed(address) {
             return fatal::caught("double free", address);
         }
         // SAFETY: the caller gives up the block, and the pointer has the range's provenance.

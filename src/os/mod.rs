@@ -41,7 +41,6 @@ mod memory;
 pub(crate) mod mutex;
 pub(crate) mod object;
 mod process;
-#[cfg(feature = "secure")]
 mod random;
 mod status;
 pub(crate) mod stderr;
@@ -60,7 +59,6 @@ pub(crate) use memory::{
 #[cfg(feature = "profile")]
 pub(crate) use process::variable;
 pub(crate) use process::{environment, is_privileged, most_mappings, read_file, wiped_word};
-#[cfg(feature = "secure")]
 pub(crate) use random::{random, start_words};
 pub(crate) use status::{resident_bytes, thread_id};
 pub(crate) use threads::{at_exit, at_fork, key_create, key_set};

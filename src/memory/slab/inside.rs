@@ -1,48 +1,50 @@
-//! Pages inside the free blocks of a slab that rests.
+//! Pages inside the free blocks of a slab that nobody has used since the last purge tick.
 
 use core::ptr::{self, NonNull};
 
-use super::{Beyond, Slab};
+use super::Slab;
+use super::carve::Uncarved;
 use crate::base::address::{align_down, align_up};
 use crate::base::config::UNIT_BYTES;
 use crate::block::free_list::{self, LINK_BYTES};
-use crate::block::hardening::SEAL_BYTES;
+use crate::block::hardening::CANARY_BYTES;
 use crate::os;
 
-/// What became of a slab's free blocks meanwhile.
+/// What happened to a slab's free blocks since the last purge tick.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SinceLook {
-    /// Some were used, or came back.
+pub(crate) enum SinceTick {
+    /// Some were handed out, or came back.
     Changed,
     Unchanged,
     /// Nothing, and the pages inside them were given back before.
-    Hollow,
+    Purged,
 }
 
-/// Set in what [`Slab::rest`] saw where the pages were given back.
-const HOLLOW: u64 = 1;
+/// Set in the record's `last_tick` where the pages inside were given back.
+const PURGED: u64 = 1;
 
 impl Slab {
-    /// What became of the free blocks since this was last asked, as far as their number and the first of them
-    /// tell. For the owner.
-    pub(crate) fn rest(&self) -> SinceLook {
+    /// What happened to the free blocks since the last call. For the owner. Their number and the first
+    /// of them are compared: where both are the same, changes have gone unseen, and cost page faults.
+    pub(crate) fn since_last_tick(&self) -> SinceTick {
         // The last block that came back.
-        let first = self.freed.or(&self.free).head();
-        let now = u64::from(self.place_of(first)) << u32::BITS | u64::from(self.used()) << 1;
-        match self.unchanged_mark.get() {
-            same if same == now => SinceLook::Unchanged,
-            same if same == now | HOLLOW => SinceLook::Hollow,
+        let first = self.quarantine.or(&self.free).head();
+        let now = u64::from(self.offset_of(first)) << u32::BITS | u64::from(self.used()) << 1;
+        match self.last_tick.get() {
+            same if same == now => SinceTick::Unchanged,
+            same if same == now | PURGED => SinceTick::Purged,
             _ => {
-                self.unchanged_mark.set(now);
-                SinceLook::Changed
+                self.last_tick.set(now);
+                SinceTick::Changed
             }
         }
     }
 
-    /// Calls `each` with the whole pages that nobody needs: inside each free block, beyond what links it to the
-    /// next, and behind the last block. For the owner, after [`rest`](Self::rest).
+    /// Calls `each` with the whole pages that nobody needs: inside each free block, between its link and
+    /// its canary, and behind the carved blocks. For the owner, after
+    /// [`since_last_tick`](Self::since_last_tick).
     pub(crate) fn purge_inside(&self, mut each: impl FnMut(NonNull<u8>, usize)) {
-        self.unchanged_mark.set(self.unchanged_mark.get() | HOLLOW);
+        self.last_tick.set(self.last_tick.get() | PURGED);
         let page = os::page_bytes();
         let mut between = |from: usize, to: usize| {
             let from = align_up(from, page);
@@ -55,12 +57,12 @@ impl Slab {
             let mut block = list.head();
             while !block.is_null() {
                 let end = block.addr().wrapping_add(self.block_bytes());
-                between(block.addr().wrapping_add(LINK_BYTES), end.wrapping_sub(SEAL_BYTES));
+                between(block.addr().wrapping_add(LINK_BYTES), end.wrapping_sub(CANARY_BYTES));
                 // SAFETY: the block is on the list.
                 block = unsafe { free_list::next_of(block) };
             }
         }
-        if self.beyond.get() != Beyond::Untouched {
+        if self.uncarved.get() != Uncarved::Untouched {
             let bytes = self.units().wrapping_mul(UNIT_BYTES);
             between(self.base().wrapping_add(self.carved_bytes()), self.base().wrapping_add(bytes));
         }

@@ -1,11 +1,11 @@
-//! Slabs of one heap in a list.
+//! Slabs of one heap in a list, linked through their records.
 
 use core::cell::Cell;
 use core::ptr;
 
 use super::Slab;
 
-/// Slabs in a doubly linked list; the order is its user's. Only its heap's owner touches it.
+/// Slabs in a doubly linked list, in the order that its heap chooses. Only the heap's owner touches it.
 pub(crate) struct SlabList {
     first: Cell<*const Slab>,
     last: Cell<*const Slab>,
@@ -16,18 +16,18 @@ impl SlabList {
         Self { first: Cell::new(ptr::null()), last: Cell::new(ptr::null()) }
     }
 
-    /// Empties the list without a look at its slabs: for lists that are made again.
+    /// Empties the list and leaves its slabs' links as they are: for lists that are rebuilt.
     pub(crate) fn forget(&self) {
         self.first.set(ptr::null());
         self.last.set(ptr::null());
     }
 
     pub(crate) fn first(&self) -> Option<&'static Slab> {
-        // SAFETY: listed slabs have used blocks or are being kept, so their chunk is mapped.
+        // SAFETY: slabs on a list have used blocks or are kept, so their chunk is mapped.
         unsafe { self.first.get().as_ref() }
     }
 
-    /// The slab after `slab` on its list. For the owner.
+    /// The slab after `slab` on its list.
     pub(crate) fn after(slab: &Slab) -> Option<&'static Slab> {
         // SAFETY: as in `first`.
         unsafe { slab.next.get().as_ref() }
@@ -60,7 +60,7 @@ impl SlabList {
         }
     }
 
-    /// Takes out `slab`, which is on this list.
+    /// Takes `slab`, which is on this list, off it.
     pub(crate) fn remove(&self, slab: &Slab) {
         let (previous, next) = (slab.previous.get(), slab.next.get());
         // SAFETY: as in `first`.

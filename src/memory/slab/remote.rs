@@ -1,4 +1,8 @@
-//! What other threads do to a slab: their frees, from the publication to the adoption.
+//! Frees by other threads than the owner, from their publication to their adoption.
+//!
+//! State: the second cache line of a slab's record, and the [`Inbox`] of each heap. A publisher that
+//! finds the slab's remote list empty announces the slab at its home's inbox; the owner adopts the
+//! blocks of the slabs announced there.
 
 use core::ptr::{self, NonNull};
 
@@ -6,16 +10,15 @@ use super::{Occupancy, Slab};
 use crate::base::atomic::in_order;
 use crate::base::atomic::{AtomicPtr, AtomicU32, Ordering};
 use crate::block::free_list::{self, Block};
-use crate::block::hardening;
 use crate::block::remote_list::{Chain, Published, Stack, Stacked};
 use crate::os::fatal;
 
-/// Where a heap is told that some of its slabs have remote frees. In a cache line of its own: other
-/// threads write it, and beside it lies what the owner writes all the time.
+/// A heap's slabs with remote frees. In a cache line of its own: other threads write it, and beside it
+/// lie fields that the owner writes all the time.
 #[repr(C, align(64))]
 pub(crate) struct Inbox {
     announced: Stack<Slab>,
-    /// Slabs of which all blocks have come back, and that were announced before, since this was last cleared.
+    /// Slabs announced before of which all blocks have come back, since this was last cleared.
     whole: AtomicU32,
 }
 
@@ -24,7 +27,7 @@ impl Inbox {
         Self { announced: Stack::from_top(AtomicPtr::new(ptr::null_mut())), whole: AtomicU32::new(0) }
     }
 
-    /// Whether nothing was announced; a moment's impression.
+    /// Whether no slab was announced; the answer may be outdated at once.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.announced.is_empty()
@@ -40,12 +43,13 @@ impl Inbox {
         self.whole.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Slabs of which all blocks have come back since the last [`clear_whole`](Self::clear_whole), one by one.
+    /// How many slabs announced before have got all blocks back since the last
+    /// [`clear_whole`](Self::clear_whole).
     pub(crate) fn whole(&self) -> u32 {
         self.whole.load(Ordering::Relaxed)
     }
 
-    /// Before the slabs are looked at.
+    /// Begins the count of [`whole`](Self::whole) anew; before the announced slabs are taken.
     pub(crate) fn clear_whole(&self) {
         self.whole.store(0, Ordering::Relaxed);
     }
@@ -60,57 +64,57 @@ impl Inbox {
 
 impl Stacked for Slab {
     fn below(&self) -> &AtomicPtr<Self> {
-        &self.below
+        &self.next_announced
     }
 }
 
 impl Slab {
-    /// Adopts what other threads have freed, after the slab was announced.
+    /// Adopts the blocks that other threads have freed. Only after the slab was announced.
     pub(crate) fn adopt(&self) -> Occupancy {
-        // Before the list is taken: whoever publishes next notes its own.
+        // Before the list is taken: the next publisher overwrites it.
         let noted = self.remote_last.load(Ordering::Relaxed);
         let taken = self.remote.take();
         if let Some(chain) = taken.chain {
             if chain.blocks > self.used() {
-                // Linked twice, so perhaps in a circle: the blocks are never used again.
+                // A block is linked twice, perhaps in a circle: the blocks are never used again.
                 fatal::caught("double free by another thread, in the slab", self.base());
                 return Occupancy::Used;
             }
             let first = self.pointer(chain.first);
-            // With the mark, nobody may have noted the last one.
+            // A mark that came first has made the announcement: then no publisher wrote the last block.
             let last = match taken.marked {
                 true => last_of(first, chain.blocks),
                 false => self.pointer(noted),
             };
             // SAFETY: the publishers gave up the blocks from `first` to `last`, which they linked.
-            unsafe { self.freed.or(&self.free).push_chain(first, last) };
-            // A copy of the process that counts them as free has them on the list.
+            unsafe { self.quarantine.or(&self.free).push_chain(first, last) };
+            // A forked child that counts the blocks as free has them on the list.
             in_order();
             let count = self.count.load(Ordering::Relaxed).wrapping_add(chain.blocks.cast_signed());
             self.count.store(count, Ordering::Relaxed);
         }
         if taken.marked
-            && let Some(place) = self.suspect.swap(0, Ordering::Acquire).checked_sub(1)
+            && let Some(offset) = self.deferred.swap(0, Ordering::Acquire).checked_sub(1)
         {
-            self.judge(place);
+            self.check_deferred(offset);
         }
         if self.count.load(Ordering::Relaxed) == 0 { Occupancy::Empty } else { Occupancy::Used }
     }
 
-    /// Whether nobody holds a block of this slab, and none is on its way: all used ones wait for their adoption.
-    /// For the holder of the lock of the heap's lists, of a slab on one of them.
+    /// Whether nobody holds a block of this slab, and none is in an outbox: all used ones are on the remote
+    /// list. For the holder of the lock of the heap's lists, of a slab on one of them.
     ///
-    /// Until it leaves that list, the number of used blocks only falls, and the number of waiting ones only
-    /// rises and is never above it. So once they were seen to be equal, even one after the other, they are.
+    /// Until the slab leaves that list, the number of used blocks only falls. The number of published ones
+    /// only rises, and is never above it. So once both were read as equal, even one after the other, they
+    /// are equal.
     pub(crate) fn is_unheld(&self) -> bool {
-        // Acquire: the counterpart of the owner's count, behind what it wrote into the slab.
+        // Acquire: the counterpart of the owner's counting, which follows its writes to the slab.
         let used = self.count.load(Ordering::Acquire).unsigned_abs();
         self.remote.peek().is_some_and(|chain| chain.blocks == used)
     }
 
-    /// Whether the block at `address` was freed by another thread and waits for its adoption. For
-    /// the owner, who alone adopts.
-    pub(crate) fn awaits(&self, address: usize) -> bool {
+    /// Whether the block at `address` is on the remote list. For the owner, who alone adopts.
+    pub(crate) fn is_on_remote_list(&self, address: usize) -> bool {
         let Some(chain) = self.remote.peek() else { return false };
         let mut block = self.pointer(chain.first);
         for _ in 0..chain.blocks {
@@ -121,30 +125,31 @@ impl Slab {
                 return false;
             }
             // SAFETY: the publishers linked `blocks` blocks, and a block of the slab begins here.
-            block = unsafe { crate::block::free_list::next_of(block) };
+            block = unsafe { free_list::next_of(block) };
         }
         false
     }
 
-    /// Takes back a block that looked free when another thread freed it, unless it is.
+    /// Does the double-free check of the block at `offset`, which looked free when another thread freed
+    /// it, and takes the block back.
     #[cold]
-    fn judge(&self, place: u32) {
-        let block = self.block_at(place);
-        // Without the tag, it was handed out in between: so it was free when it was freed.
+    fn check_deferred(&self, offset: u32) {
+        let block = self.block_at(offset);
+        // Without the mark the block was handed out in between: so it was free when it was freed.
         // SAFETY: the block's memory is the slab's, which is open.
-        let tagged = unsafe { free_list::looks_free(block.address() as *const u8) };
-        if !tagged || hardening::is_listed(self, block.address()) || self.used() == 0 {
+        let looks_free = unsafe { free_list::looks_free(block.address() as *const u8) };
+        if !looks_free || self.is_listed(block.address()) || self.used() == 0 {
             return fatal::caught("double free by another thread", block.address());
         }
         let _ = self.push(block);
     }
 
-    /// Takes a block that looks free already from a thread that is not the owner's: the owner
-    /// alone may look through the free list. Where another one waits for that, the block is given
-    /// back. Returns the home if it had to be told.
-    pub(crate) fn accuse(&'static self, block: Block) -> Result<Option<&'static Inbox>, Block> {
-        let place = self.place_of(block.address() as *const u8).wrapping_add(1);
-        if self.suspect.compare_exchange(0, place, Ordering::Release, Ordering::Relaxed).is_err() {
+    /// Takes a block that looks free already from a thread other than the owner, and defers the
+    /// double-free check to the owner: only the owner may read the free list. Where another block waits
+    /// for its check, this one is returned as the error. Else the home, if the slab was announced.
+    pub(crate) fn defer_check(&'static self, block: Block) -> Result<Option<&'static Inbox>, Block> {
+        let offset = self.offset_of(block.address() as *const u8).wrapping_add(1);
+        if self.deferred.compare_exchange(0, offset, Ordering::Release, Ordering::Relaxed).is_err() {
             return Err(block);
         }
         Ok(match self.remote.mark() {
@@ -153,8 +158,8 @@ impl Slab {
         })
     }
 
-    /// Gives back the chain of `blocks` from `first` to `last` to the slab's home.
-    /// Returns the home if it had to be told, or if all blocks have come back now.
+    /// Publishes the chain of `blocks` from `first` to `last` to the slab's owner. Returns the home if the
+    /// slab was announced, or if all its blocks have come back now.
     ///
     /// # Safety
     /// The caller owns the chain: used blocks of this slab, linked from first to last.
@@ -164,16 +169,16 @@ impl Slab {
         last: *mut u8,
         blocks: u32,
     ) -> Option<&'static Inbox> {
-        let chain = Chain { first: self.place_of(first), blocks };
-        // Before: afterwards the slab may be somebody else's, or gone.
+        let chain = Chain { first: self.offset_of(first), blocks };
+        // Read before the publication: afterwards the slab may be another heap's, or gone.
         let (home, carved) = (self.home(), self.carved.get());
-        let (published, waiting) = self.remote.publish(chain, |before| {
+        let (published, on_list) = self.remote.publish(chain, |before| {
             // SAFETY: `last` is a block of the caller's chain until the publication succeeds.
             let last = unsafe { Block::from_raw(NonNull::new_unchecked(last)) };
-            last.link(before.map_or(ptr::null_mut(), |place| self.pointer(place)));
+            last.link(before.map_or(ptr::null_mut(), |offset| self.pointer(offset)));
         });
         if published == Published::More {
-            if waiting < carved {
+            if on_list < carved {
                 return None;
             }
             // SAFETY: heaps are never unmapped.
@@ -181,12 +186,12 @@ impl Slab {
             home.note_whole();
             return Some(home);
         }
-        // The slab has used blocks until somebody adopts these, which takes the announcement.
-        self.remote_last.store(self.place_of(last), Ordering::Relaxed);
+        // The slab has used blocks until these are adopted, which takes the announcement.
+        self.remote_last.store(self.offset_of(last), Ordering::Relaxed);
         self.announce()
     }
 
-    /// Tells the home. None where there is none: a block was given back that nobody had.
+    /// Announces the slab at its home. None where no heap has the slab: then nobody held the block.
     fn announce(&'static self) -> Option<&'static Inbox> {
         // SAFETY: heaps are never unmapped.
         let home = unsafe { self.home().as_ref() };
@@ -198,11 +203,11 @@ impl Slab {
     }
 }
 
-/// The last of a chain of `blocks`.
+/// The last block of the chain of `blocks` that begins at `first`.
 fn last_of(first: *mut u8, blocks: u32) -> *mut u8 {
     let mut last = first;
     for _ in 1..blocks {
-        // SAFETY: the chain was given up by who linked it, and is that long.
+        // SAFETY: the publishers linked the chain, which is that long, and gave it up.
         last = unsafe { free_list::next_of(last) };
     }
     last

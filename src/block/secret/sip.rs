@@ -1,5 +1,5 @@
-//! SipHash-2-4 (Aumasson and Bernstein, 2012) of one word: whoever sees any number of hashes cannot tell the
-//! key. Too slow for each block, and used where the kernel gives no random bytes.
+//! SipHash-2-4 (Aumasson and Bernstein, 2012) of one word: its hashes tell nothing of the key. Too
+//! slow for each block; used where the kernel gives no random bytes.
 #![forbid(unsafe_code)]
 
 struct State([u64; 4]);

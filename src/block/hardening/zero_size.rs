@@ -1,28 +1,36 @@
-//! Blocks of no bytes: addresses at which nothing can be read or written.
+//! Zero-size blocks of the `secure` build: addresses at which nothing can be read or written.
+//!
+//! State: one inaccessible mapping for the process, and a bit for each address in it. Without `secure`
+//! no block lies here.
 
 use core::num::NonZeroUsize;
 use core::ptr::{self, NonNull};
 
+use super::ON;
 use crate::base::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::os;
 
-/// As blocks are aligned.
+/// Bytes between two addresses: the alignment of blocks.
 const STEP: usize = 16;
-/// Sixteen thousand at a time; who needs more gets blocks that have bytes.
+/// Words of the bit map: for sixteen thousand addresses. Further zero-size blocks have memory.
 const WORDS: usize = 256;
 const WORD_BITS: usize = u64::BITS as usize;
-/// Bytes of the region.
+/// Bytes of the mapping.
 const BYTES: usize = WORDS * WORD_BITS * STEP;
 
-/// Where the region begins; zero before it is made.
+/// Where the mapping begins; zero before it is made.
 static REGION: AtomicUsize = AtomicUsize::new(0);
-/// A bit an address: whether it is in use.
+/// A bit for each address: whether it is in use.
 static USED: [AtomicU64; WORDS] = [const { AtomicU64::new(0) }; WORDS];
 /// Where the next search begins: an address just freed is not handed out at once.
 static NEXT: AtomicUsize = AtomicUsize::new(0);
 
-/// An address of its own, if there is one.
+/// An address that no other block has. None without `secure`, where all are in use, and where the
+/// kernel refuses the mapping.
 pub(crate) fn allocate() -> Option<NonNull<u8>> {
+    if !ON {
+        return None;
+    }
     let region = region()?;
     for _ in 0..WORDS {
         let at = NEXT.fetch_add(1, Ordering::Relaxed) % WORDS;
@@ -38,33 +46,38 @@ pub(crate) fn allocate() -> Option<NonNull<u8>> {
     None
 }
 
-/// Whether `address` is in the region.
-pub(crate) fn contains(address: usize) -> bool {
+/// Whether `address` is in the mapping.
+fn contains(address: usize) -> bool {
     let region = REGION.load(Ordering::Relaxed);
     region != 0 && address.wrapping_sub(region) < BYTES
 }
 
-/// Word and bit of an address in the region, if one begins there.
+/// Word and bit of `address`, if it is one that can be handed out.
 fn bit(address: usize) -> Option<(&'static AtomicU64, u64)> {
-    let place = address.wrapping_sub(REGION.load(Ordering::Relaxed));
-    if !contains(address) || !place.is_multiple_of(STEP) {
+    let offset = address.wrapping_sub(REGION.load(Ordering::Relaxed));
+    if !contains(address) || !offset.is_multiple_of(STEP) {
         return None;
     }
-    let index = place / STEP;
+    let index = offset / STEP;
     Some((USED.get(index / WORD_BITS)?, 1_u64.wrapping_shl((index % WORD_BITS) as u32)))
 }
 
-/// Whether `address` is in use.
-pub(crate) fn is_used(address: usize) -> bool {
-    bit(address).is_some_and(|(word, mask)| word.load(Ordering::Relaxed) & mask != 0)
+/// Whether a zero-size block that is in use is at `start`.
+pub(crate) fn is_used(start: NonNull<u8>) -> bool {
+    ON && bit(start.addr().get()).is_some_and(|(word, mask)| word.load(Ordering::Relaxed) & mask != 0)
 }
 
-/// Takes `address` back. Whether it was in use.
-pub(crate) fn free(address: usize) -> bool {
-    bit(address).is_some_and(|(word, mask)| word.fetch_and(!mask, Ordering::Relaxed) & mask != 0)
+/// Frees the zero-size block at `start`. Whether it was in use; none where `start` is no address of
+/// such blocks.
+pub(crate) fn free(start: NonNull<u8>) -> Option<bool> {
+    let address = start.addr().get();
+    if !ON || !contains(address) {
+        return None;
+    }
+    Some(bit(address).is_some_and(|(word, mask)| word.fetch_and(!mask, Ordering::Relaxed) & mask != 0))
 }
 
-/// The region's beginning; made by whoever comes first.
+/// Where the mapping begins; whoever comes first makes it.
 fn region() -> Option<NonZeroUsize> {
     if let Some(region) = NonZeroUsize::new(REGION.load(Ordering::Relaxed)) {
         return Some(region);

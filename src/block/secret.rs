@@ -1,14 +1,16 @@
-//! Words that nobody outside knows, the same in every process of one family, and the keyed hash that
-//! makes of an address what lies beside its block.
+//! The process's secrets, and the keyed hash that makes a block's key of its address.
 //!
-//! *Where they come from:* the kernel's generator (getrandom(2)), and nothing else uses them. Where the
-//! kernel refuses, they are a one-way hash of its sixteen bytes for the program's start, the
-//! clock and addresses: those bytes are the C library's secrets too, and cannot be had back from it.
+//! *Origin:* the kernel's generator (getrandom(2)); nothing else uses these words. Where the kernel
+//! refuses, they are a one-way hash of the sixteen bytes that it gives a program at its start
+//! (`AT_RANDOM`, getauxval(3)), of the clock and of addresses. The C library makes its own secrets of
+//! those bytes, and they cannot be computed back from the hash. A forked child has its parent's secrets,
+//! for it has its parent's blocks.
 //!
-//! *The hash:* three multiplications to 128 bits, of which the halves are added without carry, a secret mask
-//! before and a secret factor in each. Each bit of what comes out depends on each of an address and of six
-//! secrets; a step has no inverse; and a block's seal and its link are different third steps of a second
-//! one that nobody sees. So who has read any number of them still cannot tell another's.
+//! *Hash:* three multiplications to 128 bits, whose halves are added without carry. Each has a secret
+//! mask before it and a secret factor. Every bit of the result depends on every bit of the address and
+//! on six secrets, and no step has an inverse. A block's canary and its link are different third steps
+//! of one second step that is never written. So whoever has read any number of them cannot compute
+//! another one.
 
 use crate::base::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::base::random;
@@ -16,10 +18,10 @@ use crate::os;
 
 mod sip;
 
-/// What one step of the hash is done with.
+/// The two secrets of one step of the hash.
 struct Step {
     mask: AtomicU64,
-    /// Odd.
+    /// Odd, so that no bit of the product is lost.
     factor: AtomicU64,
 }
 
@@ -28,15 +30,15 @@ impl Step {
         Self { mask: AtomicU64::new(0), factor: AtomicU64::new(0) }
     }
 
-    /// The step for `word`.
+    /// The step's hash of `word`.
     #[inline(always)]
-    fn of(&self, word: u64) -> u64 {
+    fn hash(&self, word: u64) -> u64 {
         let product = u128::from(word ^ known(&self.mask)).wrapping_mul(u128::from(known(&self.factor)));
         product as u64 ^ (product >> u64::BITS) as u64
     }
 
     fn prepare(&self, [mask, factor]: [u64; 2]) {
-        // Written once: refused where somebody else was here first. No word is zero then.
+        // Written once: refused where another thread was first. Zero says that a word is not written.
         let set = |word: &AtomicU64, value| {
             let _ = word.compare_exchange(0, value, Ordering::AcqRel, Ordering::Acquire);
         };
@@ -45,16 +47,16 @@ impl Step {
     }
 }
 
-/// Side by side, so that one address leads to all.
+/// All steps, side by side: one address leads to them all.
 #[repr(align(64))]
 struct Secrets {
     first: Step,
     second: Step,
-    /// The third for seals.
-    seal: Step,
-    /// And for links.
+    /// The third step for canaries.
+    canary: Step,
+    /// The third step for links.
     link: Step,
-    /// And for random orders.
+    /// The third step for random orders.
     order: Step,
 }
 
@@ -63,7 +65,7 @@ const STEPS: usize = size_of::<Secrets>() / size_of::<Step>();
 static SECRETS: Secrets = Secrets {
     first: Step::new(),
     second: Step::new(),
-    seal: Step::new(),
+    canary: Step::new(),
     link: Step::new(),
     order: Step::new(),
 };
@@ -71,10 +73,10 @@ static PREPARED: AtomicBool = AtomicBool::new(false);
 /// Orders drawn so far.
 static DRAWN: AtomicU64 = AtomicU64::new(0);
 
-/// Makes the secrets, before there are any blocks. Who come at the same time make one set of them
-/// together; a forked child has its parent's, for it has its parent's blocks.
+/// Makes the secrets, before there are any blocks. Threads that come at the same time make one set of
+/// them together.
 pub(crate) fn prepare() {
-    // Acquire, with the release below: all words are there.
+    // Acquire, with the release in `make`: all words are written.
     if !PREPARED.load(Ordering::Acquire) {
         make();
     }
@@ -87,14 +89,14 @@ fn make() {
     if os::random(words.as_flattened_mut()).is_err() {
         last_resort(words.as_flattened_mut());
     }
-    let Secrets { first, second, seal, link, order } = &SECRETS;
-    for (step, words) in [first, second, seal, link, order].into_iter().zip(words) {
+    let Secrets { first, second, canary, link, order } = &SECRETS;
+    for (step, words) in [first, second, canary, link, order].into_iter().zip(words) {
         step.prepare(words);
     }
     PREPARED.store(true, Ordering::Release);
 }
 
-/// Fills `words` where the kernel's generator is not to be had.
+/// Fills `words` where the kernel's generator cannot be used.
 fn last_resort(words: &mut [u64]) {
     let here = 0_u8;
     let key = os::start_words().unwrap_or_default();
@@ -105,45 +107,45 @@ fn last_resort(words: &mut [u64]) {
     }
 }
 
-/// A secret that is read at every step: not as an atomic, so that the compiler need not read it again.
+/// The value of a secret. No atomic read, so that the compiler may keep the value in a register.
 #[inline(always)]
 fn known(secret: &AtomicU64) -> u64 {
-    // SAFETY: written once, before there were any blocks, and only they have to do with secrets.
+    // SAFETY: `prepare` wrote the word before there were blocks, and only blocks lead here.
     unsafe { secret.as_ptr().read() }
 }
 
-/// What belongs to `address`. Not for anybody to see: [`seal_of`] and [`link_of`] are.
+/// The key of `address`. Never written to memory that others read: [`canary_of`] and [`link_of`] are.
 #[inline(always)]
-pub(super) fn of(address: usize) -> u64 {
-    SECRETS.second.of(SECRETS.first.of(address as u64))
+pub(super) fn key_of(address: usize) -> u64 {
+    SECRETS.second.hash(SECRETS.first.hash(address as u64))
 }
 
-/// What the seal of the block with this [key](of) is made with.
+/// The hash of a [key](key_of) that its block's canary is made with.
 #[inline(always)]
-pub(super) fn seal_of(key: u64) -> u64 {
-    SECRETS.seal.of(key)
+pub(super) fn canary_of(key: u64) -> u64 {
+    SECRETS.canary.hash(key)
 }
 
-/// What its link is made with.
+/// The hash of a [key](key_of) that its block's link is made with.
 #[inline(always)]
 pub(super) fn link_of(key: u64) -> u64 {
-    SECRETS.link.of(key)
+    SECRETS.link.hash(key)
 }
 
-/// Numbers that nobody can foretell.
+/// A sequence of numbers that nobody can predict.
 pub(super) struct Draws(u64);
 
 impl Draws {
-    /// Others than everybody else's.
+    /// A sequence of its own for each caller.
     pub(super) fn new() -> Self {
         let stream = DRAWN.fetch_add(1, Ordering::Relaxed);
-        Self(SECRETS.order.of(SECRETS.second.of(SECRETS.first.of(stream))))
+        Self(SECRETS.order.hash(SECRETS.second.hash(SECRETS.first.hash(stream))))
     }
 
-    /// A number from zero to `last`.
+    /// A number from zero to `last`, by Lemire's multiplication: the draw as a fraction of one, times
+    /// the count of numbers.
     pub(super) fn up_to(&mut self, last: usize) -> usize {
         let drawn = u128::from(random::next(&mut self.0));
-        // As a fraction of one, times the numbers that there are (Lemire).
         (drawn.wrapping_mul((last as u128).wrapping_add(1)) >> u64::BITS) as usize
     }
 }
@@ -152,19 +154,19 @@ impl Draws {
 mod tests {
     use super::*;
 
-    /// Of bits flipped in, one or two at a time, each bit that comes out flips as often as not.
+    /// Where one or two bits of an address flip, each bit of the hash flips half of the time.
     #[test]
     fn every_bit_of_an_address_moves_every_bit() {
         const SAMPLES: usize = 4000;
-        /// Nine times the deviation of so many coins: of some 50,000 counts none is further off by chance.
+        /// Nine standard deviations of as many coins: none of some 50,000 counts is further off by chance.
         const FAR: usize = 285;
         prepare();
         let flips = (4..47).flat_map(|one| [1_usize << one, (1 << one) | (1 << (one ^ 1)) | (1 << 5)]);
-        for (flip, hash) in flips.flat_map(|flip| [(flip, seal_of as fn(u64) -> u64), (flip, link_of)]) {
+        for (flip, hash) in flips.flat_map(|flip| [(flip, canary_of as fn(u64) -> u64), (flip, link_of)]) {
             let mut counts = [0_usize; 64];
             for sample in 0..SAMPLES {
                 let address = 0x7f12_3456_0000 + sample * 16;
-                let moved = hash(of(address)) ^ hash(of(address ^ flip));
+                let moved = hash(key_of(address)) ^ hash(key_of(address ^ flip));
                 for (bit, count) in counts.iter_mut().enumerate() {
                     *count += (moved >> bit & 1) as usize;
                 }
@@ -174,12 +176,12 @@ mod tests {
         }
     }
 
-    /// Four addresses of which two differ as the other two do: nothing is left of that.
+    /// Of two pairs of addresses with equal differences, the hashes differ differently.
     #[test]
     fn no_sum_of_hashes_is_known() {
         prepare();
         for base in (0..4000).map(|step| 0x7f12_3456_0000_usize + step * 4096) {
-            let [one, two, three, four] = [0, 16, 32, 48].map(|add| seal_of(of(base + add)));
+            let [one, two, three, four] = [0, 16, 32, 48].map(|add| canary_of(key_of(base + add)));
             assert_ne!(one ^ two ^ three ^ four, 0);
             assert_ne!(two.wrapping_sub(one), four.wrapping_sub(three));
             assert_ne!(two.wrapping_sub(one).wrapping_mul(2), three.wrapping_sub(one));

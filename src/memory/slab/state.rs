@@ -1,0 +1,109 @@
+//! Which of its owner's lists a slab is on, and how it is opened, closed and handed on.
+
+use core::ptr;
+
+use super::carve::Uncarved;
+use super::{Inbox, Slab};
+use crate::base::atomic::Ordering;
+use crate::base::config::{RECORD_BYTES, UNIT_BYTES};
+use crate::block::hardening;
+use crate::block::size_class::{Class, Shape};
+use crate::os::watch;
+
+/// Where its owner has a slab.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Place {
+    /// On no list: the unit is free or not the first one of its slab, or the slab is spare.
+    Nowhere = 0,
+    /// The one that its class allocates from.
+    Current,
+    /// On its class's list, with room.
+    Partial,
+    /// On the list of slabs without room. The fast free path skips it.
+    Full,
+}
+
+impl Place {
+    const fn from_byte(byte: u8) -> Self {
+        match byte {
+            1 => Self::Current,
+            2 => Self::Partial,
+            3 => Self::Full,
+            _ => Self::Nowhere,
+        }
+    }
+}
+
+impl Slab {
+    pub(crate) fn place(&self) -> Place {
+        // Acquire: the counterpart of the store in `move_to`.
+        Place::from_byte(self.place.load(Ordering::Acquire))
+    }
+
+    /// Whether this is the record of an open slab's first unit. Any thread may ask, and then sees what
+    /// [`open`](Self::open) wrote.
+    pub(crate) fn is_open(&self) -> bool {
+        self.place() != Place::Nowhere && self.lead.load(Ordering::Relaxed) == 0
+    }
+
+    /// Makes the record a slab of `class` over fresh units. `zero`: the units read as zero.
+    pub(crate) fn open(&'static self, class: Class, zero: bool, home: &'static Inbox) {
+        let Shape { block, units, capacity } = class.shape();
+        hardening::prepare();
+        self.count.store(0, Ordering::Relaxed);
+        self.free.clear();
+        self.quarantine.or(&self.free).clear();
+        self.unit.set(self.base() / UNIT_BYTES);
+        self.carved.set(0);
+        self.carved_bytes.set(0);
+        self.block_bytes.set(block);
+        let inverse = u32::MAX.checked_div(block).unwrap_or(0).wrapping_add(1);
+        self.inverse.set(inverse);
+        self.bound.set(inverse);
+        self.long_inverse.set(u64::MAX.checked_div(block.into()).unwrap_or(0).wrapping_add(1));
+        self.capacity.set(capacity);
+        self.class.set(class.index() as u8);
+        self.units.set(units as u8);
+        self.uncarved.set(if zero { Uncarved::Untouched } else { Uncarved::Dirty });
+        self.last_tick.set(0);
+        for unit in 0..units as u8 {
+            // SAFETY: the run's records lie one after another in the chunk header.
+            let record =
+                unsafe { &*ptr::from_ref(self).byte_add(usize::from(unit).wrapping_mul(RECORD_BYTES)) };
+            record.lead.store(unit, Ordering::Relaxed);
+        }
+        // Last: whoever finds the slab open from outside sees all of the above.
+        self.open_again(home);
+    }
+
+    /// Ends the slab: no block is used. Its units may be given away afterwards.
+    pub(crate) fn close(&self) {
+        watch::open(self.pointer(0), self.carved_bytes());
+        self.move_to(Place::Nowhere);
+        self.home.store(ptr::null_mut(), Ordering::Relaxed);
+    }
+
+    /// Gives a closed slab, with its free blocks as they were, to `home`.
+    pub(crate) fn open_again(&self, home: &'static Inbox) {
+        self.move_to(Place::Partial);
+        self.set_home(home);
+    }
+
+    /// Gives the slab to another heap.
+    pub(crate) fn set_home(&self, home: &'static Inbox) {
+        self.home.store(ptr::from_ref(home).cast_mut(), Ordering::Release);
+    }
+
+    pub(crate) fn move_to(&self, place: Place) {
+        // Release: who finds the slab in its place sees what was done to it before.
+        self.place.store(place as u8, Ordering::Release);
+    }
+
+    /// Whether the heap keeps the slab current even when it is empty. See the record's `count`.
+    pub(crate) fn set_kept(&self, kept: bool) {
+        let used = self.used().cast_signed();
+        self.kept.set(kept.into());
+        self.count.store(used.wrapping_add(kept.into()).wrapping_neg(), Ordering::Relaxed);
+    }
+}
