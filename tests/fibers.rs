@@ -11,13 +11,10 @@ use std::process::Command;
 
 use common::child;
 
-/// The example `fibers`, optimised whatever the profile: else the compiler keeps nothing over a switch.
+/// The example `fibers` of the release profile, whatever the test's: else the compiler keeps nothing over a switch.
 fn fibers() -> PathBuf {
     let mut build = Command::new(env!("CARGO"));
-    build.args(["rustc", "--example", "fibers"]).current_dir(env!("CARGO_MANIFEST_DIR"));
-    if !cfg!(debug_assertions) {
-        build.arg("--release");
-    }
+    build.args(["build", "--release", "--example", "fibers"]).current_dir(env!("CARGO_MANIFEST_DIR"));
     for (feature, is_on) in [
         ("background-purge", cfg!(feature = "background-purge")),
         ("dynamic-tls", cfg!(feature = "dynamic-tls")),
@@ -28,11 +25,10 @@ fn fibers() -> PathBuf {
             build.args(["--features", feature]);
         }
     }
-    build.args(["--", "-Copt-level=3"]);
     assert!(build.status().expect("cargo runs").success(), "{build:?}");
     let test = std::env::current_exe().expect("a test knows where it is");
-    let profile = test.ancestors().nth(2).expect("target/<profile>/deps/<test>");
-    profile.join("examples").join("libfibers.so")
+    let target = test.ancestors().nth(3).expect("target/<profile>/deps/<test>");
+    target.join("release/examples/libfibers.so")
 }
 
 type Work = extern "C" fn(c_uint) -> u64;

@@ -8,8 +8,6 @@
 
 #[cfg(target_arch = "x86_64")]
 use core::arch::asm;
-#[cfg(not(target_arch = "x86_64"))]
-use core::hint;
 
 use crate::base::config::UNIT_BYTES;
 use crate::block::link::{Link, ON};
@@ -59,7 +57,7 @@ const TAG_OFFSET: usize = size_of::<Link>();
 unsafe fn word_of(start: *const u8) -> u64 {
     let word: *const core::mem::MaybeUninit<u64> = start.wrapping_byte_add(TAG_OFFSET).cast();
     // SAFETY: every block has two words.
-    let word = hint::black_box(unsafe { word.read_volatile() });
+    let word = core::hint::black_box(unsafe { word.read_volatile() });
     // SAFETY: the word is bits of which the compiler does not know the origin.
     unsafe { word.assume_init() }
 }

@@ -258,7 +258,7 @@ fn find(class: Class) -> Option<Found> {
 }
 
 pub(crate) fn try_find(class: Class) -> Option<Found> {
-    let Some(heap) = thread::own_heap() else { return shared::find(class) };
+    let Some(heap) = thread::own_heap() else { return shared::refill(class) };
     if let Some(block) = heap.pop(class) {
         return Some(Found { block, zero: false });
     }
@@ -268,7 +268,7 @@ pub(crate) fn try_find(class: Class) -> Option<Found> {
     if let Some(sampled) = sampling::sample(heap, class) {
         return Some(sampled);
     }
-    heap.find(class)
+    heap.refill(class)
 }
 
 /// Whether a layout's block is a mapping of its own.
@@ -368,6 +368,6 @@ fn release_shared() {
 /// have freed for it, and gives back every slab of its own that has no used block.
 pub fn thread_idle() {
     let _keep = KeepErrno::new();
-    thread::rest();
+    thread::trim_own();
     start_purger();
 }

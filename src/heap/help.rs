@@ -1,20 +1,19 @@
-//! What other threads do for a heap whose own thread sleeps: what was freed into its slabs is reused, and given
-//! back, without it.
+//! Helpers: other threads reuse and give back the remote frees of a heap whose own thread sleeps.
 //!
-//! A helper holds the lock of the heap's lists, which the owner takes on slow paths only. So it leaves alone what
-//! the owner reaches without: current slabs, and partial ones of which anybody holds a block, since that may be
-//! the owner, who frees it at once. It takes
+//! A helper holds the lock of the heap's lists, which the owner takes on slow paths only. So a helper never touches
+//! slabs that the owner may use without the lock: current ones, and partial ones with a block that the owner may
+//! hold and free at any time. It takes
 //!
 //! - *full* slabs with remote frees: the owner's free into a full slab is a slow path;
-//! - *partial* slabs all of whose used blocks wait on the remote list: there is nothing that the owner could free.
+//! - *partial* slabs all of whose used blocks are on the remote list: there is nothing that the owner could free.
 //!
-//! Such a slab goes to the depot if it is empty, else to the shared heap. The owner may still be about to read its
-//! record where the slab is in the table of served ones: then the entry is cleared and the chunk is *pinned*, that
-//! is not unmapped, until the owner has taken a slow path.
+//! Such a slab goes to the depot if it is empty, else to the shared heap. The owner may still be about to read the
+//! record of a slab in its owned-slab cache. So the helper clears the entry and *pins* the chunk: it stays mapped
+//! until the owner has taken a slow path.
 
 use core::ptr;
 
-use super::{EMPTY, Heap, shared, tally};
+use super::{EMPTY, Heap, shared, tally, thread};
 #[cfg(feature = "background-purge")]
 use crate::base::atomic::AtomicU64;
 use crate::base::atomic::Ordering;
@@ -28,33 +27,33 @@ use crate::os::lock::Lock;
 #[cfg(feature = "background-purge")]
 use crate::policy::options;
 
-/// Held by whoever helps, before any other lock: one at a time.
+/// Held by a helper, before any other lock: there is one at a time.
 static HELPING: Lock<()> = Lock::new(());
 
-/// Ends the help that was under way in the parent, and makes the lists of `own`, the calling thread's heap, anew
-/// if a helper was changing them. For a child.
+/// Ends a helper of the parent, and rebuilds the lists of the calling thread's heap if a helper was changing
+/// them. For a child.
 ///
 /// # Safety
 /// As for [`Lock::mend`]. The depot is in order.
-pub(crate) unsafe fn mend(own: Option<&'static Heap>) {
+pub(crate) unsafe fn mend() {
     // SAFETY: forwarded to the caller.
     unsafe {
         HELPING.mend(|()| {});
-        if let Some(own) = own {
+        if let Some(own) = thread::existing_heap() {
             own.lists.mend(|()| own.relist_all());
-            own.robbed.store(false, Ordering::Relaxed);
+            own.entries_cleared.store(false, Ordering::Relaxed);
         }
     }
 }
 
-/// Slabs that came back whole and that the owner has not looked at: it would have, had it done much meanwhile.
+/// Wholly freed slabs in an inbox after which its owner counts as idle: a busy one would have emptied it.
 const WHOLE_SLABS: u32 = 16;
 
 /// Helps every thread's heap.
 pub(crate) fn all() {
     let emptied = SlabList::new();
     let helping = HELPING.lock();
-    for heap in threads_heaps() {
+    for heap in thread_heaps() {
         let is_idle = heap.is_idle();
         // Not for long: in the child of a fork, the lock may be held for ever by a thread that is not there.
         if let Some(_lists) = heap.lists.lock_within_a_while() {
@@ -76,18 +75,18 @@ fn give_back(emptied: &SlabList) {
 /// the kernel. Whether there was anything.
 pub(super) fn instead_of_growing(own: &Heap) -> bool {
     // The holder of the shared heap's lock would wait for itself.
-    if !is_a_threads(own) {
+    if !is_of_thread(own) {
         return false;
     }
     let Some(helping) = HELPING.try_lock() else { return false };
     let emptied = SlabList::new();
     let mut helped = false;
-    for heap in threads_heaps().filter(|heap| !ptr::eq(*heap, own)) {
+    for heap in thread_heaps().filter(|heap| !ptr::eq(*heap, own)) {
         let whole = heap.inbox.whole();
         // In this order: it is to be asked each time.
         let is_idle = heap.is_idle() || whole >= WHOLE_SLABS;
         if is_idle
-            && (whole != 0 || !heap.inbox.is_empty() || !heap.passed_over.is_empty())
+            && (whole != 0 || !heap.inbox.is_empty() || !heap.deferred.is_empty())
             && let Some(_lists) = heap.lists.try_lock()
         {
             helped |= heap.help(true, &emptied);
@@ -99,12 +98,12 @@ pub(super) fn instead_of_growing(own: &Heap) -> bool {
     helped
 }
 
-fn threads_heaps() -> impl Iterator<Item = &'static Heap> {
-    tally::heaps().filter(|heap| is_a_threads(heap))
+fn thread_heaps() -> impl Iterator<Item = &'static Heap> {
+    tally::heaps().filter(|heap| is_of_thread(heap))
 }
 
 /// Not the shared heap, nor the sampled blocks': those are used under a lock, by whoever holds it.
-fn is_a_threads(heap: &Heap) -> bool {
+fn is_of_thread(heap: &Heap) -> bool {
     #[cfg(feature = "profile")]
     if crate::heap::sampling::is_home(heap.inbox()) {
         return false;
@@ -119,20 +118,26 @@ impl Heap {
         self.calls_seen.replace(calls) == calls
     }
 
-    /// Adopts for the owner what it may, and takes what is of use to others: empty slabs, and where it `is_idle`
-    /// those that were full; the former are added to `emptied`. Whether there were any. For a helper that holds the lists' lock.
+    /// Adopts the remote frees of announced slabs, and takes empty slabs, which it adds to `emptied`. Where the owner
+    /// `is_idle`, those that were full go to the shared heap. Whether it took any. For a holder of the lists' lock.
     fn help(&'static self, is_idle: bool, emptied: &SlabList) -> bool {
-        let roomy = SlabList::new();
+        let with_room = SlabList::new();
         self.inbox.clear_whole();
-        let mut each = |slab| self.help_with(slab, is_idle, emptied, &roomy);
+        let mut each = |slab| self.help_with(slab, is_idle, emptied, &with_room);
         self.inbox.take_all(&mut each);
-        self.passed_over.take_all(&mut each);
-        let helped = emptied.first().is_some() || roomy.first().is_some();
-        shared::take_in_with_room(&roomy);
+        self.deferred.take_all(&mut each);
+        let helped = emptied.first().is_some() || with_room.first().is_some();
+        shared::take_in_with_room(&with_room);
         helped
     }
 
-    fn help_with(&'static self, slab: &'static Slab, is_idle: bool, emptied: &SlabList, roomy: &SlabList) {
+    fn help_with(
+        &'static self,
+        slab: &'static Slab,
+        is_idle: bool,
+        emptied: &SlabList,
+        with_room: &SlabList,
+    ) {
         if !ptr::eq(slab.home(), &self.inbox) {
             let _ = self.collect_one(slab);
             return;
@@ -142,7 +147,7 @@ impl Heap {
             // Of an owner that is awake it stays full: as a partial one, with blocks that somebody holds, it would be
             // out of reach when the owner sleeps.
             Place::Full if is_idle => false,
-            _ => return self.passed_over.announce(slab),
+            _ => return self.deferred.announce(slab),
         };
         let left = self.adopt(slab);
         match left {
@@ -154,7 +159,7 @@ impl Heap {
             }
             Occupancy::Used if is_idle && !is_unheld => {
                 self.leave_full(slab);
-                roomy.push_last(slab);
+                with_room.push_last(slab);
             }
             Occupancy::Used => {
                 let _ = self.relist(slab, left);
@@ -162,8 +167,8 @@ impl Heap {
         }
     }
 
-    /// Makes the lists anew by what the heap's slabs say of themselves. For a child that mends its locks: nobody else
-    /// runs, and no lock can be taken.
+    /// Rebuilds the lists from the states of the heap's slabs. For a child that mends its locks: nobody else runs,
+    /// and no lock can be taken.
     fn relist_all(&'static self) {
         for class in Class::in_set(u128::MAX) {
             self.bin(class).1.forget();
@@ -187,48 +192,48 @@ impl Heap {
         }
     }
 
-    /// Clears the slab's entry among those that are served, if there is one, which the owner may be about to
-    /// follow: its chunk stays until the owner's next slow path.
+    /// Clears the slab's entry in the owned-slab cache, if it has one, and pins its chunk until the owner's next
+    /// slow path: the owner may be about to follow the entry.
     fn clear_entry(&self, slab: &Slab) {
         let this = ptr::from_ref(slab).cast_mut();
         let empty = (&raw const EMPTY).cast_mut();
-        // Acquire, if there is another: the owner has done with this one.
+        // Acquire, if there is another: the owner uses this slab no more.
         let cleared = self
             .entry(slab.base())
             .compare_exchange(this, empty, Ordering::Relaxed, Ordering::Acquire)
             .is_ok();
         if cleared {
-            depot::pin(chunk::chunk_of(slab), !self.robbed.swap(true, Ordering::Relaxed));
+            depot::pin(chunk::chunk_of(slab), !self.entries_cleared.swap(true, Ordering::Relaxed));
         }
     }
 
-    /// Lets go, on a slow path of the owner, of the chunks that helpers pinned on its account.
+    /// Unpins, on a slow path of the owner, the chunks that helpers pinned for it.
     #[inline]
-    pub(super) fn note_robbed(&self) {
-        if self.robbed.load(Ordering::Relaxed) {
-            self.end_robbed();
+    pub(super) fn unpin_cleared(&self) {
+        if self.entries_cleared.load(Ordering::Relaxed) {
+            self.unpin_cleared_slow();
         }
     }
 
     #[cold]
-    fn end_robbed(&self) {
+    fn unpin_cleared_slow(&self) {
         let lists = self.lists.lock();
-        let was_robbed = self.robbed.swap(false, Ordering::Relaxed);
+        let was_cleared = self.entries_cleared.swap(false, Ordering::Relaxed);
         drop(lists);
-        if was_robbed {
+        if was_cleared {
             depot::unpin();
         }
     }
 }
 
-/// When somebody is to look whether sleeping threads were freed something for; `u64::MAX` where nothing was.
+/// When the purger is to help; `u64::MAX` where nothing was announced.
 #[cfg(feature = "background-purge")]
 static DUE_MS: AtomicU64 = AtomicU64::new(u64::MAX);
 
-/// Notes that a heap was told of something, which its thread may not look at for long.
+/// Notes an announcement to a heap, whose thread may sleep for long.
 #[cfg(feature = "background-purge")]
 #[inline]
-pub(super) fn expect() {
+pub(super) fn note_announcement() {
     if DUE_MS.load(Ordering::Relaxed) == u64::MAX && options::get().purge_delay_ms != u64::MAX {
         DUE_MS.store(os::now_ms().saturating_add(options::get().purge_delay_ms), Ordering::Relaxed);
         crate::memory::waiting::request_purge();

@@ -1,4 +1,4 @@
-//! Remote frees of one thread, collected by slab so that a batch costs one atomic operation.
+//! Remote frees of one thread, gathered by slab: a batch costs one atomic operation.
 
 use core::cell::Cell;
 use core::ptr;
@@ -9,8 +9,7 @@ use crate::block::free_list::{self, Block};
 use crate::memory::slab::Slab;
 use crate::os::fatal;
 
-/// A chain of blocks of one slab. Newest first; the chain's last link is written when it is
-/// published.
+/// A chain of blocks of one slab, newest first. Publication writes the last link.
 struct Slot {
     /// Null where the slot is empty.
     slab: Cell<*const Slab>,
@@ -27,13 +26,13 @@ impl Outbox {
         Self([const { Slot::empty() }; REMOTE_SLOTS])
     }
 
-    /// Collects a block. False where it was freed before.
+    /// Adds a block to the chain of its slab. False where it was freed before.
     ///
     /// # Safety
     /// The caller gives up the block, a used one of `slab`.
     pub(super) unsafe fn put(&self, slab: &'static Slab, mut block: Block) -> bool {
-        let at = (ptr::from_ref(slab).addr() / RECORD_BYTES) % REMOTE_SLOTS;
-        let Some(slot) = self.0.get(at) else { return false };
+        let index = (ptr::from_ref(slab).addr() / RECORD_BYTES) % REMOTE_SLOTS;
+        let Some(slot) = self.0.get(index) else { return false };
         if !ptr::eq(slot.slab.get(), slab) {
             slot.publish();
             slot.slab.set(slab);
@@ -45,8 +44,8 @@ impl Outbox {
                 return false;
             }
             block = match slab.defer_check(block) {
-                Ok(told) => {
-                    shared::collect_if_told(told);
+                Ok(announced_to) => {
+                    shared::collect_if_shared(announced_to);
                     return true;
                 }
                 Err(block) => block,
@@ -94,7 +93,7 @@ impl Slot {
             return;
         }
         // SAFETY: the slab has used blocks, these, so it is open; the chain is this slot's.
-        shared::collect_if_told(unsafe { (*slab).publish(first, self.last.get(), blocks) });
+        shared::collect_if_shared(unsafe { (*slab).publish(first, self.last.get(), blocks) });
     }
 
     fn holds(&self, address: usize) -> bool {

@@ -1,5 +1,5 @@
-//! The heap that belongs to no thread: slabs of threads that have ended, until another thread
-//! adopts them, and the allocations of threads that have no heap of their own.
+//! The heap of no thread: abandoned slabs, until another thread adopts them, and the allocations of threads
+//! without a heap of their own.
 
 use core::ptr;
 
@@ -14,7 +14,7 @@ use crate::memory::slab::{Inbox, Place, Slab, SlabList};
 use crate::os::KeepErrno;
 use crate::os::lock::Lock;
 
-/// Slabs that one lock moves: the lock is not held for long.
+/// Slabs that are moved under one hold of the lock, so that others do not wait for long.
 const STEP: usize = 64;
 
 static FIRST: Heap = Heap::new();
@@ -22,8 +22,8 @@ static FIRST: Heap = Heap::new();
 /// The shared heap; null in a child that has given its parent's up, until there is memory for another.
 static SHARED: AtomicPtr<Heap> = AtomicPtr::new((&raw const FIRST).cast_mut());
 
-/// Empty slabs of the shared heap on their way to the depot, which may call the kernel: the lock's holder
-/// leaves them here and brings them there afterwards.
+/// Empty slabs of the shared heap on their way to the depot. It may call the kernel, so the lock's holder leaves
+/// them here and brings them there afterwards.
 struct Emptied(SlabList);
 
 // SAFETY: the slabs are nobody else's, and the list is touched under its lock only.
@@ -32,8 +32,8 @@ unsafe impl Send for Emptied {}
 static LOCK: Lock<()> = Lock::new(());
 static EMPTIED: Lock<Emptied> = Lock::new(Emptied(SlabList::new()));
 
-/// How many slabs of each class may be waiting with room; a hint that is read without the lock.
-static WAITING: [AtomicUsize; CLASSES] = [const { AtomicUsize::new(0) }; CLASSES];
+/// Whether the shared heap may have a slab of each class with room: one if so. A hint, read without the lock.
+static WITH_ROOM: [AtomicUsize; CLASSES] = [const { AtomicUsize::new(0) }; CLASSES];
 
 /// Gives up the shared heap that another thread of the parent was using: what is freed into its slabs is
 /// announced to an inbox that nobody opens, as with the heaps of the other threads. For a child.
@@ -101,10 +101,10 @@ fn release_emptied() {
 }
 
 /// A block of `class` for a thread without a heap.
-pub(crate) fn find(class: Class) -> Option<Found> {
+pub(crate) fn refill(class: Class) -> Option<Found> {
     let found = with(|heap| match heap.pop(class) {
         Some(block) => Some(Found { block, zero: false }),
-        None => heap.find(class),
+        None => heap.refill(class),
     })?;
     if found.is_some() {
         return found;
@@ -127,28 +127,28 @@ pub(crate) fn find(class: Class) -> Option<Found> {
 /// # Safety
 /// The caller gives up the block, a used one of `slab`.
 pub(crate) unsafe fn free(slab: &'static Slab, mut block: Block) {
-    tally::sent_by_nobody(slab.class());
+    tally::sent_without_heap(slab.class());
     // SAFETY: the token says that the block is readable.
     if unsafe { free_list::looks_free(block.address() as *const u8) } {
         block = match slab.defer_check(block) {
-            Ok(told) => return collect_if_told(told),
+            Ok(announced_to) => return collect_if_shared(announced_to),
             Err(block) => block,
         };
     }
     block.link(ptr::null_mut());
     let start = block.into_raw().as_ptr();
     // SAFETY: a chain of one block, which the caller gives up.
-    collect_if_told(unsafe { slab.publish(start, start, 1) });
+    collect_if_shared(unsafe { slab.publish(start, start, 1) });
 }
 
-/// Adopts remote frees at once if the home that was `told` of some is the shared heap: no thread
-/// of its own would. For another, somebody looks later whether its thread has.
-pub(crate) fn collect_if_told(told: Option<&'static Inbox>) {
+/// Adopts remote frees at once if they were announced to the shared heap, which has no thread that would. For
+/// another heap the purger helps later, unless its thread was first.
+pub(crate) fn collect_if_shared(announced_to: Option<&'static Inbox>) {
     #[cfg(feature = "background-purge")]
-    if told.is_some() {
-        help::expect();
+    if announced_to.is_some() {
+        help::note_announcement();
     }
-    if told.is_some_and(|home| is_shared(home)) {
+    if announced_to.is_some_and(|home| is_shared(home)) {
         let _keep = KeepErrno::new();
         let _ = try_with(Heap::collect);
     }
@@ -170,17 +170,17 @@ pub(crate) fn adopt(class: Class, by: &'static Heap) -> Option<&'static Slab> {
     if crate::heap::sampling::is_home(by.inbox()) {
         return None;
     }
-    let waiting = WAITING.get(class.index())?;
-    if waiting.load(Ordering::Relaxed) == 0 && heap()?.inbox().is_empty() {
+    let with_room = WITH_ROOM.get(class.index())?;
+    if with_room.load(Ordering::Relaxed) == 0 && heap()?.inbox().is_empty() {
         return None;
     }
     let pop = |heap: &'static Heap| {
         heap.collect();
         let (_, partial) = heap.bin(class);
         let slab = partial.pop();
-        waiting.store(usize::from(partial.first().is_some()), Ordering::Relaxed);
+        with_room.store(usize::from(partial.first().is_some()), Ordering::Relaxed);
         let slab = slab?;
-        // Before it is the heap's: helpers take what is partial for listed.
+        // Before it is the heap's: a helper expects a partial slab on its list.
         slab.move_to(Place::Current);
         slab.set_home(by.inbox());
         Some(slab)
@@ -189,11 +189,11 @@ pub(crate) fn adopt(class: Class, by: &'static Heap) -> Option<&'static Slab> {
 }
 
 /// Notes that `heap` has a slab of `class` with room, if it is the shared one.
-pub(super) fn note_waiting(heap: &Heap, class: Class) {
+pub(super) fn note_room(heap: &Heap, class: Class) {
     if is_shared(heap.inbox())
-        && let Some(waiting) = WAITING.get(class.index())
+        && let Some(with_room) = WITH_ROOM.get(class.index())
     {
-        waiting.store(1, Ordering::Relaxed);
+        with_room.store(1, Ordering::Relaxed);
     }
 }
 
@@ -210,7 +210,7 @@ pub(super) fn take_in(from: &Heap, list: &SlabList) {
             } else {
                 let (_, partial) = heap.bin(slab.class());
                 partial.push_first(slab);
-                note_waiting(heap, slab.class());
+                note_room(heap, slab.class());
             }
         }
     };
@@ -226,7 +226,7 @@ pub(super) fn take_in_with_room(list: &SlabList) {
             slab.move_to(Place::Partial);
             let (_, partial) = heap.bin(slab.class());
             partial.push_first(slab);
-            note_waiting(heap, slab.class());
+            note_room(heap, slab.class());
         }
     };
     while list.first().is_some() && with(take_some).is_some() {}

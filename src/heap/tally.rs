@@ -1,4 +1,4 @@
-//! What each heap counts on its slow paths, for statistics; and the list of all heaps.
+//! Counts of each heap's slow paths, for statistics; and the list of all heaps.
 
 use core::ptr;
 
@@ -7,8 +7,8 @@ use crate::base::atomic::Seen;
 use crate::base::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use crate::block::size_class::{CLASSES, Class};
 
-/// Blocks that threads without a heap have freed into others', by class.
-static SENT_BY_NOBODY: [AtomicU32; CLASSES] = [const { AtomicU32::new(0) }; CLASSES];
+/// Blocks of each class that threads without a heap have freed; wraps.
+static SENT_WITHOUT_HEAP: [AtomicU32; CLASSES] = [const { AtomicU32::new(0) }; CLASSES];
 
 /// Counted by the heap's owner, read by anybody.
 pub(crate) struct Tally {
@@ -69,7 +69,7 @@ impl Tally {
     }
 
     /// Counts an allocation that found no block at hand.
-    pub(super) fn refill(&self, class: Class) {
+    pub(super) fn refilled(&self, class: Class) {
         if let Some(tally) = self.classes.get(class.index()) {
             tally.refills.set(tally.refills.get().wrapping_add(1));
         }
@@ -104,7 +104,7 @@ impl Tally {
         }
     }
 
-    /// Begins the count of full slabs anew.
+    /// Sets the counts of full slabs to zero.
     pub(super) fn forget_full(&self) {
         for tally in &self.classes {
             tally.full.set(0);
@@ -127,9 +127,9 @@ impl Tally {
     }
 }
 
-/// Counts a block that a thread without a heap has freed into somebody's slab.
-pub(super) fn sent_by_nobody(class: Class) {
-    if let Some(sent) = SENT_BY_NOBODY.get(class.index()) {
+/// Counts a block that a thread without a heap has freed.
+pub(super) fn sent_without_heap(class: Class) {
+    if let Some(sent) = SENT_WITHOUT_HEAP.get(class.index()) {
         sent.fetch_add(1, Ordering::Relaxed);
     }
 }
@@ -138,7 +138,7 @@ pub(super) fn sent_by_nobody(class: Class) {
 /// outboxes, and on slabs' remote lists.
 pub(crate) fn in_flight() -> [u32; CLASSES] {
     let mut classes: [u32; CLASSES] = core::array::from_fn(|index| {
-        SENT_BY_NOBODY.get(index).map_or(0, |sent| sent.load(Ordering::Relaxed))
+        SENT_WITHOUT_HEAP.get(index).map_or(0, |sent| sent.load(Ordering::Relaxed))
     });
     for heap in heaps() {
         for (blocks, tally) in classes.iter_mut().zip(heap.tally.classes()) {

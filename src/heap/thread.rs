@@ -1,22 +1,19 @@
 //! A thread's heap: the slot that points to it, its making, and its end.
 //!
-//! The slot is never null. Before the first allocation it points to [`NEW`], while the heap
-//! is being made and after the thread's end to [`DETACHED`]: both are empty, so that every
-//! request falls through to the slow path, which looks which of them it is.
+//! The slot is never null. It points to [`NEW`] before the thread's first allocation, and to [`DETACHED`] while the
+//! heap is being made and after the thread's end. Both are empty, so every request falls through to the slow path,
+//! which tells them apart.
+//!
+//! The state: the slots, the list of idle heaps, and the key of POSIX thread-specific data that ends heaps.
 
 use core::ffi::c_void;
 use core::ptr;
 
 use crate::base::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering};
 use crate::heap::slot::{self, NEW};
-use crate::heap::{BLANK as DETACHED, Heap, help, shared, tally};
-use crate::memory::depot;
-use crate::memory::large;
-use crate::memory::pending;
-use crate::memory::records;
+use crate::heap::{BLANK as DETACHED, Heap, fork, help, shared, tally};
 use crate::os;
 use crate::os::lock::{self, Lock};
-use crate::policy::options;
 
 /// The calling thread's heap, or a stand-in that has nothing.
 #[inline(always)]
@@ -43,12 +40,11 @@ pub(crate) fn is_own(heap: &Heap) -> bool {
 }
 
 /// The calling thread's heap, if it has one.
-fn existing_heap() -> Option<&'static Heap> {
+pub(super) fn existing_heap() -> Option<&'static Heap> {
     Some(heap()).filter(|heap| is_own(heap))
 }
 
-/// Heaps whose threads have ended, for the next ones: a list, and those that [`collect_idle`] has
-/// been through.
+/// Heaps of ended threads, for the next ones: a list, and those that [`collect_idle`] has been through.
 struct Idle {
     first: *const Heap,
     collected: *const Heap,
@@ -85,7 +81,7 @@ fn is_to_end_with_thread(key: libc::pthread_key_t, heap: &'static Heap) -> bool 
     is_set
 }
 
-/// The calling thread never has a heap: it ends without being told.
+/// The calling thread never has a heap: no destructor runs at its end.
 #[cfg(feature = "background-purge")]
 pub(crate) fn go_without_heap() {
     slot::set(&raw const DETACHED);
@@ -97,15 +93,15 @@ fn new_heap() -> Option<&'static Heap> {
     Some(heap)
 }
 
-/// What threads without a heap asked for, less what they freed.
-static ASKED: AtomicUsize = AtomicUsize::new(0);
+/// Requested bytes of threads without a heap, less those that they freed; wraps.
+static REQUESTED_WITHOUT_HEAP: AtomicUsize = AtomicUsize::new(0);
 
 /// Counts bytes that the calling thread was asked for, on a slow path.
 pub(crate) fn count_requested(bytes: usize) {
     match existing_heap() {
         Some(heap) => heap.count_requested(bytes),
         None => {
-            ASKED.fetch_add(bytes, Ordering::Relaxed);
+            REQUESTED_WITHOUT_HEAP.fetch_add(bytes, Ordering::Relaxed);
         }
     }
 }
@@ -117,7 +113,9 @@ pub(crate) fn count_freed(bytes: usize) {
 
 /// Live bytes as they were asked for, of all threads.
 pub(crate) fn requested_bytes() -> usize {
-    tally::heaps().map(Heap::requested_bytes).fold(ASKED.load(Ordering::Relaxed), usize::wrapping_add)
+    tally::heaps()
+        .map(Heap::requested_bytes)
+        .fold(REQUESTED_WITHOUT_HEAP.load(Ordering::Relaxed), usize::wrapping_add)
 }
 
 fn idle_heap() -> Option<&'static Heap> {
@@ -139,8 +137,8 @@ fn put_idle(heap: &'static Heap) {
     idle.first = heap;
 }
 
-/// Passes on late announcements to heaps that wait for a thread. One after another they are off the list
-/// meanwhile: what that empties goes to the depot, which is not to be called under the lock.
+/// Passes on late announcements to idle heaps. Each is off the list meanwhile: slabs that fall empty go to the
+/// depot, which is not to be called under the lock.
 fn collect_idle() {
     loop {
         // A statement of its own, for the lock.
@@ -178,13 +176,13 @@ fn exit_key() -> Option<libc::pthread_key_t> {
         }
         Err(_) => return None,
         Ok(_) => {
-            lock::on_copy(mend, os::wiped_word());
+            lock::on_copy(fork::mend, os::wiped_word());
             // The key, the handler and the purger are code of this object.
             os::object::keep_loaded();
             let key = os::key_create(end_of_thread);
             if let Ok(key) = key {
                 KEY.store(key, Ordering::Relaxed);
-                // Without it a fork still works, where the kernel wipes the word.
+                // Refused, a fork still works where the kernel wipes the word.
                 let _ = os::at_fork(in_child);
             }
             STATE.store(if key.is_ok() { PREPARED } else { IMPOSSIBLE }, Ordering::Release);
@@ -194,9 +192,9 @@ fn exit_key() -> Option<libc::pthread_key_t> {
     Some(KEY.load(Ordering::Relaxed))
 }
 
-/// Runs when a thread ends, in the first round of key destructors in which it has a heap. It does
-/// not wait for the last: a thread whose first allocation is in a destructor may not see another
-/// round, and its heap would be lost. What allocates later is served by the shared heap.
+/// Ends a thread's heap, in the first round of key destructors (pthread_key_create(3)) in which it has one. It does
+/// not wait for the last round: a thread whose first allocation is in a destructor may not see another one, and its
+/// heap would be lost. Later allocations are the shared heap's.
 unsafe extern "C-unwind" fn end_of_thread(heap: *mut c_void) {
     slot::set(&raw const DETACHED);
     // SAFETY: the key's value is the thread's heap, and heaps are never unmapped.
@@ -221,38 +219,29 @@ fn note_thread() {
     }
 }
 
-/// Brings every lock and what it guards into order in a child, which may be the copy of a process with
-/// other threads in the middle of anything. Their heaps stay as they were caught: frees into
-/// them are announced to inboxes that nobody opens, and their blocks are never reused.
-fn mend() {
-    // SAFETY: `sync` calls this before any thread of this process has taken a lock.
-    unsafe {
-        records::mend();
-        pending::mend();
-        depot::mend();
-        large::mend();
-        shared::mend();
-        IDLE.mend(|idle| *idle = Idle::NONE);
-        help::mend(existing_heap());
-        options::mend();
-        #[cfg(feature = "profile")]
-        super::sampling::mend();
-    }
-    #[cfg(feature = "background-purge")]
-    crate::heap::background::forget();
-    // Whoever was making the key is not here.
+/// Empties the list of idle heaps, if another thread of the parent was changing it. For a child.
+///
+/// # Safety
+/// As for [`Lock::mend`].
+pub(super) unsafe fn mend_idle() {
+    // SAFETY: forwarded to the caller.
+    unsafe { IDLE.mend(|idle| *idle = Idle::NONE) }
+}
+
+/// Ends the making of the key by another thread of the parent, and notes the calling thread's number. For a child.
+pub(super) fn mend_own() {
     let _ = STATE.compare_exchange(PREPARING, UNPREPARED, Ordering::Relaxed, Ordering::Relaxed);
     note_thread();
 }
 
-/// Gives back what the calling thread does not use.
-pub(crate) fn rest() {
+/// [Trims](Heap::trim) the calling thread's heap.
+pub(crate) fn trim_own() {
     if let Some(heap) = existing_heap() {
         heap.trim();
     }
 }
 
-/// Gives back the pages inside free blocks of the calling thread's slabs and of those that ended threads left.
+/// Purges the pages inside free blocks of the calling thread's slabs and of abandoned ones.
 pub(crate) fn purge_inside() {
     if let Some(heap) = existing_heap() {
         heap.purge_inside(true, usize::MAX);
@@ -260,12 +249,10 @@ pub(crate) fn purge_inside() {
     shared::purge_inside();
 }
 
-/// Adopts and gives back what ended threads and the calling thread left, and what other threads
-/// have put aside or were freed while they sleep.
+/// Trims the calling thread's heap and the shared one, takes the spares of all heaps, and helps sleeping threads.
 pub(crate) fn trim() {
-    rest();
+    trim_own();
     tally::heaps().for_each(Heap::give_up_spares);
-    // Also passes on late announcements to heaps that wait for a thread.
     help::all();
     collect_idle();
     shared::trim();

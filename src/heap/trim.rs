@@ -1,4 +1,4 @@
-//! What a heap gives back when somebody has looked for pages to purge, and when its thread ends.
+//! What a heap gives back after a purge tick, and when its thread ends.
 
 use core::ptr;
 
@@ -11,7 +11,7 @@ use crate::memory::slab::{SinceTick, SlabList};
 use crate::os;
 
 impl Heap {
-    /// Publishes what waits, adopts what came, and gives back every slab without used blocks.
+    /// Publishes the outbox, adopts remote frees, and gives every empty slab to the depot.
     #[cold]
     pub(crate) fn trim(&'static self) {
         self.ticks_seen.set(depot::purge_ticks());
@@ -24,9 +24,8 @@ impl Heap {
         self.purge_inside(false, PURGE_STEP_BYTES);
     }
 
-    /// Gives back the pages inside free blocks that are long enough to have some, of slabs with room that
-    /// rest: nothing was taken from them or given back since the last call, or that is nothing to `all`. At
-    /// most `most_bytes`, and what one slab has.
+    /// Purges the pages inside free blocks of partial slabs that have not changed since the last call, or of `all`
+    /// whose pages were not purged since. Stops once `most_bytes` are purged, which one slab may exceed.
     pub(crate) fn purge_inside(&'static self, all: bool, most_bytes: usize) {
         let mut left = most_bytes;
         let least = os::page_bytes();
@@ -45,7 +44,7 @@ impl Heap {
         }
     }
 
-    /// Ends the heap's use by its thread: what holds used blocks goes to the shared heap.
+    /// Ends the heap's use by its thread: slabs with used blocks go to the shared heap.
     pub(crate) fn retire(&'static self) {
         self.trim();
         let lists = self.lists.lock();
@@ -65,9 +64,8 @@ impl Heap {
         self.classes.set(0);
         shared::take_in(self, &self.full);
         drop(lists);
-        self.note_robbed();
-        // Announcements that came before the slabs changed hands; later ones are passed on by
-        // whoever uses this heap next.
+        self.unpin_cleared();
+        // Announcements from before the slabs changed their home. The heap's next thread passes later ones on.
         self.collect();
         self.spares.give_back();
     }

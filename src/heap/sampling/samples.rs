@@ -131,7 +131,7 @@ pub(crate) fn sample(heap: &'static Heap, class: Class) -> Option<Found> {
     if IS_LOST.load(Ordering::Relaxed) {
         return None;
     }
-    let found = SAMPLED.find(class)?;
+    let found = SAMPLED.refill(class)?;
     records.add(found.block.address(), trace.frames(), weight(bytes, mean));
     Some(found)
 }

@@ -1,0 +1,122 @@
+//! Frees beside the fast path: into a slab in any state, to another heap, and remote frees as they come in.
+
+use core::ptr;
+
+use super::Heap;
+use crate::block::free_list::{self, Block};
+use crate::memory::slab::{Occupancy, Place, Slab, SlabList};
+use crate::os::fatal;
+
+impl Heap {
+    /// Frees a block into a slab of this heap in whatever state.
+    pub(crate) fn free(&'static self, slab: &'static Slab, block: Block) {
+        // SAFETY: the token says that the block is readable.
+        if unsafe { free_list::looks_free(block.address() as *const u8) } {
+            // Another thread may have freed it first. If it was the last used block, the slab is closed now.
+            self.collect();
+            let lists = self.lists.lock();
+            let is_free = !ptr::eq(slab.home(), &self.inbox) || slab.is_listed(block.address());
+            drop(lists);
+            if is_free {
+                return fatal::caught("double free", block.address());
+            }
+        }
+        if slab.place() == Place::Full {
+            return self.free_into_full(slab, block);
+        }
+        if slab.push(block) == Occupancy::Empty {
+            self.settle(slab, Occupancy::Empty);
+        }
+    }
+
+    /// Frees a block into a slab that is full, unless a helper has just moved it.
+    pub(super) fn free_into_full(&'static self, slab: &'static Slab, block: Block) {
+        let lists = self.lists.lock();
+        if !ptr::eq(slab.home(), &self.inbox) {
+            drop(lists);
+            // SAFETY: the token says that the block is given up, and it was a used one of the slab.
+            return unsafe { self.send(slab, block) };
+        }
+        let left = slab.push(block);
+        let emptied = self.relist(slab, left);
+        drop(lists);
+        if let Some(slab) = emptied {
+            self.put_aside(slab);
+        }
+    }
+
+    /// Whether the block at `address` is on the list of `slab`, or among its remote frees. None where the slab is
+    /// another heap's, or the lock could not be had within a while: the caller itself may hold it.
+    pub(crate) fn has_free_at(&self, slab: &Slab, address: usize) -> Option<bool> {
+        let _lists = self.lists.lock_within_a_while()?;
+        ptr::eq(slab.home(), &self.inbox)
+            .then(|| slab.is_listed_by_walk(address) || slab.is_on_remote_list(address))
+    }
+
+    /// Whether `slab` is this heap's and the block at `address`, which looks free, is on its list. For the owner.
+    pub(crate) fn has_listed(&self, slab: &Slab, address: usize) -> bool {
+        let _lists = self.lists.lock();
+        ptr::eq(slab.home(), &self.inbox) && slab.is_listed(address)
+    }
+
+    /// Frees a block into a slab of another heap: by the outbox, which publishes in batches.
+    ///
+    /// # Safety
+    /// The caller gives up the block, a used one of `slab`.
+    pub(crate) unsafe fn send(&'static self, slab: &'static Slab, block: Block) {
+        // Before: a slab whose last used block this is may be closed afterwards.
+        let class = slab.class();
+        // SAFETY: forwarded to the caller.
+        if unsafe { self.outbox.put(slab, block) } {
+            self.tally.sent(class);
+        }
+    }
+
+    /// Adopts the remote frees of this heap's announced slabs.
+    #[inline]
+    pub(crate) fn collect(&'static self) {
+        if !self.inbox.is_empty() || !self.deferred.is_empty() {
+            self.collect_slow();
+        }
+    }
+
+    #[cold]
+    pub(super) fn collect_slow(&'static self) {
+        let emptied = SlabList::new();
+        let lists = self.lists.lock();
+        self.inbox.clear_whole();
+        let mut each = |slab| {
+            if let Some(slab) = self.collect_one(slab) {
+                emptied.push_last(slab);
+            }
+        };
+        self.inbox.take_all(&mut each);
+        self.deferred.take_all(&mut each);
+        drop(lists);
+        while let Some(slab) = emptied.pop() {
+            if slab.place() == Place::Current { self.keep(slab) } else { self.put_aside(slab) }
+        }
+    }
+
+    /// Adopts the remote frees of an announced slab. Returns an empty slab, which is on no list any more. For the
+    /// holder of the lists' lock.
+    pub(super) fn collect_one(&'static self, slab: &'static Slab) -> Option<&'static Slab> {
+        let home = slab.home();
+        if ptr::eq(home, &self.inbox) {
+            let left = self.adopt(slab);
+            return self.relist(slab, left);
+        }
+        // The slab changed its home between a publication and its announcement.
+        // SAFETY: a slab with remote frees has a home, and heaps are never unmapped.
+        unsafe { &*home }.announce(slab);
+        None
+    }
+
+    /// Adopts the remote frees of a slab of this heap, and counts them.
+    pub(super) fn adopt(&'static self, slab: &'static Slab) -> Occupancy {
+        let used = slab.used();
+        let left = slab.adopt();
+        self.tally.adopted(slab.class(), used.wrapping_sub(slab.used()));
+        left
+    }
+}
