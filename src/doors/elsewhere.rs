@@ -1,5 +1,5 @@
-//! Where the allocator itself does not run: off Linux, and where pointers are not of 64 bits. The same
-//! face, forwarding to the system's allocator, whose books are not known here: statistics are zero, and
+//! The same interface where the allocator itself does not run: off Linux, and where pointers are not of 64 bits.
+//! It forwards to the system's allocator, whose books are not known here: statistics are zero, and
 //! every address is foreign.
 //!
 //! What is Linux itself is not here: `map`, whose calls and flags are Linux's, `heaps`, which stand on it, and
@@ -87,7 +87,8 @@ pub mod untyped {
         Layout::new::<Head>().align_to(block.align()).ok()?.pad_to_align().extend(block).ok()
     }
 
-    fn place(size: usize, align: usize, get: unsafe fn(Layout) -> *mut u8) -> *mut u8 {
+    /// A block preceded by its head; null where there is no memory, and where `align` is no power of two.
+    fn with_own_head(size: usize, align: usize, get: unsafe fn(Layout) -> *mut u8) -> *mut u8 {
         let Some((whole, lead)) = with_head(size, align) else { return ptr::null_mut() };
         // SAFETY: the head alone has bytes.
         let start = unsafe { get(whole) };
@@ -115,15 +116,15 @@ pub mod untyped {
     /// As [`allocate`], aligned to `align` as well, a power of two; null also where it is not one.
     #[must_use]
     pub fn allocate_aligned(size: usize, align: usize) -> *mut u8 {
-        // SAFETY: forwarded; `place` gives it a layout with bytes.
-        place(size, align, |layout| unsafe { System.alloc(layout) })
+        // SAFETY: forwarded; `with_own_head` gives it a layout with bytes.
+        with_own_head(size, align, |layout| unsafe { System.alloc(layout) })
     }
 
     /// As [`allocate_aligned`], all zero.
     #[must_use]
     pub fn allocate_zeroed(size: usize, align: usize) -> *mut u8 {
         // SAFETY: as in `allocate_aligned`.
-        place(size, align, |layout| unsafe { System.alloc_zeroed(layout) })
+        with_own_head(size, align, |layout| unsafe { System.alloc_zeroed(layout) })
     }
 
     /// # Safety

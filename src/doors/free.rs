@@ -1,6 +1,7 @@
 //! Frees, whatever the door: into the thread's own slab, to another thread, or back to the kernel.
 //!
-//! What is usual comes first in each function; everything that can be wrong is looked at in the rest.
+//! Three steps, each rarer than the one before: the doors' fast paths, for a slab that the calling thread has
+//! freed into lately; `free_slow`, for every other small block; `free_checked`, which finds out what is wrong.
 
 use core::alloc::Layout;
 use core::ptr::{self, NonNull};
@@ -18,114 +19,91 @@ use crate::memory::slab::{Occupancy, Slab};
 use crate::os::KeepErrno;
 use crate::os::fatal;
 
-/// Frees a block of `layout` that is not at the first look of `heap`, the calling thread's.
+/// Frees a block of `layout` that the fast path of `dealloc` has left. `heap` is the calling thread's.
 ///
 /// # Safety
 /// As for `GlobalAlloc::dealloc`.
 #[inline(never)]
 pub(crate) unsafe fn dealloc_slow(heap: &'static Heap, pointer: *mut u8, layout: Layout) {
-    if matches!(route(layout), Route::Small(_))
-        // SAFETY: the layout says that the pointer lies in a slab.
-        && let Some((slab, place)) = unsafe { slab_by_layout(pointer.addr()) }
-    {
-        if slab.takes_frees_of(heap.inbox())
-            && (hardening::ON || slab.units() == 1 || slab.has_block(place))
-            // SAFETY: blocks have at least two words.
-            && !unsafe { free_list::looks_free(pointer) }
-            && let Some(key) = slab.check_fast(pointer, place, Some(layout))
-        {
-            heap.remember(slab);
-            heap.count_freed(layout.size());
-            // SAFETY: the caller gives up the block.
-            return unsafe { give(slab, pointer, key) };
-        }
-        if is_elsewhere(slab, heap)
-            && (hardening::ON || slab.has_block(place))
-            && let Some(key) = slab.check_fast(pointer, place, Some(layout))
-        {
-            heap.count_freed(layout.size());
-            // SAFETY: the caller gives up the block.
-            return unsafe { send(heap, slab, pointer, key) };
-        }
-    }
     // SAFETY: forwarded to the caller.
-    unsafe { dealloc_rest(pointer, layout) }
+    unsafe { free_slow(heap, pointer, Some(layout)) }
 }
 
-/// The rare rest of [`dealloc_slow`], which would make it save registers.
-///
-/// # Safety
-/// As for `GlobalAlloc::dealloc`.
-#[inline(never)]
-unsafe fn dealloc_rest(pointer: *mut u8, layout: Layout) {
-    let _keep = KeepErrno::new();
-    thread::count_freed(layout.size());
-    let Some(start) = NonNull::new(pointer) else { return };
-    match route(layout) {
-        Route::Large => free_large(start),
-        // SAFETY: forwarded to the caller.
-        Route::Small(_) => unsafe { free_block(start, Some(layout)) },
-    }
-    start_purger();
-}
-
-/// The slab that `address` lies in, and how far from its first block, where a layout says that it lies in
-/// one: taken at its word, or not where everything is checked.
-///
-/// # Safety
-/// The address lies in a slab, whose chunk is mapped.
-#[inline(always)]
-unsafe fn slab_by_layout(address: usize) -> Option<(&'static Slab, usize)> {
-    if hardening::ON {
-        return slab_with_block(address);
-    }
-    if chunk::is_header(address) {
-        return None;
-    }
-    // SAFETY: forwarded to the caller.
-    Some(unsafe { &*chunk::record_at(address) }.around(address))
-}
-
-/// Frees whatever begins at `pointer`, if it is not at the first look of `heap`, the calling thread's.
+/// Frees whatever begins at `pointer` after the fast path of `untyped::free` has left it. `heap` is the calling
+/// thread's. Null is ignored.
 ///
 /// # Safety
 /// The caller gives up the block, if there is one.
 #[inline(never)]
 pub(crate) unsafe fn free_untyped(heap: &'static Heap, pointer: *mut u8) {
-    let Some(start) = NonNull::new(pointer) else { return };
-    if let Some((slab, place)) = slab_with_block(pointer.addr()) {
+    if !pointer.is_null() {
+        // SAFETY: forwarded to the caller.
+        unsafe { free_slow(heap, pointer, None) }
+    }
+}
+
+/// The slow free of both doors, compiled once for each: `layout` is there or not at compile time.
+///
+/// # Safety
+/// The caller gives up the block at `pointer`, if there is one. With a layout, it is the block's.
+#[inline(always)]
+unsafe fn free_slow(heap: &'static Heap, pointer: *mut u8, layout: Option<Layout>) {
+    // SAFETY: forwarded to the caller.
+    if let Some((slab, offset)) = unsafe { slab_of(pointer.addr(), layout) } {
+        let is_checked = hardening::ON || layout.is_none();
         if slab.takes_frees_of(heap.inbox())
-            // SAFETY: a block begins here, and blocks have at least two words.
+            && (is_checked || slab.units() == 1 || slab.has_block(offset))
+            // SAFETY: blocks have at least two words.
             && !unsafe { free_list::looks_free(pointer) }
-            && let Some(key) = slab.check_fast(pointer, place, None)
+            && let Some(key) = slab.check_fast(pointer, offset, layout)
         {
             heap.remember(slab);
+            count_freed(heap, layout);
             // SAFETY: the caller gives up the block.
             return unsafe { give(slab, pointer, key) };
         }
         if is_elsewhere(slab, heap)
-            && let Some(key) = slab.check_fast(pointer, place, None)
+            && (is_checked || slab.has_block(offset))
+            && let Some(key) = slab.check_fast(pointer, offset, layout)
         {
+            count_freed(heap, layout);
             // SAFETY: the caller gives up the block.
             return unsafe { send(heap, slab, pointer, key) };
         }
     }
     // SAFETY: forwarded to the caller.
-    unsafe { free_untyped_rest(start) }
+    unsafe { free_checked(pointer, layout) }
 }
 
-/// The rare rest of [`free_untyped`].
+/// Frees through a layout count the bytes requested; the others have none.
+#[inline(always)]
+fn count_freed(heap: &'static Heap, layout: Option<Layout>) {
+    if let Some(layout) = layout {
+        heap.count_freed(layout.size());
+    }
+}
+
+/// Frees what [`free_slow`] has left: large blocks, blocks of a thread without a heap, and misuse. Apart, since
+/// the registers it saves would be saved by each slow free.
 ///
 /// # Safety
-/// As for [`free_untyped`].
+/// As for [`free_slow`].
 #[inline(never)]
-unsafe fn free_untyped_rest(start: NonNull<u8>) {
+unsafe fn free_checked(pointer: *mut u8, layout: Option<Layout>) {
     let _keep = KeepErrno::new();
-    if chunk::index::contains(start.addr().get()) {
+    if let Some(layout) = layout {
+        thread::count_freed(layout.size());
+    }
+    let Some(start) = NonNull::new(pointer) else { return };
+    let is_small = match layout {
+        Some(layout) => matches!(route(layout), Route::Small(_)),
+        None => chunk::index::contains(start.addr().get()),
+    };
+    if is_small {
         // SAFETY: forwarded to the caller.
-        unsafe { free_block(start, None) }
+        unsafe { free_block(start, layout) };
     } else {
-        match hardening::zero_size::free(start) {
+        match if layout.is_none() { hardening::zero_size::free(start) } else { None } {
             Some(true) => {}
             Some(false) => fatal::caught("double free", start.addr().get()),
             None => free_large(start),
@@ -134,19 +112,40 @@ unsafe fn free_untyped_rest(start: NonNull<u8>) {
     start_purger();
 }
 
+/// The slab that `address` lies in, and the address's offset from its first block. None where it is in no slab,
+/// and where no block begins there, as far as that is checked: a layout is believed unless everything is
+/// checked, and then [`Slab::has_block`] is still to be asked.
+///
+/// # Safety
+/// With a layout of a small block, the address lies in a slab, whose chunk is mapped.
+#[inline(always)]
+unsafe fn slab_of(address: usize, layout: Option<Layout>) -> Option<(&'static Slab, usize)> {
+    if let Some(layout) = layout {
+        if matches!(route(layout), Route::Large) {
+            return None;
+        }
+        if !hardening::ON {
+            // SAFETY: forwarded to the caller: a slab's record is where the address is in no header.
+            return (!chunk::is_header(address))
+                .then(|| unsafe { &*chunk::record_at(address) }.around(address));
+        }
+    }
+    slab_with_block(address)
+}
+
 /// The slab that has a block at `address`, used or free.
 pub(crate) fn slab_of_block(address: usize) -> Option<&'static Slab> {
     Some(slab_with_block(address)?.0)
 }
 
-/// The slab that has a block at `address`, used or free, and how far that is from its first block.
+/// The slab that has a block at `address`, used or free, and its offset from the first block.
 fn slab_with_block(address: usize) -> Option<(&'static Slab, usize)> {
     if !chunk::index::contains(address) || chunk::is_header(address) {
         return None;
     }
     // SAFETY: the chunk is ours, and so mapped, and the address is not in its header.
-    let (slab, place) = unsafe { &*chunk::record_at(address) }.around(address);
-    if slab.home().is_null() || !slab.has_block(place) { None } else { Some((slab, place)) }
+    let (slab, offset) = unsafe { &*chunk::record_at(address) }.around(address);
+    if slab.home().is_null() || !slab.has_block(offset) { None } else { Some((slab, offset)) }
 }
 
 /// Takes back a block of a slab of the calling thread's heap that [is served](Slab::takes_frees_of).

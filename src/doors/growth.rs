@@ -2,7 +2,7 @@
 //!
 //! A block that outgrows its class is copied. Classes are an eighth apart, so a block that grows by a few
 //! bytes a time would be copied eight times a doubling. One that has grown by less than a quarter will
-//! grow again: it gets a quarter more than it asks for, and stays where it is until that is used up.
+//! grow again: it gets a quarter more than was requested, and stays where it is until that is used up.
 
 use core::alloc::Layout;
 use core::ptr::NonNull;
@@ -11,7 +11,7 @@ use crate::base::config::{LINE_BYTES, MAX_BLOCK_BYTES};
 use crate::block::hardening::{self, route};
 use crate::block::size_class::{Class, Route};
 use crate::doors::free::slab_of_block;
-use crate::doors::rust::{or_after_release, try_find};
+use crate::doors::rust::{refill_once, retry_after_release};
 use crate::memory::large;
 use crate::os::watch;
 
@@ -21,7 +21,7 @@ const LEAST_BYTES: usize = 4 << 10;
 /// What a block has grown by, and gets besides, as a part of it.
 const ROOM: usize = 4;
 
-/// Whether room is given: not where each byte that is not asked for is watched.
+/// Whether room is given: not where bytes that were not requested are guarded.
 const ON: bool = !(hardening::ON || cfg!(feature = "asan") || cfg!(feature = "valgrind"));
 
 /// What a growing block is to be moved to.
@@ -47,7 +47,7 @@ impl Roomy {
     pub(crate) fn allocate(&self, new: Layout) -> Option<NonNull<u8>> {
         let [roomy, class] = self.classes;
         large::purge_due();
-        let found = or_after_release(0, || try_find(roomy).or_else(|| try_find(class)))?;
+        let found = retry_after_release(0, || refill_once(roomy).or_else(|| refill_once(class)))?;
         let start = hardening::hand_out(found.block, class, new);
         watch::open(start.as_ptr(), new.size());
         Some(start)

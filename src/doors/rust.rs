@@ -1,4 +1,8 @@
-//! The Rust door: `GlobalAlloc`, where no memory is a null pointer; below, it is none.
+//! The Rust door: `GlobalAlloc`. A null pointer says "no memory" here alone; the rooms below say `None`.
+//!
+//! The steps of an allocation, each taken where the one before had no block: `Heap::pop` inline; `refill`, which
+//! asks the thread's heap or the shared one; and `retry_after_release`, once everything that is only kept has gone
+//! back to the kernel. `start_and_…` are those that may be the process's first: they put the options in force.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{self, NonNull};
@@ -32,21 +36,21 @@ use crate::policy::options;
 unsafe impl GlobalAlloc for Freestone {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let Some(class) = inline_class(layout) else { return self.alloc_first(layout) };
+        let Some(class) = inline_class(layout) else { return self.start_and_alloc(layout) };
         let heap = thread::heap();
         let block = match heap.pop(class) {
             Some(block) => {
                 heap.count_requested(layout.size());
                 block
             }
-            // Nothing else is to be remembered where there is more to do with the block.
-            None if hardening::ON => return self.alloc_first(layout),
-            None => match self.find_first(class, layout.size()) {
+            // With hardening there is more to do with the block: one call does all, and nothing is kept across it.
+            None if hardening::ON => return self.start_and_alloc(layout),
+            None => match self.start_and_refill(class, layout.size()) {
                 Some(block) => block,
                 None => return ptr::null_mut(),
             },
         };
-        // Once for both ways: where the caller goes on to write here, the compiler drops it.
+        // After both arms, so that the compiler can drop the writes which the caller overwrites.
         let start = hardening::hand_out(block, class, layout).as_ptr();
         watch::open(start, layout.size());
         start
@@ -82,7 +86,7 @@ unsafe impl GlobalAlloc for Freestone {
             unsafe { start.write_bytes(0, layout.size()) };
             return count_if_made(start.as_ptr(), layout);
         }
-        self.alloc_zeroed_first(layout)
+        self.start_and_alloc_zeroed(layout)
     }
 
     #[inline]
@@ -92,7 +96,7 @@ unsafe impl GlobalAlloc for Freestone {
     }
 }
 
-/// Counts an allocation that was asked for, if it is one.
+/// Counts the bytes requested, unless the allocation has failed.
 #[inline(never)]
 fn count_if_made(pointer: *mut u8, layout: Layout) -> *mut u8 {
     if !pointer.is_null() {
@@ -101,10 +105,10 @@ fn count_if_made(pointer: *mut u8, layout: Layout) -> *mut u8 {
     pointer
 }
 
-/// The slow paths that may be the process's first: whichever runs first puts the options in force.
+/// The slow paths that may be the process's first call. The first puts the options in force.
 impl Freestone {
     #[inline(never)]
-    fn alloc_first(&self, layout: Layout) -> *mut u8 {
+    fn start_and_alloc(&self, layout: Layout) -> *mut u8 {
         if let Route::Small(class) = route(layout)
             && let heap = thread::heap()
             && let Some(block) = heap.pop_any(class).or_else(|| heap.pop_spare(class))
@@ -119,17 +123,17 @@ impl Freestone {
     }
 
     #[inline(never)]
-    fn alloc_zeroed_first(&self, layout: Layout) -> *mut u8 {
+    fn start_and_alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         start::with(&self.options);
         count_if_made(alloc_zeroed_slow(layout), layout)
     }
 
-    /// As [`find_slow`], counting `bytes` as asked for.
+    /// As [`refill`], counting `bytes` as requested.
     #[cold]
     #[inline(never)]
-    fn find_first(&self, class: Class, bytes: usize) -> Option<Block> {
+    fn start_and_refill(&self, class: Class, bytes: usize) -> Option<Block> {
         start::with(&self.options);
-        let found = find_slow(class)?;
+        let found = refill(class)?;
         thread::count_requested(bytes);
         Some(found)
     }
@@ -142,7 +146,7 @@ pub(crate) fn or_null(pointer: Option<NonNull<u8>>) -> *mut u8 {
 #[inline(never)]
 pub(crate) fn alloc_slow(layout: Layout) -> *mut u8 {
     let start = or_null(match route(layout) {
-        Route::Small(class) => find_slow(class).map(|block| hardening::hand_out(block, class, layout)),
+        Route::Small(class) => refill(class).map(|block| hardening::hand_out(block, class, layout)),
         Route::Large => allocate_large(layout, Contents::Any),
     });
     watch::open(start, layout.size());
@@ -152,7 +156,7 @@ pub(crate) fn alloc_slow(layout: Layout) -> *mut u8 {
 #[inline(never)]
 pub(crate) fn alloc_zeroed_slow(layout: Layout) -> *mut u8 {
     or_null(match route(layout) {
-        Route::Small(class) => find(class).map(|found| {
+        Route::Small(class) => refill_or_release(class).map(|found| {
             if found.zero {
                 return hardening::hand_out_fresh(found.block, class, layout);
             }
@@ -168,7 +172,7 @@ pub(crate) fn alloc_zeroed_slow(layout: Layout) -> *mut u8 {
 
 fn allocate_large(layout: Layout, contents: Contents) -> Option<NonNull<u8>> {
     let allocate = || large::allocate(layout.size(), layout.align(), contents);
-    let start = or_after_release(layout.size(), allocate)?;
+    let start = retry_after_release(layout.size(), allocate)?;
     #[cfg(feature = "profile")]
     {
         profile::read_environment();
@@ -182,7 +186,7 @@ pub(crate) fn reallocate_large(start: NonNull<u8>, size: usize, align: usize) ->
     #[cfg(feature = "profile")]
     let sample = sampling::take(start);
     let more = size.saturating_sub(large::length(start).unwrap_or(0));
-    let resized = or_after_release(more, || large::reallocate(start, size, align));
+    let resized = retry_after_release(more, || large::reallocate(start, size, align));
     #[cfg(feature = "profile")]
     match resized {
         // As a free and an allocation.
@@ -192,13 +196,13 @@ pub(crate) fn reallocate_large(start: NonNull<u8>, size: usize, align: usize) ->
     resized
 }
 
-/// What `get` finds, which takes `bytes` at least; where it is out of memory, it seems, what it finds after
-/// everything that is only kept was given back, if that may be enough.
-pub(crate) fn or_after_release<T>(bytes: usize, get: impl Fn() -> Option<T>) -> Option<T> {
+/// Calls `get`, which needs `bytes` at least, and once more where it has failed and giving back everything that
+/// is only kept may help.
+pub(crate) fn retry_after_release<T>(bytes: usize, get: impl Fn() -> Option<T>) -> Option<T> {
     let found = match get() {
         Some(found) => Some(found),
         None => {
-            let found = if may_be_released(bytes) {
+            let found = if release_may_help(bytes) {
                 release_kept();
                 get()
             } else {
@@ -217,22 +221,23 @@ pub(crate) fn or_after_release<T>(bytes: usize, get: impl Fn() -> Option<T>) -> 
     found
 }
 
-/// Whether a request of `bytes` that was refused may be served once everything that is only kept was given
-/// back. Otherwise a program that asks in vain, over and over, would lose what it keeps for nothing.
+/// Whether a request of `bytes` that has failed may succeed once everything that is only kept has been given
+/// back. Without this question a program that fails over and over would lose what it keeps for nothing.
 #[cold]
-fn may_be_released(bytes: usize) -> bool {
-    // All but what callers hold in large allocations: how much of it is only kept is not known.
+fn release_may_help(bytes: usize) -> bool {
+    // Large allocations are what callers surely hold. How much of the rest is only kept is not known.
     let live = large::survey().live_bytes;
     if !COMMITTED.could_hold(live.saturating_add(bytes)) {
         return false;
     }
-    // What the kernel refuses although it is shorter by all of that, it refuses afterwards as well; unless it
-    // refuses everything, as it does to a process with as many mappings as it may have.
+    // A length that the kernel refuses even without the kept bytes is refused after a release as well. The
+    // exception is a process at its limit of mappings (`vm.max_map_count`), to which every length is refused.
     let kept = large::kept_bytes().saturating_add(depot::mapped_bytes());
     bytes <= kept || large::could_map(bytes.wrapping_sub(kept)) || !large::could_map(1)
 }
 
-/// Deals with a passing of the soft limit, once, in the thread that notices it first.
+/// Gives back what is only kept and calls the program's callback: once for each time that the soft limit is
+/// passed, in the thread that notices it first.
 #[cold]
 #[inline(never)]
 fn above_soft_limit() {
@@ -245,19 +250,20 @@ fn above_soft_limit() {
     }
 }
 
-/// A block of `class` after the thread's heap had none at hand.
+/// A block of `class` where `Heap::pop` had none.
 #[inline(never)]
-pub(crate) fn find_slow(class: Class) -> Option<Block> {
-    find(class).map(|found| found.block)
+pub(crate) fn refill(class: Class) -> Option<Block> {
+    refill_or_release(class).map(|found| found.block)
 }
 
-/// A block of `class`, from wherever there is one.
-fn find(class: Class) -> Option<Found> {
+/// A block of `class` and whether it is zero: from the heap, or after a release.
+fn refill_or_release(class: Class) -> Option<Found> {
     large::purge_due();
-    or_after_release(0, || try_find(class))
+    retry_after_release(0, || refill_once(class))
 }
 
-pub(crate) fn try_find(class: Class) -> Option<Found> {
+/// A block of `class` from the thread's heap; from the shared heap where the thread has none.
+pub(crate) fn refill_once(class: Class) -> Option<Found> {
     let Some(heap) = thread::own_heap() else { return shared::refill(class) };
     if let Some(block) = heap.pop(class) {
         return Some(Found { block, zero: false });
@@ -276,7 +282,7 @@ pub(crate) fn is_large(layout: Layout) -> bool {
     route(layout) == Route::Large
 }
 
-/// What is wrong with a block that is to be resized, where that is looked at.
+/// The fault of a block that is to be resized, where blocks are checked.
 fn fault_before_resize(pointer: *mut u8, layout: Layout) -> Option<&'static str> {
     if !hardening::ON || is_large(layout) {
         return None;
@@ -333,10 +339,21 @@ unsafe fn realloc_slow(pointer: *mut u8, layout: Layout, new_size: usize) -> *mu
     fresh
 }
 
-/// Gives back to the kernel, at once, everything that is only kept for reuse: what ended
-/// threads and the calling thread left, freed slabs' pages, and retained mappings. What other
-/// live threads hold for themselves stays theirs. Also the pages inside long free blocks of slabs that other
-/// blocks keep. Says whether the kernel took anything back meanwhile.
+/// Gives back to the kernel, at once, everything that is only kept for reuse: empty slabs of ended threads and
+/// of the calling thread, pages of freed slabs, retained mappings, and the pages inside long free blocks of the
+/// calling thread's slabs. Slabs that other live threads keep stay theirs.
+///
+/// True where the kernel took memory back meanwhile, whichever thread gave it. Preserves `errno`; never fails.
+///
+/// ```
+/// # #[global_allocator]
+/// # static ALLOC: freestone::Freestone = freestone::Freestone::new();
+/// # fn main() {
+/// drop(vec![1_u8; 8 << 20]);
+/// freestone::purge();
+/// assert_eq!(freestone::stats().retained, 0);
+/// # }
+/// ```
 pub fn purge() -> bool {
     let _keep = KeepErrno::new();
     let before = given_back();
@@ -352,7 +369,7 @@ fn given_back() -> u64 {
     depot::purges().wrapping_add(MUNMAP.made()).wrapping_sub(MUNMAP.refused())
 }
 
-/// What a purge gives back that counts as committed.
+/// Gives back what is only kept and counts as committed: all that a purge does, but pages inside slabs.
 fn release_kept() {
     let _keep = KeepErrno::new();
     thread::trim();
@@ -364,8 +381,12 @@ fn release_shared() {
     depot::purge_all();
 }
 
-/// For a thread that is about to sleep: publishes its remote frees, adopts what other threads
-/// have freed for it, and gives back every slab of its own that has no used block.
+/// For a thread that is about to sleep: hands over the blocks of other threads that it has freed, takes back its
+/// own that others have freed, and gives its empty slabs back. Preserves `errno`; never fails.
+///
+/// ```
+/// freestone::thread_idle();
+/// ```
 pub fn thread_idle() {
     let _keep = KeepErrno::new();
     thread::trim_own();
