@@ -185,7 +185,7 @@ fn open_heap(file: OsFile, superblock: &Superblock) -> Result<Heap<File>, Error>
 
 /// Writes the superblock at `start` back, and nothing that lies apart from it.
 fn sync_superblock(start: NonNull<u8>) -> os::Result<()> {
-    os::mapping::sync(start, Superblock::BYTES, libc::MS_SYNC)
+    os::calls::sync(start, Superblock::BYTES, libc::MS_SYNC)
 }
 
 /// Which table a sync writes.
