@@ -1,6 +1,8 @@
 //! The standard atomics, a value with one writer, and a counter whose increment sets the zero flag.
 
 use core::sync::atomic::compiler_fence;
+// Where every call is forwarded, some are not needed.
+#[cfg_attr(not(all(target_os = "linux", target_pointer_width = "64")), allow(unused_imports))]
 pub(crate) use core::sync::atomic::{
     AtomicBool, AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
 };

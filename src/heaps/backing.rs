@@ -70,9 +70,8 @@ impl Backing for Private {
         }
         let Some(start) = pointer(from) else { return false };
         // SAFETY: the range is the heap's reservation, which nothing refers to yet.
-        let done = unsafe {
-            os::mapping::protect(start, end.wrapping_sub(from), libc::PROT_READ | libc::PROT_WRITE)
-        };
+        let done =
+            unsafe { os::calls::protect(start, end.wrapping_sub(from), libc::PROT_READ | libc::PROT_WRITE) };
         if done.is_ok() {
             self.writable.set(end);
         }
@@ -83,7 +82,7 @@ impl Backing for Private {
         // Beyond the writable part nothing was ever touched.
         let bytes = bytes.min(self.writable.get().saturating_sub(at));
         // SAFETY: private anonymous memory without a block, as the engine says.
-        bytes == 0 || pointer(at).is_some_and(|start| unsafe { os::mapping::discard(start, bytes) }.is_ok())
+        bytes == 0 || pointer(at).is_some_and(|start| unsafe { os::calls::discard(start, bytes) }.is_ok())
     }
 
     #[inline]
@@ -154,7 +153,7 @@ impl Backing for File {
 /// zero for everyone.
 fn remove(at: usize, bytes: usize) -> bool {
     // SAFETY: memory without a block, as the engine says.
-    pointer(at).is_some_and(|start| unsafe { os::mapping::advise(start, bytes, libc::MADV_REMOVE) }.is_ok())
+    pointer(at).is_some_and(|start| unsafe { os::calls::advise(start, bytes, libc::MADV_REMOVE) }.is_ok())
 }
 
 /// Releases the lock when dropped.

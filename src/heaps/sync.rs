@@ -165,7 +165,7 @@ fn not_synced(errno: os::Errno) -> Error {
 
 /// Writes a superblock back, and nothing else of the heap: its OS pages hold nothing else.
 fn write_back(superblock: &[AtomicU64]) -> os::Result<()> {
-    os::mapping::sync(NonNull::from(superblock).cast(), Superblock::BYTES, libc::MS_SYNC)
+    os::calls::sync(NonNull::from(superblock).cast(), Superblock::BYTES, libc::MS_SYNC)
 }
 
 /// Index of the table that the sync of `generation` writes.

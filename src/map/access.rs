@@ -26,10 +26,8 @@ impl Mapping {
         let bytes = self.reach(at, into.len())?;
         match into.get_mut(..bytes) {
             None | Some([]) => Ok(0),
-            Some(into) => {
-                os::mapping::read_memory(self.body.at(self.extent.before().saturating_add(at)), into)
-                    .map_err(Error::of(Call::ReadAt))
-            }
+            Some(into) => os::calls::read_memory(self.body.at(self.extent.before().saturating_add(at)), into)
+                .map_err(Error::of(Call::ReadAt)),
         }
     }
 
@@ -47,7 +45,7 @@ impl Mapping {
                 let to = self.body.at(self.extent.before().saturating_add(at));
                 // SAFETY: `reach` keeps the range inside the mapping, which is borrowed mutably,
                 // so no reference into it is alive.
-                unsafe { os::mapping::write_memory(to, from) }.map_err(Error::of(Call::WriteAt))
+                unsafe { os::calls::write_memory(to, from) }.map_err(Error::of(Call::WriteAt))
             }
         }
     }

@@ -116,7 +116,7 @@ impl Mapping {
     pub fn advise(&self, range: impl RangeBounds<usize>, advice: Advice) -> Result<(), Error> {
         let Pages { from, bytes } = self.extent.pages_touching(&range)?;
         // SAFETY: the pages are this mapping's own, and none of this advice changes a byte.
-        unsafe { os::mapping::advise(self.body.at(from), bytes, advice.value()) }
+        unsafe { os::calls::advise(self.body.at(from), bytes, advice.value()) }
             .map_err(Error::of(Call::Advise(advice)))
     }
 
@@ -164,7 +164,7 @@ impl Mapping {
     fn give_back(&mut self, pages: Pages, discard: Discard) -> Result<(), Error> {
         // SAFETY: the pages are this mapping's own, borrowed mutably, so no reference into them
         // is alive; `Lazily` comes from `free` alone, whose caller answers for later ones.
-        unsafe { os::mapping::advise(self.body.at(pages.from), pages.bytes, discard.value()) }
+        unsafe { os::calls::advise(self.body.at(pages.from), pages.bytes, discard.value()) }
             .map_err(Error::of(Call::Discard(discard)))
     }
 }

@@ -8,7 +8,7 @@ use crate::os;
 
 /// The pages that mappings of `file` are made of: huge ones in hugetlbfs.
 pub(super) fn page_of(file: BorrowedFd<'_>) -> Result<PageBytes, Error> {
-    match os::mapping::huge_page_of(file).map_err(Error::of(Call::Fstatfs))? {
+    match os::calls::huge_page_of(file).map_err(Error::of(Call::Fstatfs))? {
         Some(bytes) => Ok(PageBytes::new(bytes)?),
         None => Ok(PageBytes::os()),
     }
@@ -16,7 +16,7 @@ pub(super) fn page_of(file: BorrowedFd<'_>) -> Result<PageBytes, Error> {
 
 /// Bytes of `file` from `offset` to its end.
 pub(super) fn bytes_from(file: BorrowedFd<'_>, offset: u64) -> Result<usize, Error> {
-    let facts = os::mapping::file_facts(file).map_err(Error::of(Call::Fstat))?;
+    let facts = os::calls::file_facts(file).map_err(Error::of(Call::Fstat))?;
     if facts.kind == libc::S_IFREG {
         usize::try_from(facts.bytes.saturating_sub(offset)).map_err(|_| Refusal::TooLong.into())
     } else {
@@ -27,12 +27,12 @@ pub(super) fn bytes_from(file: BorrowedFd<'_>, offset: u64) -> Result<usize, Err
 /// Makes `file` at least `bytes` long. Bytes that another process appends between the two calls are
 /// cut off.
 pub(super) fn extend(file: BorrowedFd<'_>, bytes: u64) -> Result<(), Error> {
-    let facts = os::mapping::file_facts(file).map_err(Error::of(Call::Fstat))?;
+    let facts = os::calls::file_facts(file).map_err(Error::of(Call::Fstat))?;
     if facts.bytes >= bytes {
         return Ok(());
     }
     let bytes = libc::off_t::try_from(bytes).map_err(|_| Refusal::TooLong)?;
-    os::mapping::set_file_bytes(file, bytes).map_err(Error::of(Call::Ftruncate))
+    os::calls::set_file_bytes(file, bytes).map_err(Error::of(Call::Ftruncate))
 }
 
 const fn kind(mode: libc::mode_t) -> FileKind {

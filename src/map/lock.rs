@@ -29,8 +29,8 @@ impl Mapping {
         let Pages { from, bytes } = self.extent.pages_touching(&range)?;
         let start = self.body.at(from);
         match when {
-            LockWhen::Now => os::mapping::lock(start, bytes),
-            LockWhen::OnFault => os::mapping::lock_on_fault(start, bytes),
+            LockWhen::Now => os::calls::lock(start, bytes),
+            LockWhen::OnFault => os::calls::lock_on_fault(start, bytes),
         }
         .map_err(Error::of(Call::Mlock))
     }
@@ -41,6 +41,6 @@ impl Mapping {
     /// `ENOMEM` when that would make more mappings than there may be.
     pub fn unlock(&self, range: impl RangeBounds<usize>) -> Result<(), Error> {
         let Pages { from, bytes } = self.extent.pages_touching(&range)?;
-        os::mapping::unlock(self.body.at(from), bytes).map_err(Error::of(Call::Munlock))
+        os::calls::unlock(self.body.at(from), bytes).map_err(Error::of(Call::Munlock))
     }
 }

@@ -141,7 +141,7 @@ impl Mapping {
     /// at the limit of mappings. The protection is then as before.
     pub fn protect(&mut self, protection: Protection) -> Result<(), Error> {
         // SAFETY: the pages are this mapping's own, borrowed mutably: no reference needs them.
-        unsafe { os::mapping::protect(self.body.start(), self.body.bytes(), protection.bits()) }
+        unsafe { os::calls::protect(self.body.start(), self.body.bytes(), protection.bits()) }
             .map_err(Error::of(Call::Mprotect))?;
         self.protection = protection;
         Ok(())

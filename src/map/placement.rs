@@ -5,7 +5,7 @@ use core::ffi::c_int;
 use super::error::{Call, Error, Refusal};
 use super::span::Span;
 use crate::base::address::{align_down, align_up};
-use crate::os::{self, mapping::FileAt};
+use crate::os::{self, calls::FileAt};
 
 /// Times that the hole in a reservation is made anew when another thread's mapping falls into
 /// it: each time takes a collision within microseconds.
@@ -125,7 +125,7 @@ fn map(request: &Request<'_>, address: Address) -> Result<Span, Error> {
         Address::Exactly(address) => (address, libc::MAP_FIXED_NOREPLACE),
     };
     let start =
-        os::mapping::map_at(address, request.bytes, request.protection, request.flags | extra, request.file)
+        os::calls::map_at(address, request.bytes, request.protection, request.flags | extra, request.file)
             .map_err(Error::of(request.call))?;
     // SAFETY: the kernel has just mapped it, for this request alone.
     let span = unsafe { Span::own(start, request.bytes) };

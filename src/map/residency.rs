@@ -50,7 +50,7 @@ impl Mapping {
         let mut pages = Vec::new();
         pages.try_reserve_exact(count).map_err(|_| Refusal::NoMemory)?;
         // SAFETY: a byte for each page is reserved.
-        unsafe { os::mapping::residency(self.body.at(from), bytes, pages.as_mut_ptr()) }
+        unsafe { os::calls::residency(self.body.at(from), bytes, pages.as_mut_ptr()) }
             .map_err(Error::of(Call::Mincore))?;
         // SAFETY: mincore succeeded, so it wrote a byte for each page.
         unsafe { pages.set_len(count) };

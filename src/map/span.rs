@@ -62,7 +62,7 @@ impl Span {
     pub(super) fn unmap(mut self) -> Result<(), (Self, Errno)> {
         if self.bytes != 0 {
             // SAFETY: the range is this span's own, and references into it borrow from its owner.
-            if let Err(errno) = unsafe { os::mapping::unmap(self.start, self.bytes) } {
+            if let Err(errno) = unsafe { os::calls::unmap(self.start, self.bytes) } {
                 return Err((self, errno));
             }
             self.bytes = 0;
@@ -76,7 +76,7 @@ impl Span {
     /// Nothing refers to what is cut off.
     pub(super) unsafe fn resize_in_place(&mut self, bytes: usize) -> Result<(), Errno> {
         // SAFETY: the range is this span's own; the rest is the caller's word.
-        unsafe { os::mapping::remap_in_place(self.start, self.bytes, bytes) }?;
+        unsafe { os::calls::remap_in_place(self.start, self.bytes, bytes) }?;
         self.bytes = bytes;
         Ok(())
     }
@@ -87,7 +87,7 @@ impl Span {
     /// Nothing refers to the span: it may move.
     pub(super) unsafe fn resize(&mut self, bytes: usize) -> Result<(), Errno> {
         // SAFETY: the range is this span's own, and its old start is forgotten here.
-        self.start = unsafe { os::mapping::remap(self.start, self.bytes, bytes) }?;
+        self.start = unsafe { os::calls::remap(self.start, self.bytes, bytes) }?;
         self.bytes = bytes;
         Ok(())
     }
@@ -100,7 +100,7 @@ impl Drop for Span {
             // At the map-count limit munmap may fail to cut a mapping in two (munmap(2)): then the
             // pages stay mapped. `unmap` answers the error.
             // SAFETY: the range is this span's own, and references into it borrow from its owner.
-            let _ = unsafe { os::mapping::unmap(self.start, self.bytes) };
+            let _ = unsafe { os::calls::unmap(self.start, self.bytes) };
         }
     }
 }

@@ -51,6 +51,6 @@ impl Mapping {
     /// `EBUSY` when invalidating locked pages.
     pub fn sync(&self, range: impl RangeBounds<usize>, how: Msync) -> Result<(), Error> {
         let Pages { from, bytes } = self.extent.pages_touching(&range)?;
-        os::mapping::sync(self.body.at(from), bytes, how.flags()).map_err(Error::of(Call::Msync))
+        os::calls::sync(self.body.at(from), bytes, how.flags()).map_err(Error::of(Call::Msync))
     }
 }

@@ -3,7 +3,7 @@
 
 use core::ptr::NonNull;
 
-use super::{Result, count, mapping};
+use super::{Result, calls, count};
 
 /// From <linux/mman.h>; the `libc` crate does not have these for every C library.
 const MADV_POPULATE_WRITE: libc::c_int = 23;
@@ -18,7 +18,7 @@ const MADV_GUARD_REMOVE: libc::c_int = 103;
 /// The range belongs to the caller, who expects what the advice does to its contents.
 pub(super) unsafe fn advise(start: NonNull<u8>, bytes: usize, advice: libc::c_int) -> Result<()> {
     // SAFETY: forwarded to the caller.
-    count::MADVISE.note(unsafe { mapping::advise(start, bytes, advice) })
+    count::MADVISE.note(unsafe { calls::advise(start, bytes, advice) })
 }
 
 /// `MADV_COLD`, since Linux 5.4. As a side effect the kernel splits a huge page of which the range
@@ -68,7 +68,7 @@ pub(crate) unsafe fn remove_guard(start: NonNull<u8>, bytes: usize) -> Result<()
 /// As for [`install_guard`].
 pub(crate) unsafe fn forbid(start: NonNull<u8>, bytes: usize) -> Result<()> {
     // SAFETY: forwarded to the caller.
-    unsafe { mapping::protect(start, bytes, libc::PROT_NONE) }
+    unsafe { calls::protect(start, bytes, libc::PROT_NONE) }
 }
 
 /// mprotect(2), `PROT_READ | PROT_WRITE`: undoes [`forbid`].
@@ -77,7 +77,7 @@ pub(crate) unsafe fn forbid(start: NonNull<u8>, bytes: usize) -> Result<()> {
 /// The range is private anonymous memory of the caller.
 pub(crate) unsafe fn permit(start: NonNull<u8>, bytes: usize) -> Result<()> {
     // SAFETY: forwarded to the caller.
-    unsafe { mapping::protect(start, bytes, libc::PROT_READ | libc::PROT_WRITE) }
+    unsafe { calls::protect(start, bytes, libc::PROT_READ | libc::PROT_WRITE) }
 }
 
 /// `MADV_HUGEPAGE`: the next faults may bring huge pages. `EINVAL` where the kernel was built

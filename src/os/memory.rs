@@ -4,7 +4,7 @@ use core::num::NonZeroUsize;
 use core::ptr::NonNull;
 
 use super::advice::{advise, discard_locked};
-use super::{Errno, Result, count, mapping, watch};
+use super::{Errno, Result, calls, count, watch};
 use crate::base::atomic::{AtomicI32, AtomicUsize, Ordering};
 
 /// Bytes of an OS page (sysconf(3), `_SC_PAGESIZE`); a power of two.
@@ -58,7 +58,7 @@ pub(crate) fn map_unreserved(hint: Option<NonZeroUsize>, bytes: usize) -> Result
 
 fn map_with(hint: Option<NonZeroUsize>, bytes: usize, flags: libc::c_int) -> Result<NonNull<u8>> {
     let address = hint.map_or(0, NonZeroUsize::get);
-    count::MMAP.note(mapping::map_at(address, bytes, READ_WRITE, ANONYMOUS | flags, None))
+    count::MMAP.note(calls::map_at(address, bytes, READ_WRITE, ANONYMOUS | flags, None))
 }
 
 /// munmap(2). `ENOMEM` where it would split a mapping at the limit of mappings; the range is then
@@ -69,7 +69,7 @@ fn map_with(hint: Option<NonZeroUsize>, bytes: usize, flags: libc::c_int) -> Res
 pub(crate) unsafe fn unmap(start: NonNull<u8>, bytes: usize) -> Result<()> {
     watch::open(start.as_ptr(), bytes);
     // SAFETY: forwarded to the caller.
-    count::MUNMAP.note(unsafe { mapping::unmap(start, bytes) })
+    count::MUNMAP.note(unsafe { calls::unmap(start, bytes) })
 }
 
 /// mremap(2) without moving: grows or shrinks the mapping where it is. `ENOMEM` where there is no
@@ -79,7 +79,7 @@ pub(crate) unsafe fn unmap(start: NonNull<u8>, bytes: usize) -> Result<()> {
 /// The mapping belongs to the caller; nothing refers to what a shrink cuts off.
 pub(crate) unsafe fn remap_in_place(start: NonNull<u8>, old: usize, new: usize) -> Result<()> {
     // SAFETY: forwarded to the caller.
-    count::MREMAP.note(unsafe { mapping::remap_in_place(start, old, new) })
+    count::MREMAP.note(unsafe { calls::remap_in_place(start, old, new) })
 }
 
 /// mremap(2) with `MREMAP_MAYMOVE`: resizes the mapping. Pages that move are not copied.
@@ -88,7 +88,7 @@ pub(crate) unsafe fn remap_in_place(start: NonNull<u8>, old: usize, new: usize) 
 /// The mapping belongs to the caller, who forgets `start` when the call succeeds.
 pub(crate) unsafe fn remap(start: NonNull<u8>, old: usize, new: usize) -> Result<NonNull<u8>> {
     // SAFETY: forwarded to the caller.
-    count::MREMAP.note(unsafe { mapping::remap(start, old, new) })
+    count::MREMAP.note(unsafe { calls::remap(start, old, new) })
 }
 
 /// mremap(2) with `MREMAP_FIXED`: moves the mapping to `target`, replaces what is there, and makes
@@ -98,7 +98,7 @@ pub(crate) unsafe fn remap(start: NonNull<u8>, old: usize, new: usize) -> Result
 /// Both ranges belong to the caller, they do not overlap, and nothing refers to the target.
 pub(crate) unsafe fn remap_to(start: NonNull<u8>, old: usize, new: usize, target: NonNull<u8>) -> Result<()> {
     // SAFETY: forwarded to the caller.
-    count::MREMAP.note(unsafe { mapping::remap_to(start, old, new, target) })
+    count::MREMAP.note(unsafe { calls::remap_to(start, old, new, target) })
 }
 
 /// madvise(2), `MADV_DONTNEED`: gives the pages back; after success the range reads as zero.

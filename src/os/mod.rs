@@ -5,7 +5,7 @@
 //! | --- | --- |
 //! | `memory` | the allocator's mapping calls, counted; the page size |
 //! | `advice` | madvise(2) beyond `MADV_DONTNEED` and `MADV_HUGEPAGE`, guards |
-//! | `mapping` | every mapping call as the kernel has it, uncounted; files behind mappings |
+//! | `calls` | every mapping call as the kernel has it, uncounted; files behind mappings |
 //! | `count`, `fault` | how often the kernel was called; refusals on demand, for tests |
 //! | `time` | clocks, yielding, sleeping |
 //! | `threads` | thread keys, handlers of fork and exit, the purger's thread |
@@ -29,6 +29,7 @@
 #![cfg(all(target_os = "linux", target_pointer_width = "64"))]
 
 mod advice;
+pub(crate) mod calls;
 pub(crate) mod cgroup;
 pub(crate) mod count;
 mod errno;
@@ -36,7 +37,6 @@ pub(crate) mod fatal;
 pub(crate) mod fault;
 pub(crate) mod file;
 pub(crate) mod lock;
-pub(crate) mod mapping;
 mod memory;
 pub(crate) mod mutex;
 pub(crate) mod object;

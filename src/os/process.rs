@@ -3,7 +3,7 @@
 use core::ffi::{CStr, c_char};
 
 use super::status::number;
-use super::{Errno, Result, mapping};
+use super::{Errno, Result, calls};
 use crate::base::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 /// The process's environment (environ(7)): a null-terminated array of C strings. Null before the C
@@ -42,11 +42,11 @@ pub(crate) fn wiped_word() -> Option<&'static AtomicU32> {
     let bytes = super::page_bytes();
     let protection = libc::PROT_READ | libc::PROT_WRITE;
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-    let page = mapping::map_at(0, bytes, protection, flags, None).ok()?;
+    let page = calls::map_at(0, bytes, protection, flags, None).ok()?;
     // SAFETY: the page was just mapped, and the advice changes nothing in this process.
-    if unsafe { mapping::advise(page, bytes, MADV_WIPEONFORK) }.is_err() {
+    if unsafe { calls::advise(page, bytes, MADV_WIPEONFORK) }.is_err() {
         // SAFETY: nobody else knows of the page.
-        let _ = unsafe { mapping::unmap(page, bytes) };
+        let _ = unsafe { calls::unmap(page, bytes) };
         return None;
     }
     // SAFETY: a zeroed page that stays, on whose beginning the word is aligned.

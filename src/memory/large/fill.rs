@@ -93,7 +93,7 @@ fn is_resident(range: Range, offset: usize, bytes: usize) -> bool {
 fn is_page_resident(page: NonNull<u8>) -> bool {
     let mut answer = 0_u8;
     // SAFETY: a byte for the one page.
-    unsafe { os::mapping::residency(page, os::page_bytes(), &raw mut answer) }.is_ok() && answer & 1 != 0
+    unsafe { os::calls::residency(page, os::page_bytes(), &raw mut answer) }.is_ok() && answer & 1 != 0
 }
 
 #[cfg(test)]

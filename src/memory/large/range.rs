@@ -241,7 +241,7 @@ impl Mark {
     /// Whether `range` still begins with it; an error where the kernel does not say.
     fn is_on(&self, range: Range) -> os::Result<bool> {
         let mut found = [0; size_of::<u64>()];
-        match os::mapping::read_memory(range.start, &mut found) {
+        match os::calls::read_memory(range.start, &mut found) {
             Ok(bytes) => Ok(bytes == found.len() && u64::from_ne_bytes(found) == self.0),
             Err(os::Errno(libc::EFAULT)) => Ok(false),
             Err(errno) => Err(errno),

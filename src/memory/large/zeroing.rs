@@ -141,7 +141,7 @@ fn resident_pages(start: NonNull<u8>, bytes: usize) -> Option<usize> {
         let length = SEGMENT_BYTES.min(bytes.wrapping_sub(at));
         let mut pages = [0_u8; SEGMENT_PAGES];
         // SAFETY: a segment has at most so many pages, and `at` is inside what was passed.
-        unsafe { os::mapping::residency(start.byte_add(at), length, pages.as_mut_ptr()) }.ok()?;
+        unsafe { os::calls::residency(start.byte_add(at), length, pages.as_mut_ptr()) }.ok()?;
         count = count.wrapping_add(pages.iter().filter(|page| **page & 1 != 0).count());
         at = at.wrapping_add(length);
     }
