@@ -165,8 +165,8 @@ impl Options {
     }
 }
 
-fn put<T>(place: &mut T, value: T) -> Option<()> {
-    *place = value;
+fn put<T>(option: &mut T, value: T) -> Option<()> {
+    *option = value;
     Some(())
 }
 

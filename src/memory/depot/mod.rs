@@ -11,8 +11,8 @@
 //! State: [`Depot`] under one lock, under which only the locks of `pending` and `records` are
 //! taken; heaps' locks are taken before it. Hints and counters are atomic words.
 //!
-//! No call to the kernel is made under the lock. A chunk that is mapped, purged or unmapped is out
-//! of the lists meanwhile, or some of its units are.
+//! No memory is mapped, advised or given back under the lock. A chunk is off its list while it is
+//! mapped or unmapped, and units are out of their chunk while they are purged.
 
 use core::ptr;
 
