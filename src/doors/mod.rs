@@ -1,8 +1,7 @@
 //! How callers come in: `GlobalAlloc`, and the interface without layouts that C needs.
 //!
 //! State: none; what a door keeps is the thread's heap's. Open `freestone` for the options, `rust` for
-//! `GlobalAlloc`, `untyped` for C's calls, `free` for what both do with a freed block, `growth` for blocks
-//! that grow in small steps, `start` for what happens before the first block, `allocator` for collections,
+//! `GlobalAlloc`, `untyped` for C's calls, `free` for what both do with a freed block, `resize` for `realloc`, `start` for what happens before the first block, `allocator` for collections,
 //! `elsewhere` for other targets than Linux with 64 bits.
 
 #[cfg(feature = "allocator-api2")]
@@ -13,7 +12,7 @@ pub(crate) mod elsewhere;
 mod free;
 pub(crate) mod freestone;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-mod growth;
+mod resize;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod rust;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]

@@ -13,9 +13,9 @@ use crate::base::config::UNIT_BYTES;
 use crate::block::free_list::{self, Block};
 use crate::block::hardening::{self, inline_class, route};
 use crate::block::size_class::{Class, Route};
-use crate::doors::free::{dealloc_slow, give, slab_of_block, start_purger};
+use crate::doors::free::{dealloc_slow, give, start_purger};
 use crate::doors::freestone::Freestone;
-use crate::doors::growth::{self, Roomy};
+use crate::doors::resize;
 #[cfg(feature = "profile")]
 use crate::heap::sampling;
 use crate::heap::thread;
@@ -26,7 +26,6 @@ use crate::memory::large::{self, Contents};
 use crate::observe::profile;
 use crate::os::KeepErrno;
 use crate::os::count::MUNMAP;
-use crate::os::fatal;
 use crate::os::watch;
 use crate::policy::limit::{self, COMMITTED};
 use crate::policy::options;
@@ -92,13 +91,13 @@ unsafe impl GlobalAlloc for Freestone {
     #[inline]
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         // SAFETY: forwarded to the caller.
-        unsafe { realloc_slow(pointer, layout, new_size) }
+        unsafe { resize::with_layout(pointer, layout, new_size) }
     }
 }
 
 /// Counts the bytes requested, unless the allocation has failed.
 #[inline(never)]
-fn count_if_made(pointer: *mut u8, layout: Layout) -> *mut u8 {
+pub(super) fn count_if_made(pointer: *mut u8, layout: Layout) -> *mut u8 {
     if !pointer.is_null() {
         thread::count_requested(layout.size());
     }
@@ -181,21 +180,6 @@ fn allocate_large(layout: Layout, contents: Contents) -> Option<NonNull<u8>> {
     Some(start)
 }
 
-/// Resizes a large allocation; its layout's alignment is `align`.
-pub(crate) fn reallocate_large(start: NonNull<u8>, size: usize, align: usize) -> Option<NonNull<u8>> {
-    #[cfg(feature = "profile")]
-    let sample = sampling::take(start);
-    let more = size.saturating_sub(large::length(start).unwrap_or(0));
-    let resized = retry_after_release(more, || large::reallocate(start, size, align));
-    #[cfg(feature = "profile")]
-    match resized {
-        // As a free and an allocation.
-        Some(resized) => sampling::large_made(resized, size),
-        None => sampling::put_back(sample),
-    }
-    resized
-}
-
 /// Calls `get`, which needs `bytes` at least, and once more where it has failed and giving back everything that
 /// is only kept may help.
 pub(crate) fn retry_after_release<T>(bytes: usize, get: impl Fn() -> Option<T>) -> Option<T> {
@@ -275,68 +259,6 @@ pub(crate) fn refill_once(class: Class) -> Option<Found> {
         return Some(sampled);
     }
     heap.refill(class)
-}
-
-/// Whether a layout's block is a mapping of its own.
-pub(crate) fn is_large(layout: Layout) -> bool {
-    route(layout) == Route::Large
-}
-
-/// The fault of a block that is to be resized, where blocks are checked.
-fn fault_before_resize(pointer: *mut u8, layout: Layout) -> Option<&'static str> {
-    if !hardening::ON || is_large(layout) {
-        return None;
-    }
-    match slab_of_block(pointer.addr()) {
-        Some(slab) => slab.diagnose(pointer, Some(layout)),
-        None => Some("realloc of an address that is no allocation"),
-    }
-}
-
-/// # Safety
-/// As for [`GlobalAlloc::realloc`].
-unsafe fn realloc_slow(pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-    // SAFETY: the caller keeps to `realloc`'s contract: the size, rounded up, is not too large.
-    let new = unsafe { Layout::from_size_align_unchecked(new_size, layout.align()) };
-    if let Some(fault) = fault_before_resize(pointer, layout) {
-        fatal::caught(fault, pointer.addr());
-        return ptr::null_mut();
-    }
-    match (route(layout), route(new)) {
-        (Route::Small(class), Route::Small(wanted)) if class == wanted => {
-            if let Some(start) = NonNull::new(pointer) {
-                hardening::seal_for(start, class, new);
-            }
-            thread::count_requested(new_size.wrapping_sub(layout.size()));
-            watch::open(pointer, new_size);
-            return pointer;
-        }
-        (Route::Small(_), Route::Small(_)) if growth::has_room(pointer, layout.size(), new_size) => {
-            thread::count_requested(new_size.wrapping_sub(layout.size()));
-            return pointer;
-        }
-        (Route::Large, Route::Large) => {
-            let Some(start) = NonNull::new(pointer) else { return pointer };
-            let moved = reallocate_large(start, new_size, layout.align());
-            if moved.is_some() {
-                thread::count_requested(new_size.wrapping_sub(layout.size()));
-            }
-            return or_null(moved);
-        }
-        _ => {}
-    }
-    let fresh = match Roomy::of(layout.size(), new) {
-        Some(roomy) => count_if_made(or_null(roomy.allocate(new)), new),
-        // SAFETY: `new` has a size, as the caller of `realloc` promises.
-        None => unsafe { Freestone::new().alloc(new) },
-    };
-    if !fresh.is_null() {
-        // SAFETY: both blocks are live, distinct, and at least this long.
-        unsafe { ptr::copy_nonoverlapping(pointer, fresh, layout.size().min(new_size)) };
-        // SAFETY: forwarded to the caller.
-        unsafe { Freestone::new().dealloc(pointer, layout) };
-    }
-    fresh
 }
 
 /// Gives back to the kernel, at once, everything that is only kept for reuse: empty slabs of ended threads and

@@ -15,7 +15,7 @@ use crate::block::free_list;
 use crate::block::hardening::{self, CANARY_BYTES};
 use crate::block::size_class::Class;
 use crate::doors::free;
-use crate::doors::growth::Roomy;
+use crate::doors::resize;
 use crate::doors::rust;
 use crate::heap::thread;
 use crate::memory::chunk::index;
@@ -107,7 +107,7 @@ fn nothing(size: usize, align: usize) -> Option<NonNull<u8>> {
     if size == 0 && align <= MIN_ALIGN { hardening::zero_size::allocate() } else { None }
 }
 
-fn layout(size: usize, align: usize) -> Option<Layout> {
+pub(super) fn layout(size: usize, align: usize) -> Option<Layout> {
     if !align.is_power_of_two() {
         return None;
     }
@@ -150,7 +150,7 @@ pub unsafe fn free(pointer: *mut u8) {
 }
 
 /// Where a block lies.
-enum Home {
+pub(super) enum Home {
     Slab(&'static Slab),
     Large {
         bytes: usize,
@@ -161,7 +161,7 @@ enum Home {
 
 impl Home {
     /// None where no block begins at `start`.
-    fn of(start: NonNull<u8>) -> Option<Self> {
+    pub(super) fn of(start: NonNull<u8>) -> Option<Self> {
         let address = start.addr().get();
         if index::contains(address) {
             return free::slab_of_block(address).map(Self::Slab);
@@ -172,7 +172,7 @@ impl Home {
         large::length(start).map(|bytes| Self::Large { bytes })
     }
 
-    fn bytes(&self) -> usize {
+    pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Slab(slab) => slab.block_bytes().wrapping_sub(CANARY_BYTES),
             Self::Large { bytes } => *bytes,
@@ -181,7 +181,7 @@ impl Home {
     }
 
     /// Bytes of the block at `start` that its caller may use.
-    fn usable(&self, start: NonNull<u8>) -> usize {
+    pub(super) fn usable(&self, start: NonNull<u8>) -> usize {
         match self {
             Self::Slab(slab) => hardening::usable(start.as_ptr(), slab.block_bytes()),
             Self::Large { bytes } => *bytes,
@@ -190,21 +190,21 @@ impl Home {
     }
 
     /// Notes that the block at `start` stays where it is, for `layout`.
-    fn resize(&self, start: NonNull<u8>, layout: Layout) {
+    pub(super) fn resize(&self, start: NonNull<u8>, layout: Layout) {
         if let Self::Slab(slab) = self {
             hardening::seal_for(start, slab.class(), layout);
         }
     }
 
     /// What is wrong with the block at `start`, where that is looked at.
-    fn fault(&self, start: NonNull<u8>) -> Option<&'static str> {
+    pub(super) fn fault(&self, start: NonNull<u8>) -> Option<&'static str> {
         let Self::Slab(slab) = self else { return None };
         slab.diagnose(start.as_ptr(), None)
     }
 
     /// Whether the block at `start` is known to be free: by the calling thread only, of blocks
     /// in its own slabs.
-    fn is_known_free(&self, start: NonNull<u8>) -> bool {
+    pub(super) fn is_known_free(&self, start: NonNull<u8>) -> bool {
         let Self::Slab(slab) = self else { return false };
         // SAFETY: a block begins here, and blocks have at least two words.
         let looks_free = unsafe { free_list::looks_free(start.as_ptr()) };
@@ -247,44 +247,11 @@ pub unsafe fn usable_size(pointer: *const u8) -> usize {
 /// The caller gives up the old block, if the answer is not null.
 #[must_use]
 pub unsafe fn reallocate(pointer: *mut u8, size: usize) -> *mut u8 {
-    let Some(start) = NonNull::new(pointer) else { return allocate(size) };
-    let Some(home) = Home::of(start).filter(|home| !home.is_known_free(start)) else {
-        fatal::caught("realloc of an address that is no allocation", start.addr().get());
-        return ptr::null_mut();
-    };
-    if let Some(fault) = home.fault(start) {
-        fatal::caught(fault, start.addr().get());
-        return ptr::null_mut();
-    }
-    let Some(new) = layout(size, MIN_ALIGN) else { return ptr::null_mut() };
-    // Large or not is a matter of where the block is: an over-aligned small one may be large.
-    if matches!(home, Home::Large { .. }) && rust::is_large(new) {
-        return rust::or_null(rust::reallocate_large(start, new.size(), MIN_ALIGN));
-    }
-    let have = home.bytes();
-    watch::open(pointer, have);
-    let fits = new.size() <= have;
-    if fits && new.size() > have / 2 {
-        home.resize(start, new);
-        return pointer;
-    }
-    let fresh = match Roomy::of(have, new) {
-        Some(roomy) => rust::or_null(roomy.allocate(new)),
+    match NonNull::new(pointer) {
+        // SAFETY: forwarded to the caller.
+        Some(start) => unsafe { resize::without_layout(start, size) },
         None => allocate(size),
-    };
-    if fresh.is_null() {
-        // A block that shrinks can always stay.
-        if !fits {
-            return fresh;
-        }
-        home.resize(start, new);
-        return pointer;
     }
-    // SAFETY: both blocks are live, distinct, and at least this long.
-    unsafe { ptr::copy_nonoverlapping(pointer, fresh, home.usable(start).min(size)) };
-    // SAFETY: forwarded to the caller.
-    unsafe { free(pointer) };
-    fresh
 }
 
 /// Puts the default options in force, and what `environment` says of `FREESTONE_` variables: for

@@ -63,6 +63,7 @@ impl Heap {
     ///
     /// # Safety
     /// The caller gives up the block, a used one of `slab`.
+    #[inline(never)]
     pub(crate) unsafe fn send(&'static self, slab: &'static Slab, block: Block) {
         // Before: a slab whose last used block this is may be closed afterwards.
         let class = slab.class();

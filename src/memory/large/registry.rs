@@ -243,10 +243,10 @@ impl Registry {
         Some(range)
     }
 
-    /// Address and length of every allocation.
+    /// Start of every allocation, and the bytes that it may use.
     pub(super) fn ranges(&mut self) -> impl Iterator<Item = (usize, usize)> {
         let slots = self.table().iter().filter(|slot| slot.address != 0);
-        slots.map(|slot| (slot.address, slot.bytes))
+        slots.map(|slot| (slot.address, slot.usable_bytes()))
     }
 
     /// Writes allocations into `into`, from position `at` of the table on. Returns how many, and the
