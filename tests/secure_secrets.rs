@@ -38,7 +38,7 @@ fn mask(start: *const u8) -> u64 {
 fn pairs() -> Vec<(*mut u8, *mut u8)> {
     let mut blocks: Vec<*mut u8> = (0..8000).map(|_| block()).collect();
     blocks.sort_unstable();
-    let neighbours = blocks.array_windows::<2>().map(|[one, two]| (*one, *two));
+    let neighbours = blocks.iter().copied().zip(blocks.iter().copied().skip(1));
     let pairs: Vec<_> =
         neighbours.filter(|(one, two)| one.addr() % 64 == 0 && two.addr() - one.addr() == 32).collect();
     assert!(pairs.len() > 2000, "blocks lie side by side");

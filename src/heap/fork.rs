@@ -39,7 +39,7 @@ const LOCKS: &[unsafe fn()] = &[
 ];
 
 /// Mends every lock. For a child, before any of its threads has taken one.
-pub(super) fn mend() {
+pub(super) extern "C-unwind" fn mend() {
     for mend in LOCKS {
         // SAFETY: `os::lock` calls this before any thread of this process has taken a lock; the order is the table's.
         unsafe { mend() }

@@ -8,11 +8,14 @@ use crate::base::atomic::{AtomicUsize, Ordering};
 use crate::memory::pending;
 use crate::os;
 
-/// A function that maps so many bytes, if it can at the hint.
-pub(crate) type Mapper = fn(Option<NonZeroUsize>, usize) -> os::Result<NonNull<u8>>;
+/// A function that maps so many bytes, if it can at the hint. A type of its own for each, so that the compiler knows
+/// that none unwinds.
+pub(crate) trait Mapper: Copy + Fn(Option<NonZeroUsize>, usize) -> os::Result<NonNull<u8>> {}
+
+impl<F: Copy + Fn(Option<NonZeroUsize>, usize) -> os::Result<NonNull<u8>>> Mapper for F {}
 
 /// Maps `bytes`, whole OS pages, of which the byte at `offset` is aligned to `align`.
-pub(crate) fn map(mapper: Mapper, bytes: usize, align: usize, offset: usize) -> Option<NonNull<u8>> {
+pub(crate) fn map(mapper: impl Mapper, bytes: usize, align: usize, offset: usize) -> Option<NonNull<u8>> {
     let slack = if align <= os::page_bytes() { 0 } else { align };
     let start = mapper(None, bytes.checked_add(slack)?).ok()?;
     let aligned_at = start.addr().get().wrapping_add(offset);
@@ -36,7 +39,7 @@ pub(crate) fn map(mapper: Mapper, bytes: usize, align: usize, offset: usize) -> 
 /// that is free. Neighbours that are alike are one mapping to the kernel, and need no slack.
 pub(crate) fn map_below(
     last: &AtomicUsize,
-    mapper: Mapper,
+    mapper: impl Mapper,
     bytes: usize,
     align: usize,
 ) -> Option<NonNull<u8>> {
@@ -47,7 +50,12 @@ pub(crate) fn map_below(
 
 /// None where the kernel has no memory; none inside where the memory below is in use, or there is
 /// no last mapping yet.
-fn try_below(last: &AtomicUsize, mapper: Mapper, bytes: usize, align: usize) -> Option<Option<NonNull<u8>>> {
+fn try_below(
+    last: &AtomicUsize,
+    mapper: impl Mapper,
+    bytes: usize,
+    align: usize,
+) -> Option<Option<NonNull<u8>>> {
     let below = align_down(last.load(Ordering::Relaxed).saturating_sub(bytes), align);
     let Some(below) = NonZeroUsize::new(below) else { return Some(None) };
     let start = mapper(Some(below), bytes).ok()?;

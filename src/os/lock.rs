@@ -24,7 +24,10 @@ const MENDING: u32 = 2;
 static FIRST_MARK: AtomicU32 = AtomicU32::new(OWN);
 static MARK: AtomicPtr<AtomicU32> = AtomicPtr::new((&raw const FIRST_MARK).cast_mut());
 
-/// The function that recovers every lock of a child, a `fn()`; null until [`on_copy`].
+/// What recovers every lock of a child. It does not unwind.
+pub(crate) type Mend = extern "C-unwind" fn();
+
+/// The function that recovers every lock of a child, a [`Mend`]; null until [`on_copy`].
 static MEND: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 
 fn mark() -> &'static AtomicU32 {
@@ -35,7 +38,7 @@ fn mark() -> &'static AtomicU32 {
 /// From now on the first use of a lock in a child calls `mend` before anything else. `wiped` is a
 /// word that reads as zero in children, where the kernel has such memory; without one, children
 /// must call [`is_copied`].
-pub(crate) fn on_copy(mend: fn(), wiped: Option<&'static AtomicU32>) {
+pub(crate) fn on_copy(mend: Mend, wiped: Option<&'static AtomicU32>) {
     MEND.store(mend as *mut (), Ordering::Relaxed);
     if let Some(wiped) = wiped {
         wiped.store(OWN, Ordering::Relaxed);
@@ -65,8 +68,9 @@ fn mend_once() {
     if mark.compare_exchange(COPIED, MENDING, Ordering::Acquire, Ordering::Acquire).is_ok() {
         let mend = MEND.load(Ordering::Relaxed);
         if !mend.is_null() {
-            // SAFETY: only `on_copy` writes there, and it writes such a function.
-            unsafe { core::mem::transmute::<*mut (), fn()>(mend)() };
+            // SAFETY: only `on_copy` writes there, and it writes such a function, which does not unwind. Called as
+            // one that cannot: else every caller of a lock would have code for an unwinding that never is.
+            unsafe { core::mem::transmute::<*mut (), extern "C" fn()>(mend)() };
         }
         mark.store(OWN, Ordering::Release);
     }
