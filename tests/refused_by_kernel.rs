@@ -8,7 +8,7 @@ use std::ffi::{c_long, c_uint};
 use std::ptr;
 
 use common::block::{Block, layout};
-use common::life::{Live, SinceLook, free, full_service, recovered};
+use common::life::{Baseline, Live, free, full_service, recovered};
 use common::memory::page_bytes;
 use common::{GIB, KIB, LARGEST_SMALL, MIB, border_sizes, child, skip};
 
@@ -46,7 +46,7 @@ fn lives_without(test: &str, call: c_long, errno: i32) {
         let mut live = Live::new();
         live.run();
         std::thread::spawn(|| {}).join().expect("a thread");
-        let mut before = SinceLook::now();
+        let mut before = Baseline::now();
         if call == libc::SYS_munmap {
             // The thread's signal stack, which `std` cannot unmap either.
             before.mapped += 8 * page_bytes();
@@ -164,7 +164,7 @@ fn limit_on_data() {
         let mut blocks = Vec::with_capacity(300_000);
         drop(Live::new());
         full_service();
-        let before = SinceLook::now();
+        let before = Baseline::now();
         set_limit(libc::RLIMIT_DATA, (before.mapped + 48 * MIB) as libc::rlim_t);
         exhausted_by_each_size(&mut blocks);
         set_limit(libc::RLIMIT_DATA, libc::RLIM_INFINITY);
@@ -181,7 +181,7 @@ fn limit_on_locked_memory() {
         let mut live = Live::new();
         live.run();
         full_service();
-        let before = SinceLook::now();
+        let before = Baseline::now();
         let most = most_locked();
         give_up_privileges();
         // SAFETY: no preconditions.
@@ -283,7 +283,7 @@ fn limit_on_mappings() {
         let mut live = Live::new();
         live.run();
         full_service();
-        let before = SinceLook::now();
+        let before = Baseline::now();
         let crowd = Crowd::new(limit);
         for spare in [0, 1, 2, 3, 7, 20] {
             let held: [Option<Block>; 40] =

@@ -5,7 +5,7 @@
 mod common;
 
 use common::block::{Block, layout};
-use common::life::{Live, SinceLook, free, full_service, in_threads, recovered};
+use common::life::{Baseline, Live, free, full_service, in_threads, recovered};
 use common::seed::{random, seed};
 use common::{KIB, MIB, child};
 use freestone::fault_injection::{Call, allow_all, refuse, refuse_at_random, refused, seen};
@@ -22,7 +22,7 @@ fn for_each_call(many: u64) {
     let mut live = Live::new();
     live.run();
     full_service();
-    let before = SinceLook::now();
+    let before = Baseline::now();
     for call in CALLS {
         refuse(call, u64::MAX, 0, libc::ENOMEM);
         live.run();
@@ -85,7 +85,7 @@ fn by_chance(threads: usize) {
     drop(Live::new());
     in_threads(threads, churn, || {});
     full_service();
-    let before = SinceLook::now();
+    let before = Baseline::now();
     for round in 0..4 {
         // Of ten calls: one or more of each kind, then all of one kind but few others.
         let tenths = [[1, 1, 1, 1], [2, 5, 5, 5], [1, 9, 1, 9], [5, 1, 9, 1]][round];

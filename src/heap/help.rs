@@ -51,6 +51,9 @@ const WHOLE_SLABS: u32 = 16;
 
 /// Helps every thread's heap.
 pub(crate) fn all() {
+    // Before the first look: what is announced later is for the next one.
+    #[cfg(feature = "background-purge")]
+    DUE_MS.store(u64::MAX, Ordering::Relaxed);
     let emptied = SlabList::new();
     let helping = HELPING.lock();
     for heap in thread_heaps() {
@@ -250,7 +253,6 @@ pub(crate) fn next_due_ms() -> u64 {
 #[cfg(feature = "background-purge")]
 pub(crate) fn help_due(now_ms: u64) {
     if DUE_MS.load(Ordering::Relaxed) <= now_ms {
-        DUE_MS.store(u64::MAX, Ordering::Relaxed);
         all();
     }
 }

@@ -118,14 +118,14 @@ pub(crate) fn full_service() {
 
 /// What a process has while it holds nothing but its notes.
 #[derive(Clone, Copy)]
-pub(crate) struct SinceLook {
+pub(crate) struct Baseline {
     /// Bytes of address space.
     pub(crate) mapped: usize,
     /// Bytes of large allocations.
     pub(crate) large: usize,
 }
 
-impl SinceLook {
+impl Baseline {
     pub(crate) fn now() -> Self {
         freestone::purge();
         Self { mapped: mapped(), large: freestone::stats().large }
@@ -133,9 +133,9 @@ impl SinceLook {
 }
 
 /// Full service now, none of the address space gone, and books that say so.
-pub(crate) fn recovered(before: SinceLook) {
+pub(crate) fn recovered(before: Baseline) {
     full_service();
-    let after = SinceLook::now();
+    let after = Baseline::now();
     let stats = freestone::stats();
     assert!(
         after.mapped <= before.mapped,
