@@ -26,7 +26,7 @@ fn forbid_calls() {
         statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 2, 0, libc::SYS_write as u32),
         // Another thread may be in the way of a lock.
         statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 1, 0, libc::SYS_sched_yield as u32),
-        statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, libc::SYS_clock_nanosleep as u32),
+        statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, libc::SYS_nanosleep as u32),
         statement(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
         statement(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_KILL_PROCESS),
     ];
@@ -55,7 +55,7 @@ fn statistics() {
             assert!(black_box(freestone::stats()).allocated > 10 * MIB);
             assert!(freestone::stats::heap_stats(&mut heaps) > 1);
         }
-        black_box(live);
+        std::mem::forget(black_box(live));
         // SAFETY: no preconditions. Without the blocks' end, which makes calls.
         unsafe { libc::_exit(child::DONE) };
     });
@@ -71,7 +71,7 @@ fn a_purge_with_nothing_to_give_back() {
         for _ in 0..100 {
             assert!(!freestone::purge());
         }
-        black_box(live);
+        std::mem::forget(black_box(live));
         // SAFETY: as above.
         unsafe { libc::_exit(child::DONE) };
     });
