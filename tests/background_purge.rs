@@ -23,7 +23,8 @@ fn shrinks_while_idle() {
     let before = resident();
     let blocks = |size| (0..32 * MIB / size).map(|tag| Block::new(layout(size, 1), tag)).collect::<Vec<_>>();
     let blocks = (blocks(KIB), blocks(4 * MIB));
-    assert!(resident() > before + 60 * MIB, "touched memory is resident");
+    // Up to 8 MiB may be left of an earlier round, and serve this one.
+    assert!(resident() > before + 52 * MIB, "touched memory is resident");
     drop(blocks);
     let started = Instant::now();
     // Reading the figure allocates a little, in the heap's own slabs: no slow path that would purge.
