@@ -12,15 +12,16 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-# NAME REASON: a program that is not run, or a test of one that is left out ("NAME::TEST").
+# NAME REASON: a program that is not run, or tests of one that are left out: "NAME::PART" is every test of NAME with
+# PART in its name.
 excluded() {
     cat <<'LIST'
-heap_file it maps memory where the sanitizer has its own, which ends the process ("mmap at bad address")
-map_lock the sanitizer makes mlock(2) do nothing, and the tests ask the kernel what is locked
-map_advice::discarding_locked_memory_is_einval the same: nothing is locked
+heaps::file:: it maps memory where the sanitizer has its own, which ends the process ("mmap at bad address")
+map::lock:: the sanitizer makes mlock(2) do nothing, and the tests ask the kernel what is locked
+map::advice::discarding_locked_memory_is_einval the same: nothing is locked
 stats_kernel it compares with /proc/self/smaps, in which the sanitizer's own mappings are
 tls_destructors threads allocate after the sanitizer has forgotten them, which ends the process inside it
-map_split::unmapping_at_the_limit_of_mappings_gives_the_mapping_back its child makes 65,530 mappings before an alarm
+map::split::unmapping_at_the_limit_of_mappings_gives_the_mapping_back its child makes 65,530 mappings before an alarm
 LIST
 }
 
