@@ -4,12 +4,13 @@
 
 mod common;
 
-use std::ffi::{c_long, c_uint};
+use std::ffi::c_long;
 use std::ptr;
 
 use common::block::{Block, layout};
 use common::life::{Baseline, Live, free, full_service, recovered};
 use common::memory::page_bytes;
+use common::seccomp;
 use common::{GIB, KIB, LARGEST_SMALL, MIB, border_sizes, child, skip};
 
 #[global_allocator]
@@ -17,26 +18,7 @@ static ALLOC: freestone::Freestone = freestone::Freestone::new();
 
 /// From now on `call` fails with `errno` in the calling thread.
 fn forbid(call: c_long, errno: i32) {
-    const NUMBER: u32 = std::mem::offset_of!(libc::seccomp_data, nr) as u32;
-    let step = |code: c_uint, on_true, on_false, operand| libc::sock_filter {
-        code: code as u16,
-        jt: on_true,
-        jf: on_false,
-        k: operand,
-    };
-    let answer = libc::BPF_RET | libc::BPF_K;
-    let mut filter = [
-        step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, NUMBER),
-        step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, call as u32),
-        step(answer, 0, 0, libc::SECCOMP_RET_ERRNO | errno as u32),
-        step(answer, 0, 0, libc::SECCOMP_RET_ALLOW),
-    ];
-    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
-    // SAFETY: the program is readable for the calls.
-    unsafe {
-        assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
-        assert_eq!(libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program), 0);
-    }
+    seccomp::refuse(call, errno).expect("a thread may have a filter");
 }
 
 /// A thread for which `call` is forbidden lives; the others, for which it is not, find

@@ -4,12 +4,13 @@ mod common;
 
 use std::alloc::{alloc, dealloc};
 use std::env;
-use std::ffi::{CStr, c_uint};
+use std::ffi::CStr;
 use std::hint::black_box;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, Output, Stdio};
 
 use common::block::layout;
+use common::seccomp;
 
 #[global_allocator]
 static ALLOC: freestone::Freestone = freestone::Freestone::new();
@@ -17,40 +18,12 @@ static ALLOC: freestone::Freestone = freestone::Freestone::new();
 const VARIABLE: &CStr = c"WITHOUT_RANDOM";
 const SIZE: usize = 17;
 
-/// From the start of the program that this thread is about to become, getrandom(2) fails with `errno`. Does
-/// not allocate.
-fn forbid_random(errno: i32) -> std::io::Result<()> {
-    const NUMBER: u32 = std::mem::offset_of!(libc::seccomp_data, nr) as u32;
-    let step = |code: c_uint, on_true, on_false, operand| libc::sock_filter {
-        code: code as u16,
-        jt: on_true,
-        jf: on_false,
-        k: operand,
-    };
-    let answer = libc::BPF_RET | libc::BPF_K;
-    let mut filter = [
-        step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, NUMBER),
-        step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, libc::SYS_getrandom as u32),
-        step(answer, 0, 0, libc::SECCOMP_RET_ERRNO | errno as u32),
-        step(answer, 0, 0, libc::SECCOMP_RET_ALLOW),
-    ];
-    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
-    // SAFETY: the program is readable for the calls.
-    let answers = unsafe {
-        [
-            libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0),
-            libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program),
-        ]
-    };
-    if answers == [0, 0] { Ok(()) } else { Err(std::io::Error::last_os_error()) }
-}
-
 /// This test's program again, where the kernel answers getrandom(2) with `errno`.
 fn run(errno: i32) -> Output {
     let mut command = Command::new(env::current_exe().expect("a test knows where it is"));
     command.env(VARIABLE.to_str().expect("a name"), "1").stdin(Stdio::null());
     // SAFETY: two system calls.
-    unsafe { command.pre_exec(move || forbid_random(errno)) };
+    unsafe { command.pre_exec(move || seccomp::refuse(libc::SYS_getrandom, errno)) };
     command.output().expect("a test can run itself")
 }
 

@@ -8,6 +8,7 @@ use std::thread;
 
 use common::MIB;
 use common::child;
+use common::seccomp;
 use freestone::stats::ThreadStats;
 
 #[global_allocator]
@@ -16,26 +17,17 @@ static ALLOC: freestone::Freestone = freestone::Freestone::new();
 /// From here on the calling thread may only wait, say what fails, and end the process: any other call is the
 /// process's end (seccomp(2)).
 fn forbid_calls() {
-    const fn statement(code: u32, on_equal: u8, otherwise: u8, value: u32) -> libc::sock_filter {
-        libc::sock_filter { code: code as u16, jt: on_equal, jf: otherwise, k: value }
-    }
-    let mut program = [
-        // The call's number comes first in `struct seccomp_data`.
-        statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
-        statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 3, 0, libc::SYS_exit_group as u32),
-        statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 2, 0, libc::SYS_write as u32),
+    seccomp::load(&mut [
+        seccomp::NUMBER,
+        seccomp::if_call(libc::SYS_exit_group, 3, 0),
+        seccomp::if_call(libc::SYS_write, 2, 0),
         // Another thread may be in the way of a lock.
-        statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 1, 0, libc::SYS_sched_yield as u32),
-        statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, libc::SYS_nanosleep as u32),
-        statement(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
-        statement(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_KILL_PROCESS),
-    ];
-    let program = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
-    // SAFETY: the program is readable for the calls, which concern the calling thread.
-    unsafe {
-        assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
-        assert_eq!(libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program), 0);
-    }
+        seccomp::if_call(libc::SYS_sched_yield, 1, 0),
+        seccomp::if_call(libc::SYS_nanosleep, 0, 1),
+        seccomp::answer(libc::SECCOMP_RET_ALLOW),
+        seccomp::answer(libc::SECCOMP_RET_KILL_PROCESS),
+    ])
+    .expect("a thread may have a filter");
 }
 
 /// Small and large blocks, some of them freed by another thread.

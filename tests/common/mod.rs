@@ -17,6 +17,7 @@ pub(crate) mod maps;
 pub(crate) mod memory;
 pub(crate) mod ranges;
 pub(crate) mod report;
+pub(crate) mod seccomp;
 pub(crate) mod seed;
 pub(crate) mod shadow;
 pub(crate) mod skip;
