@@ -6,10 +6,13 @@
 //! | `address` | rounding of addresses and lengths |
 //! | `atomic` | the standard atomics, and a value with one writer |
 //! | `text` | text built on the stack |
+//! | `collection` | allocators of collections, with the feature `allocator-api2` |
 //! | `random` | mixing and pseudo-random numbers |
 
 pub(crate) mod address;
 pub(crate) mod atomic;
+#[cfg(feature = "allocator-api2")]
+pub(crate) mod collection;
 pub(crate) mod config;
 pub(crate) mod random;
 pub(crate) mod text;
