@@ -144,8 +144,9 @@ impl Freestone {
     }
 
     /// Whether an inaccessible page lies before and after each large allocation; freed ones cannot be touched
-    /// while they wait for reuse. Default false; true with the feature `secure`. Before Linux 6.13 each costs two mappings, is not kept for reuse, and its
-    /// `realloc` copies; beyond a quarter of `vm.max_map_count` they go without. `FREESTONE_GUARD_PAGES=1`.
+    /// while they wait for reuse. Default false; true with the feature `secure`. Before Linux 6.13 each costs
+    /// two mappings, is not kept for reuse, and its `realloc` copies; beyond a quarter of `vm.max_map_count`
+    /// they go without. `FREESTONE_GUARD_PAGES=1`.
     #[must_use]
     pub const fn guard_pages(mut self, on: bool) -> Self {
         self.options.guard_pages = on;
