@@ -21,36 +21,25 @@ use crate::heap::Heap;
 /// Heap of a thread that has not asked for memory yet: empty, and never written.
 pub(crate) static NEW: Heap = Heap::new();
 
-#[cfg(all(
-    any(target_arch = "x86_64", target_arch = "aarch64"),
-    any(
-        feature = "initial-exec",
-        all(not(feature = "dynamic-tls"), any(not(target_env = "musl"), target_feature = "crt-static"))
-    )
-))]
-mod fixed;
-#[cfg(all(
-    any(target_arch = "x86_64", target_arch = "aarch64"),
-    any(
-        feature = "initial-exec",
-        all(not(feature = "dynamic-tls"), any(not(target_env = "musl"), target_feature = "crt-static"))
-    )
-))]
-pub(crate) use fixed::{get, set};
-
-#[cfg(not(all(
-    any(target_arch = "x86_64", target_arch = "aarch64"),
-    any(
-        feature = "initial-exec",
-        all(not(feature = "dynamic-tls"), any(not(target_env = "musl"), target_feature = "crt-static"))
-    )
-)))]
-mod called;
-#[cfg(not(all(
-    any(target_arch = "x86_64", target_arch = "aarch64"),
-    any(
-        feature = "initial-exec",
-        all(not(feature = "dynamic-tls"), any(not(target_env = "musl"), target_feature = "crt-static"))
-    )
-)))]
-pub(crate) use called::{get, set};
+#[cfg_attr(
+    all(
+        any(target_arch = "x86_64", target_arch = "aarch64"),
+        any(
+            feature = "initial-exec",
+            all(not(feature = "dynamic-tls"), any(not(target_env = "musl"), target_feature = "crt-static"))
+        )
+    ),
+    path = "slot/fixed.rs"
+)]
+#[cfg_attr(
+    not(all(
+        any(target_arch = "x86_64", target_arch = "aarch64"),
+        any(
+            feature = "initial-exec",
+            all(not(feature = "dynamic-tls"), any(not(target_env = "musl"), target_feature = "crt-static"))
+        )
+    )),
+    path = "slot/called.rs"
+)]
+mod kind;
+pub(crate) use kind::{get, set};
