@@ -1,4 +1,4 @@
-//! The background purger keeps no process alive, and is there again when it is needed. Built with the
+//! The background purger keeps no process alive, takes no time while it waits, and is there again when it is needed. Built with the
 //! `background-purge` feature only.
 #![cfg(feature = "background-purge")]
 
@@ -83,12 +83,37 @@ fn the_purger_ends_with_its_work_and_comes_again() {
         for _ in 0..2 {
             leave_something();
             within_patience("the purger's start", || threads() == without + 1);
-            // Nothing is left to it.
-            freestone::purge();
             within_patience("the purger's end", || {
+                // Leaves it nothing to do. A purge wakes it, though: the next one comes when it would have ended.
                 freestone::purge();
+                thread::sleep(Duration::from_secs(3));
                 threads() == without
             });
         }
+    });
+}
+
+/// Processor time of the process, user and system.
+fn processor_time() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is writable for the call.
+    assert_eq!(unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) }, 0);
+    Duration::new(
+        time.tv_sec.try_into().expect("not negative"),
+        time.tv_nsec.try_into().expect("not negative"),
+    )
+}
+
+#[test]
+fn the_purger_takes_no_time_while_it_waits() {
+    child::succeeds("the_purger_takes_no_time_while_it_waits", || {
+        let without = threads();
+        leave_something();
+        within_patience("the purger's start", || threads() == without + 1);
+        let before = processor_time();
+        thread::sleep(Duration::from_secs(3));
+        let taken = processor_time() - before;
+        assert!(taken < Duration::from_millis(300), "{taken:?} in three seconds of waiting");
+        assert_eq!(threads(), without + 1, "there was still something to wait for");
     });
 }

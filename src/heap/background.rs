@@ -78,7 +78,7 @@ fn due_ms() -> u64 {
 }
 
 fn sleep_ms(milliseconds: u64) {
-    os::sleep_ns((milliseconds as i64).wrapping_mul(1_000_000));
+    os::sleep_ns(milliseconds.wrapping_mul(1_000_000));
 }
 
 /// Waits for something to do, not for long.

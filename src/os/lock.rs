@@ -11,7 +11,7 @@ use crate::os;
 const SPINS: u32 = 100;
 const YIELDS: u32 = 20;
 /// Then a waiter sleeps: under `SCHED_FIFO` one that only yields can starve the holder (sched(7)).
-const SLEEP_NS: i64 = 50_000;
+const SLEEP_NS: u64 = 50_000;
 
 /// The mark of a process whose locks are held by its own threads only.
 const OWN: u32 = 1;
