@@ -211,6 +211,14 @@ fn addresses_that_are_no_blocks() {
     }
 }
 
+/// Null pointers with an offset, as of a field.
+#[test]
+fn addresses_near_null() {
+    each_is_reported("addresses_near_null", &[8, 64, 4 * KIB, 64 * KIB - 8], UNKNOWN, |address| {
+        free(announce(ptr::without_provenance_mut(address)), 64);
+    });
+}
+
 #[test]
 fn an_address_on_the_stack() {
     for (case, size) in [64, 5 * KIB, 100 * KIB, 3 * MIB].into_iter().enumerate() {

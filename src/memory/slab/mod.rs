@@ -179,7 +179,8 @@ impl Slab {
     /// A slab without blocks, for bins that have none.
     pub(crate) const fn empty() -> Self {
         Self {
-            unit: Cell::new(0),
+            // No address has this unit, while the lowest ones have the number zero.
+            unit: Cell::new(usize::MAX),
             carved_bytes: Cell::new(0),
             inverse: Cell::new(0),
             bound: Cell::new(0),
