@@ -87,7 +87,8 @@ thread_local! {
     static COUNTS: Cell<Counts> = const { Cell::new(Counts::ZERO) };
 }
 
-/// Changes the calling thread's counts.
+/// Changes the calling thread's counts. Not inlined, for the same reason as [`now`].
+#[inline(never)]
 fn count(change: impl FnOnce(&mut Counts)) {
     // Without a destructor the counts are there as long as the thread; the error never happens.
     let _ = COUNTS.try_with(|counts| {
@@ -180,6 +181,9 @@ impl Region {
     }
 }
 
+/// Not inlined: code that switches stacks may call this on one thread after the other, and the compiler would keep the
+/// address of the first one's counts. See `heap::slot`.
+#[inline(never)]
 fn now() -> Counts {
     COUNTS.try_with(Cell::get).unwrap_or(Counts::ZERO)
 }
