@@ -245,9 +245,9 @@ fn many_blocks_that_hold_the_mark_cost_no_walk_each() {
 #[test]
 fn no_constant_is_the_mark() {
     // Of two classes, and so of two slabs.
-    let (start, other) = (allocate(40), allocate(64));
-    release(start, 40);
-    release(other, 64);
+    let (start, other) = (untyped_allocate(40), untyped_allocate(64));
+    untyped_release(start, 40);
+    untyped_release(other, 64);
     // SAFETY: none, as above.
     let (one, two) = unsafe { (second(start).read_volatile(), second(other).read_volatile()) };
     assert!(one != two || cfg!(feature = "secure"), "{one:#x} in blocks of two slabs");

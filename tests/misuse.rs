@@ -6,7 +6,10 @@ use std::alloc::{alloc, dealloc, realloc};
 use std::ptr;
 
 use common::block::layout;
-use common::report::{announce, each_is_reported, is_reported, is_reported_or_faults};
+use common::child::Child;
+use common::report::{
+    announce, dies_of, each_is_found, each_is_found_in_its_bin, each_is_reported, is_reported, is_reported_or_faults,
+};
 use common::{KIB, MIB};
 use freestone::untyped;
 
@@ -65,7 +68,7 @@ fn double_free_of_the_only_block() {
 
 #[test]
 fn double_free_after_other_frees() {
-    each_is_reported("double_free_after_other_frees", &SMALL[..7], DOUBLE, |size| {
+    each_is_found("double_free_after_other_frees", &SMALL[..7], DOUBLE, |size| {
         let blocks: Vec<*mut u8> = (0..8).map(|_| block(size)).collect();
         announce(blocks[0]);
         blocks[..7].iter().for_each(|start| free(*start, size));
@@ -111,7 +114,7 @@ fn free_elsewhere(starts: &[*mut u8], size: usize) {
 /// The other thread has published its free; the owner adopts it when it looks.
 #[test]
 fn double_free_by_another_thread_and_then_the_owner() {
-    each_is_reported("double_free_by_another_thread_and_then_the_owner", &SMALL[..6], DOUBLE, |size| {
+    each_is_found("double_free_by_another_thread_and_then_the_owner", &SMALL[..6], DOUBLE, |size| {
         let (_neighbour, start) = (block(size), announce(block(size)));
         free_elsewhere(&[start], size);
         free(start, size);
@@ -122,17 +125,16 @@ fn double_free_by_another_thread_and_then_the_owner() {
 /// a thread does not ask for: it would be given the block in between.
 #[test]
 fn double_free_by_the_owner_and_then_another_thread() {
-    each_is_reported(
-        "double_free_by_the_owner_and_then_another_thread",
-        &[1000, 5 * KIB, 50 * KIB],
-        ELSEWHERE,
-        |size| {
-            let (_neighbour, start, other) = (block(size), announce(block(size)), block(size));
-            free(start, size);
-            free_elsewhere(&[other, start], size);
-            freestone::thread_idle();
-        },
-    );
+    const TEST: &str = "double_free_by_the_owner_and_then_another_thread";
+    fn job(size: usize) {
+        let (_neighbour, start, other) = (block(size), announce(block(size)), block(size));
+        free(start, size);
+        free_elsewhere(&[other, start], size);
+        freestone::thread_idle();
+    }
+    each_is_reported(TEST, &[5 * KIB, 50 * KIB], ELSEWHERE, job);
+    // The block comes out of its bin and is on its slab's list.
+    each_is_found_in_its_bin(TEST, &[1000], DOUBLE, job);
 }
 
 #[test]
@@ -148,7 +150,24 @@ fn double_free_by_two_other_threads() {
 /// The slab is gone, its chunk is not.
 #[test]
 fn double_free_into_an_emptied_slab() {
-    each_is_reported("double_free_into_an_emptied_slab", &SMALL[3..7], UNKNOWN, |size| {
+    fn job(size: usize) {
+        let blocks: Vec<*mut u8> = (0..2 * MIB / size).map(|_| block(size)).collect();
+        announce(blocks[0]);
+        blocks.iter().for_each(|start| free(*start, size));
+        free(blocks[0], size);
+    }
+    for size in &SMALL[3..7] {
+        if let Some(child) = Child::of("double_free_into_an_emptied_slab", size, || job(*size)) {
+            dies_of(child.env("FREESTONE_CHECK_FREES", "1"), size, UNKNOWN);
+        }
+    }
+}
+
+/// Blocks in a bin hold their slab.
+#[test]
+#[cfg(not(feature = "secure"))]
+fn double_free_among_more_than_the_bin_holds() {
+    each_is_found_in_its_bin("double_free_among_more_than_the_bin_holds", &SMALL[3..6], DOUBLE, |size| {
         let blocks: Vec<*mut u8> = (0..2 * MIB / size).map(|_| block(size)).collect();
         announce(blocks[0]);
         blocks.iter().for_each(|start| free(*start, size));

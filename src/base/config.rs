@@ -37,6 +37,18 @@ pub(crate) const KEPT_BYTES: usize = 64 << 10;
 /// block.
 pub(crate) const SPARE_BYTES: usize = MAX_BLOCK_BYTES;
 
+/// Most blocks in a bin. As many steps up as down reach its end in one step of about as many.
+pub(crate) const BIN_BLOCKS: usize = 63;
+
+/// Most bytes of the blocks in a bin.
+pub(crate) const BIN_BYTES: usize = 8 << 10;
+
+/// Bytes of the longest block that a bin is for.
+pub(crate) const BIN_LONGEST: usize = 4 << 10;
+
+/// Bytes that lie between the bins of two classes that follow one another: a slab's record has the product.
+pub(crate) const BIN_STEP: usize = 16;
+
 /// Entries of a heap's owned-slab cache, one a unit: enough for 16 MiB side by side. A power of
 /// two.
 pub(crate) const OWNED_SLABS: usize = 256;

@@ -81,6 +81,22 @@ impl Block {
     }
 }
 
+/// Marks of blocks that are free and on no list: the tag of a free block, and a link that leads to the block itself.
+impl Block {
+    /// Marks the block. Only its owner knows where it is.
+    #[inline(always)]
+    pub(crate) fn mark_binned(&self) {
+        self.link(self.start.as_ptr().cast());
+    }
+
+    /// Whether the block [was marked](Self::mark_binned); never in the `secure` build. Data may look the same.
+    pub(crate) fn is_marked_binned(&self) -> bool {
+        let start = self.start.as_ptr().cast::<u8>();
+        // SAFETY: the token says that the block is readable, and its first word is a pointer.
+        unsafe { looks_free(start) && next_of(start) == start }
+    }
+}
+
 /// Free blocks in last-in, first-out order, linked through their first words; the last link is null.
 /// Only the owner of their slab touches it, or who holds the lock that stands for the owner.
 pub(crate) struct FreeList {

@@ -6,18 +6,40 @@
 use core::alloc::Layout;
 use core::ptr::{self, NonNull};
 
+use crate::base::config::UNIT_BYTES;
 use crate::block::free_list::{self, Block};
 use crate::block::hardening::{self, Key, route};
 use crate::block::size_class::Route;
 #[cfg(feature = "profile")]
 use crate::heap::sampling;
 use crate::heap::thread;
+use crate::heap::bins::Put;
 use crate::heap::{Heap, shared};
 use crate::memory::chunk;
 use crate::memory::large;
 use crate::memory::slab::{Occupancy, Slab};
 use crate::os::KeepErrno;
 use crate::os::fatal;
+
+/// Frees a block of `layout` for which its bin has no room, or for which there is none. `slab`: what
+/// [`Heap::owned`] says of `heap`, the calling thread's, and the pointer lies in it.
+///
+/// # Safety
+/// As for `GlobalAlloc::dealloc`.
+#[inline(never)]
+pub(crate) unsafe fn dealloc_listed(heap: &'static Heap, slab: &'static Slab, pointer: *mut u8, layout: Layout) {
+    // SAFETY: blocks have at least two words.
+    if !unsafe { free_list::looks_free(pointer) }
+        && (!hardening::ON || slab.has_block_in_first_unit(pointer.addr()))
+        && let Some(key) = slab.check_fast(pointer, pointer.addr() % UNIT_BYTES, Some(layout))
+    {
+        heap.count_freed(layout.size());
+        // SAFETY: the caller gives up the block.
+        return unsafe { give(slab, pointer, key) };
+    }
+    // SAFETY: forwarded to the caller.
+    unsafe { dealloc_slow(heap, pointer, layout) }
+}
 
 /// Frees a block of `layout` that the fast path of `dealloc` has left. `heap` is the calling thread's.
 ///
@@ -35,7 +57,7 @@ pub(crate) unsafe fn dealloc_slow(heap: &'static Heap, pointer: *mut u8, layout:
 /// # Safety
 /// The caller gives up the block, if there is one.
 #[inline(never)]
-pub(crate) unsafe fn free_untyped(heap: &'static Heap, pointer: *mut u8) {
+pub(crate) unsafe fn free_untyped(pointer: *mut u8, heap: &'static Heap) {
     if !pointer.is_null() {
         // SAFETY: forwarded to the caller.
         unsafe { free_slow(heap, pointer, None) }
@@ -51,6 +73,13 @@ unsafe fn free_slow(heap: &'static Heap, pointer: *mut u8, layout: Option<Layout
     // SAFETY: forwarded to the caller.
     if let Some((slab, offset)) = unsafe { slab_of(pointer.addr(), layout) } {
         let is_checked = hardening::ON || layout.is_none();
+        if ptr::eq(slab.home(), heap.inbox())
+            && (is_checked || slab.units() == 1 || slab.has_block(offset))
+            // SAFETY: forwarded to the caller.
+            && unsafe { put_binned(heap, slab, pointer, layout) }
+        {
+            return;
+        }
         if slab.takes_frees_of(heap.inbox())
             && (is_checked || slab.units() == 1 || slab.has_block(offset))
             // SAFETY: blocks have at least two words.
@@ -73,6 +102,29 @@ unsafe fn free_slow(heap: &'static Heap, pointer: *mut u8, layout: Option<Layout
     }
     // SAFETY: forwarded to the caller.
     unsafe { free_checked(pointer, layout) }
+}
+
+/// Puts the block at `pointer` into its bin. False where it has no room, or the block looks free to a door that
+/// checks that.
+///
+/// # Safety
+/// The caller gives up the block, one of `slab`, which is one of `heap`, the calling thread's.
+#[inline(always)]
+unsafe fn put_binned(heap: &'static Heap, slab: &'static Slab, pointer: *mut u8, layout: Option<Layout>) -> bool {
+    let start = reexposed(pointer);
+    let put = match layout {
+        Some(_) => heap.put_binned(slab.class(), start),
+        // SAFETY: blocks have at least two words.
+        None if unsafe { free_list::looks_free(pointer) } => Put::NoRoom,
+        // SAFETY: forwarded to the caller.
+        None => unsafe { heap.put_binned_marked(slab, start) },
+    };
+    match put {
+        Put::Done => count_freed(heap, layout),
+        Put::Twice => fatal::caught("double free", pointer.addr()),
+        Put::NoRoom => return false,
+    }
+    true
 }
 
 /// Frees through a layout count the bytes requested; the others have none.

@@ -9,16 +9,16 @@ use core::ptr::{self, NonNull};
 
 use super::start;
 use crate::base::atomic::{AtomicBool, Ordering};
-use crate::base::config::UNIT_BYTES;
-use crate::block::free_list::{self, Block};
+use crate::block::free_list::Block;
 use crate::block::hardening::{self, inline_class, route};
 use crate::block::size_class::{Class, Route};
-use crate::doors::free::{dealloc_slow, give, start_purger};
+use crate::doors::free::{dealloc_listed, dealloc_slow, reexposed, start_purger};
 use crate::doors::freestone::Freestone;
 use crate::doors::resize;
 #[cfg(feature = "profile")]
 use crate::heap::sampling;
 use crate::heap::thread;
+use crate::heap::bins::Put;
 use crate::heap::{Found, shared};
 use crate::memory::depot;
 use crate::memory::large::{self, Contents};
@@ -37,19 +37,13 @@ unsafe impl GlobalAlloc for Freestone {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let Some(class) = inline_class(layout) else { return self.start_and_alloc(layout) };
         let heap = thread::heap();
-        let block = match heap.pop(class) {
-            Some(block) => {
-                heap.count_requested(layout.size());
-                block
-            }
-            // With hardening there is more to do with the block: one call does all, and nothing is kept across it.
-            None if hardening::ON => return self.start_and_alloc(layout),
-            None => match self.start_and_refill(class, layout.size()) {
-                Some(block) => block,
-                None => return ptr::null_mut(),
-            },
-        };
-        // After both arms, so that the compiler can drop the writes which the caller overwrites.
+        if let Some(start) = heap.pop_binned(class) {
+            heap.count_requested(layout.size());
+            watch::open(start.as_ptr(), layout.size());
+            return start.as_ptr();
+        }
+        let Some(block) = heap.pop_listed(class) else { return self.start_and_alloc(layout) };
+        heap.count_requested(layout.size());
         let start = hardening::hand_out(block, class, layout).as_ptr();
         watch::open(start, layout.size());
         start
@@ -60,15 +54,17 @@ unsafe impl GlobalAlloc for Freestone {
         watch::close(pointer, layout.size());
         let heap = thread::heap();
         let slab = heap.owned(pointer.addr());
-        if slab.begins_around(pointer.addr())
-            // SAFETY: blocks have at least two words.
-            && !unsafe { free_list::looks_free(pointer) }
-            && (!hardening::ON || slab.has_block_in_first_unit(pointer.addr()))
-            && let Some(key) = slab.check_fast(pointer, pointer.addr() % UNIT_BYTES, Some(layout))
-        {
-            heap.count_freed(layout.size());
-            // SAFETY: the caller gives up the block.
-            return unsafe { give(slab, pointer, key) };
+        if slab.begins_around(pointer.addr()) {
+            let put = match inline_class(layout) {
+                Some(class) => heap.put_binned(class, reexposed(pointer)),
+                None => Put::NoRoom,
+            };
+            match put {
+                Put::Done => return heap.count_freed(layout.size()),
+                // SAFETY: forwarded to the caller.
+                Put::NoRoom => return unsafe { dealloc_listed(heap, slab, pointer, layout) },
+                Put::Twice => {}
+            }
         }
         // SAFETY: forwarded to the caller.
         unsafe { dealloc_slow(heap, pointer, layout) }
@@ -125,16 +121,6 @@ impl Freestone {
     fn start_and_alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         start::with(&self.options);
         count_if_made(alloc_zeroed_slow(layout), layout)
-    }
-
-    /// As [`refill`], counting `bytes` as requested.
-    #[cold]
-    #[inline(never)]
-    fn start_and_refill(&self, class: Class, bytes: usize) -> Option<Block> {
-        start::with(&self.options);
-        let found = refill(class)?;
-        thread::count_requested(bytes);
-        Some(found)
     }
 }
 
@@ -249,6 +235,7 @@ fn refill_or_release(class: Class) -> Option<Found> {
 /// A block of `class` from the thread's heap; from the shared heap where the thread has none.
 pub(crate) fn refill_once(class: Class) -> Option<Found> {
     let Some(heap) = thread::own_heap() else { return shared::refill(class) };
+    heap.open_bin(class);
     if let Some(block) = heap.pop(class) {
         return Some(Found { block, zero: false });
     }

@@ -17,6 +17,7 @@ use crate::block::size_class::Class;
 use crate::doors::free;
 use crate::doors::resize;
 use crate::doors::rust;
+use crate::heap::bins::Put;
 use crate::heap::thread;
 use crate::memory::chunk::index;
 use crate::memory::large;
@@ -143,10 +144,14 @@ pub unsafe fn free(pointer: *mut u8) {
         && let Some(key) = slab.check_fast(pointer, pointer.addr() % UNIT_BYTES, None)
     {
         // SAFETY: the caller gives up the block that begins here.
-        return unsafe { free::give(slab, pointer, key) };
+        return unsafe {
+            if heap.put_binned_marked(slab, free::reexposed(pointer)) != Put::Done {
+                free::give(slab, pointer, key);
+            }
+        };
     }
     // SAFETY: forwarded to the caller.
-    unsafe { free::free_untyped(heap, pointer) };
+    unsafe { free::free_untyped(pointer, heap) };
 }
 
 /// Where a block lies.

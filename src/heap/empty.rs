@@ -23,7 +23,7 @@ impl Heap {
         }
         let all = self.kept_bytes.get().wrapping_add(bytes);
         if all > KEPT_BYTES {
-            self.bin(slab.class()).0.set(&raw const EMPTY);
+            self.slabs_of(slab.class()).0.set(&raw const EMPTY);
             return self.put_aside(slab);
         }
         if bytes != 0 {
@@ -58,7 +58,7 @@ impl Heap {
         let slab = self.current(class);
         if !ptr::eq(slab, &raw const EMPTY) && slab.used() == 0 {
             self.unkeep(slab);
-            self.bin(class).0.set(&raw const EMPTY);
+            self.slabs_of(class).0.set(&raw const EMPTY);
             self.give_back(slab);
         }
     }

@@ -15,12 +15,19 @@ impl Heap {
             // Another thread may have freed it first. If it was the last used block, the slab is closed now.
             self.collect();
             let lists = self.lists.lock();
-            let is_free = !ptr::eq(slab.home(), &self.inbox) || slab.is_listed(block.address());
+            let is_free = !ptr::eq(slab.home(), &self.inbox)
+                || slab.is_listed(block.address())
+                || self.has_binned(slab, block.address());
             drop(lists);
             if is_free {
                 return fatal::caught("double free", block.address());
             }
         }
+        self.put(slab, block);
+    }
+
+    /// As [`free`](Self::free), for a block that is known to be used.
+    pub(super) fn put(&'static self, slab: &'static Slab, block: Block) {
         if slab.place() == Place::Full {
             return self.free_into_full(slab, block);
         }
@@ -50,13 +57,17 @@ impl Heap {
     pub(crate) fn has_free_at(&self, slab: &Slab, address: usize) -> Option<bool> {
         let _lists = self.lists.lock_within_a_while()?;
         ptr::eq(slab.home(), &self.inbox)
-            .then(|| slab.is_listed_by_walk(address) || slab.is_on_remote_list(address))
+            .then(|| slab.is_listed_by_walk(address) || slab.is_on_remote_list(address) || self.has_binned(slab, address))
     }
 
     /// Whether `slab` is this heap's and the block at `address`, which looks free, is on its list. For the owner.
     pub(crate) fn has_listed(&self, slab: &Slab, address: usize) -> bool {
         let _lists = self.lists.lock();
-        ptr::eq(slab.home(), &self.inbox) && slab.is_listed(address)
+        ptr::eq(slab.home(), &self.inbox) && (slab.is_listed(address) || self.has_binned(slab, address))
+    }
+
+    fn has_binned(&self, slab: &Slab, address: usize) -> bool {
+        self.bins.contains(slab.class(), address)
     }
 
     /// Frees a block into a slab of another heap: by the outbox, which publishes in batches.
@@ -115,8 +126,18 @@ impl Heap {
 
     /// Adopts the remote frees of a slab of this heap, and counts them.
     pub(super) fn adopt(&'static self, slab: &'static Slab) -> Occupancy {
+        self.count_adopted(slab, || slab.adopt(|address| self.has_binned(slab, address)))
+    }
+
+    /// As [`adopt`](Self::adopt), for a helper. None where a double-free check waits for the owner: only that may look
+    /// into the bins.
+    pub(super) fn adopt_unchecked(&'static self, slab: &'static Slab) -> Option<Occupancy> {
+        self.count_adopted(slab, || slab.adopt_unchecked(&self.deferred))
+    }
+
+    fn count_adopted<T>(&self, slab: &Slab, adopt: impl FnOnce() -> T) -> T {
         let used = slab.used();
-        let left = slab.adopt();
+        let left = adopt();
         self.tally.adopted(slab.class(), used.wrapping_sub(slab.used()));
         left
     }

@@ -152,7 +152,11 @@ impl Heap {
             Place::Full if is_idle => false,
             _ => return self.deferred.announce(slab),
         };
-        let left = self.adopt(slab);
+        let Some(left) = self.adopt_unchecked(slab) else {
+            // It has a block at least, the one to be checked.
+            let _ = self.relist(slab, Occupancy::Used);
+            return;
+        };
         match left {
             Occupancy::Empty => {
                 let _ = self.relist(slab, left);
@@ -174,7 +178,7 @@ impl Heap {
     /// and no lock can be taken.
     fn relist_all(&'static self) {
         for class in Class::in_set(u128::MAX) {
-            self.bin(class).1.forget();
+            self.slabs_of(class).1.forget();
         }
         self.full.forget();
         self.tally.forget_full();
@@ -185,7 +189,7 @@ impl Heap {
             }
             match slab.place() {
                 Place::Full => self.enter_full(slab),
-                Place::Partial => self.bin(slab.class()).1.push_last(slab),
+                Place::Partial => self.slabs_of(slab.class()).1.push_last(slab),
                 Place::Current | Place::Nowhere => {}
             }
         };

@@ -7,7 +7,8 @@
 //! | file | what is in it |
 //! | --- | --- |
 //! | `mod` | the struct, with who reads and writes each field; the fast allocation |
-//! | `bins` | states and lists of slabs; the owned-slab cache of the fast free |
+//! | `bins` | the blocks that the thread freed last, by class |
+//! | `slabs` | states and lists of slabs; the owned-slab cache of the fast free |
 //! | `refill` | where a block comes from when none is at hand |
 //! | `frees` | frees beside the fast path; adoption of remote frees |
 //! | `empty`, `spares` | slabs that fell empty |
@@ -42,7 +43,7 @@ use crate::os::lock::Lock;
 
 #[cfg(feature = "background-purge")]
 pub(crate) mod background;
-mod bins;
+pub(crate) mod bins;
 mod empty;
 mod fork;
 mod frees;
@@ -53,11 +54,13 @@ mod refill;
 pub(crate) mod sampling;
 pub(crate) mod shared;
 pub(crate) mod slot;
+mod slabs;
 mod spares;
 pub(crate) mod tally;
 pub(crate) mod thread;
 mod trim;
 
+use bins::Bins;
 use outbox::Outbox;
 pub(crate) use refill::Found;
 use spares::Spares;
@@ -104,6 +107,8 @@ pub(crate) struct Heap {
     lists: Lock<()>,
     /// Bytes requested by this heap's thread, less those it freed; wraps, as some threads only free.
     requested: Seen<AtomicUsize>,
+    /// Blocks that the owner freed last.
+    bins: Bins,
     /// The slab that each class allocates from; never null.
     current: [Cell<*const Slab>; CLASSES],
     /// The owned-slab cache, direct-mapped by unit number: some of the slabs that
@@ -143,11 +148,11 @@ pub(crate) struct Heap {
 // What the table says, at the borders of its parts.
 const_assert!(offset_of!(Heap, inbox) == 0);
 const_assert!(offset_of!(Heap, requested) == 136);
-const_assert!(offset_of!(Heap, owned) == 1_064);
-const_assert!(offset_of!(Heap, full) == 4_952);
-const_assert!(offset_of!(Heap, spares) == 5_016);
-const_assert!(offset_of!(Heap, outbox) == 5_976);
-const_assert!(offset_of!(Heap, tally) == 6_488);
+const_assert!(offset_of!(Heap, owned) == 3_824);
+const_assert!(offset_of!(Heap, full) == 7_712);
+const_assert!(offset_of!(Heap, spares) == 7_768);
+const_assert!(offset_of!(Heap, outbox) == 8_728);
+const_assert!(offset_of!(Heap, tally) == 9_240);
 
 // SAFETY: others than the owner touch only what the table says. Atomics: anybody. `partial`, `full`, `calls_seen`:
 // under `lists`, or under the helper's lock. `spares`: threads take slabs out of its atomic entries; its `bytes` are
@@ -163,6 +168,7 @@ impl Heap {
             deferred: Inbox::new(),
             lists: Lock::new(()),
             requested: Seen::<AtomicUsize>::new(0),
+            bins: Bins::new(),
             current: [const { Cell::new(&raw const EMPTY) }; CLASSES],
             owned: [const { AtomicPtr::new((&raw const EMPTY).cast_mut()) }; OWNED_SLABS],
             partial: [const { SlabList::new() }; CLASSES],
@@ -193,9 +199,34 @@ impl Heap {
         Some(unsafe { fresh.as_ref() })
     }
 
-    /// A free block of the current slab of `class`, if it has one at hand.
+    /// A free block of `class`, if there is one in the bin or the current slab has one at hand.
     #[inline(always)]
     pub(crate) fn pop(&'static self, class: Class) -> Option<Block> {
+        match self.pop_binned(class) {
+            // SAFETY: what is in a bin is free, and has two words at least.
+            Some(start) => Some(unsafe { Block::from_raw(start) }),
+            None => self.pop_listed(class),
+        }
+    }
+
+    /// A block of the bin of `class`, if there is one. It may have the mark of a free block.
+    #[inline(always)]
+    pub(crate) fn pop_binned(&'static self, class: Class) -> Option<NonNull<u8>> {
+        if !bins::ON {
+            return None;
+        }
+        let start = self.bins.pop(class)?;
+        #[cfg(feature = "profile")]
+        if !self.sampler.count(class.shape().block as usize) {
+            self.bins.put_back(class, start);
+            return None;
+        }
+        Some(start)
+    }
+
+    /// A free block of the current slab of `class`, if it has one at hand.
+    #[inline(always)]
+    pub(crate) fn pop_listed(&'static self, class: Class) -> Option<Block> {
         self.pop_by(Slab::pop, class)
     }
 
@@ -236,6 +267,11 @@ impl Heap {
     #[inline(always)]
     pub(crate) fn count_freed(&self, bytes: usize) {
         self.requested.set(self.requested.get().wrapping_sub(bytes));
+    }
+
+    /// Blocks in the bin of each class, by its index. Any thread may ask.
+    pub(crate) fn binned(&self) -> impl Iterator<Item = usize> {
+        self.bins.blocks()
     }
 
     /// The heap's inbox, which is its name in slabs.

@@ -36,6 +36,14 @@ impl Heap {
         self.pop_any(class)
     }
 
+    /// Opens the bin of `class`, unless every free is to be checked. For the thread's own heap.
+    #[inline]
+    pub(crate) fn open_bin(&self, class: Class) {
+        if !options::get().check_frees {
+            self.bins.open(class);
+        }
+    }
+
     /// A block of `class` after [`pop`](Self::pop) found none. The sources, in this order: remote frees, a partial
     /// slab, uncarved pages, a spare or abandoned slab, the depot.
     pub(crate) fn refill(&'static self, class: Class) -> Option<Found> {

@@ -176,7 +176,7 @@ pub(crate) fn adopt(class: Class, by: &'static Heap) -> Option<&'static Slab> {
     }
     let pop = |heap: &'static Heap| {
         heap.collect();
-        let (_, partial) = heap.bin(class);
+        let (_, partial) = heap.slabs_of(class);
         let slab = partial.pop();
         with_room.store(usize::from(partial.first().is_some()), Ordering::Relaxed);
         let slab = slab?;
@@ -208,7 +208,7 @@ pub(super) fn take_in(from: &Heap, list: &SlabList) {
                 heap.tally.filled(slab.class());
                 heap.full.push_first(slab);
             } else {
-                let (_, partial) = heap.bin(slab.class());
+                let (_, partial) = heap.slabs_of(slab.class());
                 partial.push_first(slab);
                 note_room(heap, slab.class());
             }
@@ -224,7 +224,7 @@ pub(super) fn take_in_with_room(list: &SlabList) {
             // In this order, see `Slab::takes_frees_of`.
             slab.set_home(heap.inbox());
             slab.move_to(Place::Partial);
-            let (_, partial) = heap.bin(slab.class());
+            let (_, partial) = heap.slabs_of(slab.class());
             partial.push_first(slab);
             note_room(heap, slab.class());
         }

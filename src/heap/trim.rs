@@ -15,6 +15,7 @@ impl Heap {
     #[cold]
     pub(crate) fn trim(&'static self) {
         self.ticks_seen.set(depot::purge_ticks());
+        self.empty_bins();
         self.outbox.publish_all();
         self.collect();
         for class in Class::in_set(self.classes.get()) {
@@ -31,7 +32,7 @@ impl Heap {
         let least = os::page_bytes();
         let _lists = self.lists.lock();
         for class in Class::in_set(u128::MAX).filter(|class| class.shape().block as usize > least) {
-            let (_, partial) = self.bin(class);
+            let (_, partial) = self.slabs_of(class);
             for slab in core::iter::successors(partial.first(), |slab| SlabList::after(slab)) {
                 let since = slab.since_last_tick();
                 if since == SinceTick::Unchanged || (all && since == SinceTick::Changed) {
@@ -52,7 +53,7 @@ impl Heap {
             entry.store((&raw const EMPTY).cast_mut(), Ordering::Release);
         }
         for class in Class::in_set(self.classes.get()) {
-            let (current, partial) = self.bin(class);
+            let (current, partial) = self.slabs_of(class);
             let slab = self.current(class);
             current.set(&raw const EMPTY);
             if !ptr::eq(slab, &raw const EMPTY) {

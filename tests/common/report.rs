@@ -54,6 +54,34 @@ pub(crate) fn is_reported_or_faults(test: &str, case: usize, what: &str, job: im
     assert!(wrong.len() < 3, "case {case}: {wrong:#?}");
 }
 
+/// Runs `job` for each size, in processes of their own, with every free checked at once; and with bins, where the
+/// block is found out when it leaves its bin.
+#[track_caller]
+pub(crate) fn each_is_found(test: &str, sizes: &[usize], what: &str, job: fn(usize)) {
+    assert!(!sizes.is_empty());
+    for size in sizes {
+        if let Some(child) = Child::of(test, format!("{size} checked"), || job(*size)) {
+            dies_of(child.env("FREESTONE_CHECK_FREES", "1"), size, what);
+        }
+    }
+    each_is_found_in_its_bin(test, sizes, what, job);
+}
+
+/// Runs `job` for each size, in processes of their own. The fault is reported when the bins are emptied.
+#[track_caller]
+pub(crate) fn each_is_found_in_its_bin(test: &str, sizes: &[usize], what: &str, job: fn(usize)) {
+    assert!(!sizes.is_empty());
+    for size in sizes {
+        let job = || {
+            job(*size);
+            freestone::thread_idle();
+        };
+        if let Some(child) = Child::of(test, format!("{size} binned"), job) {
+            dies_of(child, size, what);
+        }
+    }
+}
+
 /// Runs `job` for each size, in processes of their own.
 #[track_caller]
 pub(crate) fn each_is_reported(test: &str, sizes: &[usize], what: &str, job: fn(usize)) {

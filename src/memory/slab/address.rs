@@ -60,7 +60,7 @@ impl Slab {
     #[inline(always)]
     pub(crate) fn has_block_in_first_unit(&self, address: usize) -> bool {
         let offset = address % UNIT_BYTES;
-        offset < self.carved_bytes.get()
+        (offset as u32) < self.carved_bytes.get()
             && (offset as u32).wrapping_mul(self.inverse.get()) < self.bound.get()
     }
 

@@ -69,7 +69,7 @@ impl Slab {
     pub(crate) fn carve(&self) -> Carved {
         let zero = self.uncarved.get() != Uncarved::Dirty;
         let block = self.block_bytes();
-        let from = self.carved_bytes.get();
+        let from = self.carved_bytes.get() as usize;
         let edge = if zero {
             align_up(from.wrapping_add(block), os::page_bytes())
         } else {
@@ -82,7 +82,7 @@ impl Slab {
         let nth = |nth| self.block_at(from.wrapping_add(order.index(nth).wrapping_mul(block)) as u32);
         self.free.push_all((1..blocks as usize).rev().map(nth));
         self.carved.set(self.carved.get().wrapping_add(blocks));
-        self.carved_bytes.set((self.carved.get() as usize).wrapping_mul(block));
+        self.carved_bytes.set(self.carved.get().wrapping_mul(self.block_bytes.get()));
         self.count.store(self.count.load(Ordering::Relaxed).wrapping_sub(1), Ordering::Relaxed);
         Carved { block: nth(0), zero }
     }

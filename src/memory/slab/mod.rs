@@ -66,7 +66,8 @@ pub(crate) enum Occupancy {
 /// | offset | bytes | field | written by | read by |
 /// | ---: | ---: | --- | --- | --- |
 /// | 0 | 8 | `unit` | who opens the slab | owner, at each free |
-/// | 8 | 8 | `carved_bytes` | owner, when it carves | owner, at each free |
+/// | 8 | 4 | `carved_bytes` | owner, when it carves | owner, at each free |
+/// | 12 | 4 | `bin` | who opens the slab | owner, at each free |
 /// | 16 | 4 | `inverse` | who opens the slab | owner, at each free |
 /// | 20 | 4 | `bound` | who opens the slab | owner, at each free |
 /// | 24 | 8 | `free` | owner | owner, at each allocation and free |
@@ -99,7 +100,9 @@ pub(crate) struct Slab {
     /// three: the compiler needs no instruction of its own to load one. Other threads compute them.
     unit: Cell<usize>,
     /// Bytes of the carved blocks: those ever handed out or linked. Memory behind them is `uncarved`.
-    carved_bytes: Cell<usize>,
+    carved_bytes: Cell<u32>,
+    /// How far the bin of the slab's class is from that of the first class, in bytes.
+    bin: Cell<u32>,
     /// 2^32 / `block_bytes`, rounded up: see [`Self::has_block_in_first_unit`].
     inverse: Cell<u32>,
     /// Equal to `inverse`: as two fields they are two memory operands, and need no register.
@@ -150,6 +153,7 @@ const_assert!(size_of::<Slab>() == RECORD_BYTES);
 
 // The table of offsets.
 const_assert!(offset_of!(Slab, unit) == 0 && offset_of!(Slab, carved_bytes) == 8);
+const_assert!(offset_of!(Slab, bin) == 12);
 const_assert!(offset_of!(Slab, inverse) == 16 && offset_of!(Slab, bound) == 20);
 const_assert!(offset_of!(Slab, free) == 24 && offset_of!(Slab, count) == 32);
 const_assert!(offset_of!(Slab, place) == 36 && offset_of!(Slab, kept) == 37);
@@ -181,6 +185,7 @@ impl Slab {
         Self {
             unit: Cell::new(0),
             carved_bytes: Cell::new(0),
+            bin: Cell::new(0),
             inverse: Cell::new(0),
             bound: Cell::new(0),
             free: FreeList::new(),
@@ -267,6 +272,12 @@ impl Slab {
     #[inline]
     pub(crate) fn block_bytes(&self) -> usize {
         self.block_bytes.get() as usize
+    }
+
+    /// How far the bin of the slab's class is from that of the first class, in bytes. For the owner.
+    #[inline(always)]
+    pub(crate) fn bin(&self) -> u32 {
+        self.bin.get()
     }
 
     // ---- counts ----

@@ -22,7 +22,7 @@ impl Slab {
     /// Makes each block that a slab just opened has room for a used one.
     pub(crate) fn use_all(&self) {
         self.carved.set(self.capacity.get());
-        self.carved_bytes.set(self.capacity().wrapping_mul(self.block_bytes()));
+        self.carved_bytes.set(self.capacity.get().wrapping_mul(self.block_bytes.get()));
         self.count.store(self.capacity.get().cast_signed().wrapping_neg(), Ordering::Relaxed);
     }
 

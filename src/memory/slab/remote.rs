@@ -69,8 +69,35 @@ impl Stacked for Slab {
 }
 
 impl Slab {
-    /// Adopts the blocks that other threads have freed. Only after the slab was announced.
-    pub(crate) fn adopt(&self) -> Occupancy {
+    /// Adopts the blocks that other threads have freed. Only after the slab was announced. `is_binned`: whether the
+    /// block at an address is free, though the slab does not know it.
+    pub(crate) fn adopt(&self, is_binned: impl FnOnce(usize) -> bool) -> Occupancy {
+        if self.adopt_chain()
+            && let Some(offset) = self.deferred.swap(0, Ordering::Acquire).checked_sub(1)
+        {
+            self.check_deferred(offset, is_binned);
+        }
+        self.occupancy()
+    }
+
+    /// As [`adopt`](Self::adopt), for a thread that cannot know whether a block is binned. None where a double-free
+    /// check waits: the slab was announced again, at `to` unless another thread did so meanwhile.
+    pub(crate) fn adopt_unchecked(&'static self, to: &Inbox) -> Option<Occupancy> {
+        if self.adopt_chain() {
+            if self.remote.mark() == Published::First {
+                to.announce(self);
+            }
+            return None;
+        }
+        Some(self.occupancy())
+    }
+
+    fn occupancy(&self) -> Occupancy {
+        if self.count.load(Ordering::Relaxed) == 0 { Occupancy::Empty } else { Occupancy::Used }
+    }
+
+    /// Takes the remote list into the free list. Whether that was marked.
+    fn adopt_chain(&self) -> bool {
         // Before the list is taken: the next publisher overwrites it.
         let noted = self.remote_last.load(Ordering::Relaxed);
         let taken = self.remote.take();
@@ -78,7 +105,7 @@ impl Slab {
             if chain.blocks > self.used() {
                 // A block is linked twice, perhaps in a circle: the blocks are never used again.
                 fatal::caught("double free by another thread, in the slab", self.base());
-                return Occupancy::Used;
+                return taken.marked;
             }
             let first = self.pointer(chain.first);
             // A mark that came first has made the announcement: then no publisher wrote the last block.
@@ -93,12 +120,7 @@ impl Slab {
             let count = self.count.load(Ordering::Relaxed).wrapping_add(chain.blocks.cast_signed());
             self.count.store(count, Ordering::Relaxed);
         }
-        if taken.marked
-            && let Some(offset) = self.deferred.swap(0, Ordering::Acquire).checked_sub(1)
-        {
-            self.check_deferred(offset);
-        }
-        if self.count.load(Ordering::Relaxed) == 0 { Occupancy::Empty } else { Occupancy::Used }
+        taken.marked
     }
 
     /// Whether nobody holds a block of this slab, and none is in an outbox: all used ones are on the remote
@@ -133,12 +155,13 @@ impl Slab {
     /// Does the double-free check of the block at `offset`, which looked free when another thread freed
     /// it, and takes the block back.
     #[cold]
-    fn check_deferred(&self, offset: u32) {
+    fn check_deferred(&self, offset: u32, is_binned: impl FnOnce(usize) -> bool) {
         let block = self.block_at(offset);
         // Without the mark the block was handed out in between: so it was free when it was freed.
         // SAFETY: the block's memory is the slab's, which is open.
         let looks_free = unsafe { free_list::looks_free(block.address() as *const u8) };
-        if !looks_free || self.is_listed(block.address()) || self.used() == 0 {
+        let address = block.address();
+        if !looks_free || self.is_listed(address) || is_binned(address) || self.used() == 0 {
             return fatal::caught("double free by another thread", block.address());
         }
         let _ = self.push(block);

@@ -5,7 +5,7 @@ use core::ptr;
 use super::carve::Uncarved;
 use super::{Inbox, Slab};
 use crate::base::atomic::Ordering;
-use crate::base::config::{RECORD_BYTES, UNIT_BYTES};
+use crate::base::config::{BIN_STEP, RECORD_BYTES, UNIT_BYTES};
 use crate::block::hardening;
 use crate::block::size_class::{Class, Shape};
 use crate::os::watch;
@@ -57,6 +57,7 @@ impl Slab {
         self.unit.set(self.base() / UNIT_BYTES);
         self.carved.set(0);
         self.carved_bytes.set(0);
+        self.bin.set(class.index().wrapping_mul(BIN_STEP) as u32);
         self.block_bytes.set(block);
         let inverse = u32::MAX.checked_div(block).unwrap_or(0).wrapping_add(1);
         self.inverse.set(inverse);

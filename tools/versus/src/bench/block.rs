@@ -34,6 +34,19 @@ impl Block {
         block
     }
 
+    /// A block of `size` bytes, of which up to the first `written` have been
+    /// written.
+    pub(crate) fn begun(size: usize, written: usize) -> Self {
+        let layout = Self::layout(size, size_of::<usize>());
+        // SAFETY: `layout` has at least one byte.
+        let block = Self::own(unsafe { alloc::alloc(layout) }, layout);
+        for offset in 0..written.min(layout.size()) {
+            // SAFETY: `offset` lies below the size, so the byte is ours.
+            unsafe { block.start.add(offset).write(1) };
+        }
+        std::hint::black_box(block)
+    }
+
     /// A block of `size` bytes, all zero, not touched.
     pub(crate) fn zeroed(size: usize) -> Self {
         let layout = Self::layout(size, size_of::<usize>());

@@ -1,6 +1,7 @@
 //! What is measured. Each workload imitates a kind of program, and says which.
 
 mod batches;
+mod churn;
 mod collections;
 mod fragmentation;
 mod growth;
@@ -125,6 +126,7 @@ pub fn all() -> Vec<Workload> {
         growth::workloads(),
         collections::workloads(),
         parsing::workloads(),
+        churn::workloads(),
         server::workloads(),
         handoff::workloads(),
         stress::workloads(),

@@ -1,0 +1,232 @@
+//! The slabs of a heap by class: the current one, those with room, those without; and the owned-slab cache.
+//!
+//! Each slab of a heap is in one state (`Place`), and on the list that belongs to it. The lists' lock guards both.
+
+use core::cell::Cell;
+use core::ptr::{self, NonNull};
+
+use super::bins::{Bins, Put};
+use super::{EMPTY, Heap, bins, shared};
+use crate::base::atomic::{AtomicPtr, Ordering};
+use crate::base::config::{OWNED_SLABS, UNIT_BYTES};
+use crate::block::free_list::Block;
+use crate::block::size_class::Class;
+use crate::memory::chunk;
+use crate::memory::slab::{Occupancy, Place, Slab, SlabList};
+use crate::os::fatal;
+
+impl Heap {
+    /// The entry of the owned-slab cache for `address`: the slab with that block if the heap remembers it, else
+    /// another slab that [takes frees of this heap](Slab::takes_frees_of), or the empty one.
+    #[inline(always)]
+    pub(crate) fn owned(&self, address: usize) -> &'static Slab {
+        // SAFETY: the entries are the empty slab or slabs of this heap, whose chunks are mapped. A helper that takes
+        // such a slab pins its chunk.
+        unsafe { &*self.entry(address).load(Ordering::Relaxed) }
+    }
+
+    /// Puts the block at `start`, of `class`, into its bin.
+    #[inline(always)]
+    pub(crate) fn put_binned(&self, class: Class, start: NonNull<u8>) -> Put {
+        if !bins::ON {
+            return Put::NoRoom;
+        }
+        // SAFETY: the offset is the class's.
+        unsafe { self.bins.push::<true>(Bins::offset(class), start) }
+    }
+
+    /// As [`put_binned`](Self::put_binned), for a block that does not [look free](free_list::looks_free): marks it.
+    ///
+    /// # Safety
+    /// The caller gives up the block, a used one of `slab`.
+    #[inline(always)]
+    pub(crate) unsafe fn put_binned_marked(&self, slab: &Slab, start: NonNull<u8>) -> Put {
+        if !bins::ON {
+            return Put::NoRoom;
+        }
+        // SAFETY: the offset is that of the slab's class.
+        let put = unsafe { self.bins.push::<false>(slab.bin(), start) };
+        if put == Put::Done {
+            // SAFETY: forwarded to the caller.
+            unsafe { Block::from_raw(start) }.mark_binned();
+        }
+        put
+    }
+
+    /// Empties the bins, each block into its slab's list.
+    pub(super) fn empty_bins(&'static self) {
+        for class in Class::in_set(self.classes.get()) {
+            while let Some(start) = self.bins.pop(class) {
+                // SAFETY: the block is a used one of a slab, as far as that knows.
+                let slab = unsafe { &*chunk::record_at(start.addr().get()) }.first_unit();
+                // SAFETY: what is in a bin is free.
+                let block = unsafe { Block::from_raw(start) };
+                if slab.home().is_null() {
+                    // Another free of the block has emptied the slab.
+                    fatal::caught("double free", block.address());
+                } else if !ptr::eq(slab.home(), &self.inbox) {
+                    // A helper has taken the slab.
+                    // SAFETY: as above.
+                    unsafe { self.send(slab, block) };
+                } else if block.is_marked_binned() {
+                    self.put(slab, block);
+                } else {
+                    self.free(slab, block);
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn entry(&self, address: usize) -> &AtomicPtr<Slab> {
+        // SAFETY: the remainder is below the array's length.
+        unsafe { self.owned.get_unchecked(address / UNIT_BYTES % OWNED_SLABS) }
+    }
+
+    /// Enters `slab` into the owned-slab cache, if it has one unit only: the fast free finds it there.
+    #[inline]
+    pub(crate) fn remember(&self, slab: &'static Slab) {
+        if slab.units() == 1 {
+            // Release: a helper that sees the entry replaced knows that the owner uses the old slab no more.
+            self.entry(slab.base()).store(ptr::from_ref(slab).cast_mut(), Ordering::Release);
+        }
+    }
+
+    /// Removes `slab` from the owned-slab cache.
+    pub(super) fn forget(&self, slab: &Slab) {
+        let entry = self.entry(slab.base());
+        if ptr::eq(entry.load(Ordering::Relaxed), slab) {
+            entry.store((&raw const EMPTY).cast_mut(), Ordering::Release);
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn current(&self, class: Class) -> &'static Slab {
+        // SAFETY: `class.index()` is below CLASSES, the array's length.
+        let slab = unsafe { self.current.get_unchecked(class.index()) };
+        // SAFETY: a bin points to the empty slab or to a current one, whose chunk is mapped.
+        unsafe { &*slab.get() }
+    }
+
+    pub(super) fn slabs_of(&self, class: Class) -> (&Cell<*const Slab>, &SlabList) {
+        // SAFETY: `class.index()` is below CLASSES, the arrays' length.
+        unsafe { (self.current.get_unchecked(class.index()), self.partial.get_unchecked(class.index())) }
+    }
+
+    /// Makes an open slab on no list the current one of `class`, and parks the one before it.
+    pub(super) fn replace_current(&'static self, class: Class, slab: &'static Slab) {
+        self.park(self.current(class));
+        self.make_current(class, slab);
+    }
+
+    pub(super) fn make_current(&'static self, class: Class, slab: &'static Slab) {
+        slab.move_to(Place::Current);
+        self.slabs_of(class).0.set(slab);
+        self.remember(slab);
+        self.classes.set(self.classes.get() | (1 << class.index()));
+    }
+
+    /// Takes a slab with room off its list, if it is better than `slab`, the current one without free blocks: it has
+    /// free blocks, or `slab` has no uncarved ones either.
+    pub(super) fn take_partial(&'static self, class: Class, slab: &'static Slab) -> Option<&'static Slab> {
+        let _lists = self.lists.lock();
+        let (_, partial) = self.slabs_of(class);
+        let first = partial.first().filter(|first| first.has_free() || !slab.has_uncarved())?;
+        partial.remove(first);
+        // Under the lock: a helper expects a partial slab on its list.
+        first.move_to(Place::Current);
+        Some(first)
+    }
+
+    /// Moves a slab that was current to the list of its new state.
+    pub(super) fn park(&'static self, slab: &'static Slab) {
+        if ptr::eq(slab, &raw const EMPTY) {
+            return;
+        }
+        self.unkeep(slab);
+        #[cfg(debug_assertions)]
+        slab.check();
+        let _lists = self.lists.lock();
+        self.park_listed(slab);
+    }
+
+    /// As [`park`](Self::park), for the holder of the lists' lock.
+    pub(super) fn park_listed(&'static self, slab: &'static Slab) {
+        if slab.has_free() || slab.has_uncarved() {
+            self.park_partial(slab);
+        } else {
+            self.forget(slab);
+            slab.move_to(Place::Full);
+            self.enter_full(slab);
+        }
+    }
+
+    /// Enters a slab into its class's list. Those with free blocks stay before those with uncarved ones only.
+    pub(super) fn park_partial(&'static self, slab: &'static Slab) {
+        slab.move_to(Place::Partial);
+        shared::note_room(self, slab.class());
+        let (_, partial) = self.slabs_of(slab.class());
+        let last = partial.last().filter(|last| !last.has_free() && slab.has_free());
+        partial.push_last(slab);
+        if let Some(last) = last {
+            partial.remove(last);
+            partial.push_last(last);
+        }
+    }
+
+    /// Enters a slab into the list of full ones.
+    pub(super) fn enter_full(&'static self, slab: &'static Slab) {
+        self.full.push_first(slab);
+        self.tally.filled(slab.class());
+        chunk::chunk_of(slab).note_full(slab);
+    }
+
+    /// Removes a slab that has room again from the list of full ones.
+    pub(super) fn leave_full(&'static self, slab: &'static Slab) {
+        chunk::chunk_of(slab).note_room(slab);
+        self.tally.unfilled(slab.class());
+        self.full.remove(slab);
+    }
+
+    /// Moves a slab that gained free blocks to its new state, and keeps or puts aside an empty one. For the owner.
+    #[inline]
+    pub(crate) fn settle(&'static self, slab: &'static Slab, left: Occupancy) {
+        match (slab.place(), left) {
+            (Place::Current, Occupancy::Empty) => self.keep(slab),
+            (Place::Partial | Place::Current, Occupancy::Used) => {}
+            _ => {
+                let lists = self.lists.lock();
+                let emptied = self.relist(slab, left);
+                drop(lists);
+                if let Some(slab) = emptied {
+                    self.put_aside(slab);
+                }
+            }
+        }
+    }
+
+    /// Moves a slab that gained free blocks to the list of its new state. Returns an empty slab, which is on no list
+    /// any more. For the holder of the lists' lock.
+    pub(super) fn relist(&'static self, slab: &'static Slab, left: Occupancy) -> Option<&'static Slab> {
+        match (slab.place(), left) {
+            (Place::Full, Occupancy::Used) => {
+                self.leave_full(slab);
+                self.park_partial(slab);
+            }
+            (Place::Full, Occupancy::Empty) => {
+                self.leave_full(slab);
+                slab.move_to(Place::Nowhere);
+                return Some(slab);
+            }
+            (Place::Partial, Occupancy::Empty) => {
+                self.slabs_of(slab.class()).1.remove(slab);
+                slab.move_to(Place::Nowhere);
+                return Some(slab);
+            }
+            (Place::Current, Occupancy::Empty) => return Some(slab),
+            (Place::Partial | Place::Current, Occupancy::Used) => {}
+            (Place::Nowhere, _) => fatal::misuse("free into a slab that is not in use,", slab.base()),
+        }
+        None
+    }
+}
