@@ -38,10 +38,10 @@ pub(crate) const KEPT_BYTES: usize = 64 << 10;
 pub(crate) const SPARE_BYTES: usize = MAX_BLOCK_BYTES;
 
 /// Most blocks in a bin. As many steps up as down reach its end in one step of about as many.
-pub(crate) const BIN_BLOCKS: usize = 63;
+pub(crate) const BIN_BLOCKS: usize = 31;
 
 /// Most bytes of the blocks in a bin.
-pub(crate) const BIN_BYTES: usize = 8 << 10;
+pub(crate) const BIN_BYTES: usize = 4 << 10;
 
 /// Bytes of the longest block that a bin is for.
 pub(crate) const BIN_LONGEST: usize = 4 << 10;

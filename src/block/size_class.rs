@@ -77,6 +77,16 @@ pub(crate) const fn inline_class(layout: Layout) -> Option<Class> {
     Some(Class::of_inline(layout.size()))
 }
 
+/// The class of a layout of which a block lies in a slab of one unit. None where the alignment is one that not every
+/// class has. As [`inline_class`], but without a comparison of the size: any other size has some class.
+#[inline(always)]
+pub(crate) const fn class_in_short_slab(layout: Layout) -> Option<Class> {
+    if layout.align() > CLASS_ALIGN {
+        return None;
+    }
+    Some(Class(LOOKUP[(layout.size().wrapping_add(7) >> 3) % LOOKUP.len()]))
+}
+
 impl Class {
     /// The smallest class.
     pub(crate) const FIRST: Self = Self(0);
@@ -141,8 +151,8 @@ pub(crate) fn all() -> impl Iterator<Item = Class> {
     (0..CLASSES).filter_map(Class::at)
 }
 
-/// Sizes of up to twice the limit: a size and an alignment below it, rounded up, stay within.
-const LOOKUP: [u8; 2 * INLINE_LIMIT / 8 + 1] = lookup();
+/// Sizes below twice the limit: a size and an alignment below it, rounded up, stay within.
+const LOOKUP: [u8; 2 * INLINE_LIMIT / 8] = lookup();
 /// An entry for every `u8`, so that no index needs a check.
 static SHAPES: [Shape; 256] = SHAPE_TABLE;
 const SHAPE_TABLE: [Shape; 256] = shapes();
@@ -158,8 +168,8 @@ const fn block_size(index: usize) -> usize {
     }
 }
 
-const fn lookup() -> [u8; 2 * INLINE_LIMIT / 8 + 1] {
-    let mut table = [0; 2 * INLINE_LIMIT / 8 + 1];
+const fn lookup() -> [u8; 2 * INLINE_LIMIT / 8] {
+    let mut table = [0; 2 * INLINE_LIMIT / 8];
     let mut class = 0;
     let mut slot = 0;
     while slot < table.len() {

@@ -27,7 +27,15 @@ use crate::os::fatal;
 /// # Safety
 /// As for `GlobalAlloc::dealloc`.
 #[inline(never)]
-pub(crate) unsafe fn dealloc_listed(heap: &'static Heap, slab: &'static Slab, pointer: *mut u8, layout: Layout) {
+pub(crate) unsafe fn dealloc_listed(
+    pointer: *mut u8,
+    size: usize,
+    align: usize,
+    heap: &'static Heap,
+    slab: &'static Slab,
+) {
+    // SAFETY: forwarded to the caller.
+    let layout = unsafe { Layout::from_size_align_unchecked(size, align) };
     // SAFETY: blocks have at least two words.
     if !unsafe { free_list::looks_free(pointer) }
         && (!hardening::ON || slab.has_block_in_first_unit(pointer.addr()))
@@ -38,7 +46,7 @@ pub(crate) unsafe fn dealloc_listed(heap: &'static Heap, slab: &'static Slab, po
         return unsafe { give(slab, pointer, key) };
     }
     // SAFETY: forwarded to the caller.
-    unsafe { dealloc_slow(heap, pointer, layout) }
+    unsafe { dealloc_slow(pointer, size, align, heap) }
 }
 
 /// Frees a block of `layout` that the fast path of `dealloc` has left. `heap` is the calling thread's.
@@ -46,7 +54,9 @@ pub(crate) unsafe fn dealloc_listed(heap: &'static Heap, slab: &'static Slab, po
 /// # Safety
 /// As for `GlobalAlloc::dealloc`.
 #[inline(never)]
-pub(crate) unsafe fn dealloc_slow(heap: &'static Heap, pointer: *mut u8, layout: Layout) {
+pub(crate) unsafe fn dealloc_slow(pointer: *mut u8, size: usize, align: usize, heap: &'static Heap) {
+    // SAFETY: forwarded to the caller.
+    let layout = unsafe { Layout::from_size_align_unchecked(size, align) };
     // SAFETY: forwarded to the caller.
     unsafe { free_slow(heap, pointer, Some(layout)) }
 }
@@ -113,7 +123,7 @@ unsafe fn free_slow(heap: &'static Heap, pointer: *mut u8, layout: Option<Layout
 unsafe fn put_binned(heap: &'static Heap, slab: &'static Slab, pointer: *mut u8, layout: Option<Layout>) -> bool {
     let start = reexposed(pointer);
     let put = match layout {
-        Some(_) => heap.put_binned(slab.class(), start),
+        Some(_) => heap.put_binned_of(slab, start),
         // SAFETY: blocks have at least two words.
         None if unsafe { free_list::looks_free(pointer) } => Put::NoRoom,
         // SAFETY: forwarded to the caller.

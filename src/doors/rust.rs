@@ -11,7 +11,7 @@ use super::start;
 use crate::base::atomic::{AtomicBool, Ordering};
 use crate::block::free_list::Block;
 use crate::block::hardening::{self, inline_class, route};
-use crate::block::size_class::{Class, Route};
+use crate::block::size_class::{Class, Route, class_in_short_slab};
 use crate::doors::free::{dealloc_listed, dealloc_slow, reexposed, start_purger};
 use crate::doors::freestone::Freestone;
 use crate::doors::resize;
@@ -55,19 +55,19 @@ unsafe impl GlobalAlloc for Freestone {
         let heap = thread::heap();
         let slab = heap.owned(pointer.addr());
         if slab.begins_around(pointer.addr()) {
-            let put = match inline_class(layout) {
+            let put = match class_in_short_slab(layout) {
                 Some(class) => heap.put_binned(class, reexposed(pointer)),
-                None => Put::NoRoom,
+                None => heap.put_binned_of(slab, reexposed(pointer)),
             };
             match put {
                 Put::Done => return heap.count_freed(layout.size()),
                 // SAFETY: forwarded to the caller.
-                Put::NoRoom => return unsafe { dealloc_listed(heap, slab, pointer, layout) },
+                Put::NoRoom => return unsafe { dealloc_listed(pointer, layout.size(), layout.align(), heap, slab) },
                 Put::Twice => {}
             }
         }
         // SAFETY: forwarded to the caller.
-        unsafe { dealloc_slow(heap, pointer, layout) }
+        unsafe { dealloc_slow(pointer, layout.size(), layout.align(), heap) }
     }
 
     #[inline]

@@ -137,12 +137,12 @@ impl Bins {
         if cfg!(debug_assertions) && bin.contains(start) {
             return Put::Twice;
         }
+        if ptr::eq(top, bin.limit.get()) {
+            return Put::NoRoom;
+        }
         // SAFETY: below `top` is a place, if only the one below the first.
         if IS_CHECKED && unsafe { (*top.wrapping_sub(1)).get() } == Some(start) {
             return Put::Twice;
-        }
-        if ptr::eq(top, bin.limit.get()) {
-            return Put::NoRoom;
         }
         // SAFETY: below `limit` is a place.
         unsafe { (*top).set(Some(start)) };

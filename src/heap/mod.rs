@@ -233,7 +233,11 @@ impl Heap {
     /// As [`pop`](Self::pop), also from lists that take more steps.
     #[inline(always)]
     pub(crate) fn pop_any(&'static self, class: Class) -> Option<Block> {
-        self.pop_by(Slab::pop_any, class)
+        match self.pop_binned(class) {
+            // SAFETY: as in `pop`.
+            Some(start) => Some(unsafe { Block::from_raw(start) }),
+            None => self.pop_by(Slab::pop_any, class),
+        }
     }
 
     #[inline(always)]

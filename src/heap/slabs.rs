@@ -35,6 +35,16 @@ impl Heap {
         unsafe { self.bins.push::<true>(Bins::offset(class), start) }
     }
 
+    /// As [`put_binned`](Self::put_binned), for a block of `slab`.
+    #[inline(always)]
+    pub(crate) fn put_binned_of(&self, slab: &Slab, start: NonNull<u8>) -> Put {
+        if !bins::ON {
+            return Put::NoRoom;
+        }
+        // SAFETY: the offset is that of the slab's class.
+        unsafe { self.bins.push::<true>(slab.bin(), start) }
+    }
+
     /// As [`put_binned`](Self::put_binned), for a block that does not [look free](free_list::looks_free): marks it.
     ///
     /// # Safety
