@@ -124,8 +124,25 @@ impl Slab {
         }
     }
 
-    /// As the allocator's `Slab::adopt`. The walk is this model's: it reads every link.
+    /// As the allocator's `Slab::adopt`.
     fn adopt(&self, taken: &Taken) {
+        if self.adopt_chain(taken) {
+            let offset = self.deferred.swap(0, Ordering::Acquire).checked_sub(1).expect("a deferred check");
+            // As the allocator checks the block and takes it back.
+            self.links[offset as usize].set(0);
+            taken.add(offset);
+        }
+    }
+
+    /// As the allocator's `Slab::adopt_unchecked`, by a helper: leaves the check to the owner.
+    fn adopt_unchecked(&self, taken: &Taken, to: &Stack<Slab>) {
+        if self.adopt_chain(taken) && self.remote.mark() == Published::First {
+            to.push(NonNull::from(self));
+        }
+    }
+
+    /// As the allocator's `Slab::adopt_chain`. The walk is this model's: it reads every link.
+    fn adopt_chain(&self, taken: &Taken) -> bool {
         let noted = self.remote_last.load(Ordering::Relaxed);
         let remote = self.remote.take();
         assert!(remote.chain.is_some() || remote.marked, "what was announced has something");
@@ -140,12 +157,7 @@ impl Slab {
             // As the allocator hangs the chain before its own list: the last link is written.
             self.links[last as usize].set(NOWHERE);
         }
-        if remote.marked {
-            let offset = self.deferred.swap(0, Ordering::Acquire).checked_sub(1).expect("a deferred check");
-            // As the allocator checks the block and takes it back.
-            self.links[offset as usize].set(0);
-            taken.add(offset);
-        }
+        remote.marked
     }
 }
 
@@ -243,6 +255,38 @@ fn a_block_whose_check_is_deferred() {
 
 /// The owner ends and leaves its slab to the other heap while blocks are being published:
 /// announcements to the old home are passed on, and nothing is lost on the way.
+/// A helper adopts what it may, and the owner finds the slab again for the check.
+#[test]
+fn a_helper_leaves_a_deferred_check_to_the_owner() {
+    model(|| {
+        let world = World::new();
+        let deferrer = {
+            let world = world.clone();
+            thread::spawn(move || assert!(world.slabs[0].defer_check(3, &world.heaps)))
+        };
+        let publisher = publisher(&world, 0, &[&[0, 1], &[2]]);
+        let (helped, taken) = (Taken::default(), Taken::default());
+        // The other heap's inbox stands for the slabs that are left to the owner.
+        let help = || {
+            world.heaps[0].take_all(|slab| {
+                // SAFETY: the model's slabs live as long as its threads.
+                unsafe { slab.as_ref() }.adopt_unchecked(&helped, &world.heaps[1]);
+            });
+        };
+        help();
+        help();
+        deferrer.join().expect("no thread fails");
+        publisher.join().expect("no thread fails");
+        collect(0, &world.heaps, &taken);
+        world.heaps[1].take_all(|slab| {
+            // SAFETY: as above.
+            unsafe { slab.as_ref() }.adopt(&taken);
+        });
+        assert_eq!(helped.count() + taken.count(), BLOCKS, "every block came back once");
+        assert_eq!(world.slabs[0].deferred.load(Ordering::Relaxed), 0, "and was checked");
+    });
+}
+
 #[test]
 fn a_slab_changes_hands() {
     model(|| {

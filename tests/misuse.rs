@@ -8,7 +8,8 @@ use std::ptr;
 use common::block::layout;
 use common::child::Child;
 use common::report::{
-    announce, dies_of, each_is_found, each_is_found_in_its_bin, each_is_reported, is_reported, is_reported_or_faults,
+    announce, dies_of, each_is_found, each_is_found_in_its_bin, each_is_reported, is_reported,
+    is_reported_or_faults,
 };
 use common::{KIB, MIB};
 use freestone::untyped;

@@ -10,10 +10,10 @@ use crate::base::config::UNIT_BYTES;
 use crate::block::free_list::{self, Block};
 use crate::block::hardening::{self, Key, route};
 use crate::block::size_class::Route;
+use crate::heap::bins::Put;
 #[cfg(feature = "profile")]
 use crate::heap::sampling;
 use crate::heap::thread;
-use crate::heap::bins::Put;
 use crate::heap::{Heap, shared};
 use crate::memory::chunk;
 use crate::memory::large;
@@ -21,21 +21,18 @@ use crate::memory::slab::{Occupancy, Slab};
 use crate::os::KeepErrno;
 use crate::os::fatal;
 
-/// Frees a block of `layout` for which its bin has no room, or for which there is none. `slab`: what
-/// [`Heap::owned`] says of `heap`, the calling thread's, and the pointer lies in it.
+/// Frees the block at `pointer` into the list of `slab`, which is what [`Heap::owned`] says of `heap`, the calling
+/// thread's, and in which the pointer lies. False where there is more to look at.
 ///
 /// # Safety
 /// As for `GlobalAlloc::dealloc`.
-#[inline(never)]
+#[inline(always)]
 pub(crate) unsafe fn dealloc_listed(
-    pointer: *mut u8,
-    size: usize,
-    align: usize,
     heap: &'static Heap,
     slab: &'static Slab,
-) {
-    // SAFETY: forwarded to the caller.
-    let layout = unsafe { Layout::from_size_align_unchecked(size, align) };
+    pointer: *mut u8,
+    layout: Layout,
+) -> bool {
     // SAFETY: blocks have at least two words.
     if !unsafe { free_list::looks_free(pointer) }
         && (!hardening::ON || slab.has_block_in_first_unit(pointer.addr()))
@@ -43,10 +40,10 @@ pub(crate) unsafe fn dealloc_listed(
     {
         heap.count_freed(layout.size());
         // SAFETY: the caller gives up the block.
-        return unsafe { give(slab, pointer, key) };
+        unsafe { give(slab, pointer, key) };
+        return true;
     }
-    // SAFETY: forwarded to the caller.
-    unsafe { dealloc_slow(pointer, size, align, heap) }
+    false
 }
 
 /// Frees a block of `layout` that the fast path of `dealloc` has left. `heap` is the calling thread's.
@@ -54,9 +51,7 @@ pub(crate) unsafe fn dealloc_listed(
 /// # Safety
 /// As for `GlobalAlloc::dealloc`.
 #[inline(never)]
-pub(crate) unsafe fn dealloc_slow(pointer: *mut u8, size: usize, align: usize, heap: &'static Heap) {
-    // SAFETY: forwarded to the caller.
-    let layout = unsafe { Layout::from_size_align_unchecked(size, align) };
+pub(crate) unsafe fn dealloc_slow(heap: &'static Heap, pointer: *mut u8, layout: Layout) {
     // SAFETY: forwarded to the caller.
     unsafe { free_slow(heap, pointer, Some(layout)) }
 }
@@ -88,6 +83,9 @@ unsafe fn free_slow(heap: &'static Heap, pointer: *mut u8, layout: Option<Layout
             // SAFETY: forwarded to the caller.
             && unsafe { put_binned(heap, slab, pointer, layout) }
         {
+            if slab.takes_frees_of(heap.inbox()) {
+                heap.remember(slab);
+            }
             return;
         }
         if slab.takes_frees_of(heap.inbox())
@@ -120,7 +118,12 @@ unsafe fn free_slow(heap: &'static Heap, pointer: *mut u8, layout: Option<Layout
 /// # Safety
 /// The caller gives up the block, one of `slab`, which is one of `heap`, the calling thread's.
 #[inline(always)]
-unsafe fn put_binned(heap: &'static Heap, slab: &'static Slab, pointer: *mut u8, layout: Option<Layout>) -> bool {
+unsafe fn put_binned(
+    heap: &'static Heap,
+    slab: &'static Slab,
+    pointer: *mut u8,
+    layout: Option<Layout>,
+) -> bool {
     let start = reexposed(pointer);
     let put = match layout {
         Some(_) => heap.put_binned_of(slab, start),

@@ -12,7 +12,9 @@
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{self, NonNull};
 
-use crate::base::config::{LINE_BYTES, MAX_BLOCK_BYTES};
+use static_assertions::const_assert;
+
+use crate::base::config::{BIN_LONGEST, LINE_BYTES, MAX_BLOCK_BYTES};
 use crate::block::hardening::{self, route};
 use crate::block::size_class::{Class, Route};
 use crate::doors::free::slab_of_block;
@@ -151,6 +153,9 @@ fn large_block(start: NonNull<u8>, size: usize, align: usize) -> Option<NonNull<
 
 /// Shorter blocks are copied in the time that the other steps of a resize take.
 const LEAST_BYTES: usize = 4 << 10;
+
+// A block in a bin has the class of its layout.
+const_assert!(BIN_LONGEST <= LEAST_BYTES);
 
 /// What a block has grown by, and gets besides, as a part of it.
 const ROOM: usize = 4;

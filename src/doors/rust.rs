@@ -1,7 +1,7 @@
 //! The Rust door: `GlobalAlloc`. A null pointer says "no memory" here alone; the rooms below say `None`.
 //!
-//! The steps of an allocation, each taken where the one before had no block: `Heap::pop` inline; `refill`, which
-//! asks the thread's heap or the shared one; and `retry_after_release`, once everything that is only kept has gone
+//! The steps of an allocation, each taken where the one before had no block: the bin and the current slab's list,
+//! inline; `refill`, which asks the thread's heap or the shared one; and `retry_after_release`, once everything that is only kept has gone
 //! back to the kernel. `start_and_…` are those that may be the process's first: they put the options in force.
 
 use core::alloc::{GlobalAlloc, Layout};
@@ -9,23 +9,26 @@ use core::ptr::{self, NonNull};
 
 use super::start;
 use crate::base::atomic::{AtomicBool, Ordering};
+use crate::base::config::BIN_LONGEST;
 use crate::block::free_list::Block;
 use crate::block::hardening::{self, inline_class, route};
 use crate::block::size_class::{Class, Route, class_in_short_slab};
 use crate::doors::free::{dealloc_listed, dealloc_slow, reexposed, start_purger};
 use crate::doors::freestone::Freestone;
 use crate::doors::resize;
+use crate::heap::bins::Put;
 #[cfg(feature = "profile")]
 use crate::heap::sampling;
 use crate::heap::thread;
-use crate::heap::bins::Put;
 use crate::heap::{Found, shared};
 use crate::memory::depot;
 use crate::memory::large::{self, Contents};
+use crate::memory::slab::Slab;
 #[cfg(feature = "profile")]
 use crate::observe::profile;
 use crate::os::KeepErrno;
 use crate::os::count::MUNMAP;
+use crate::os::fatal;
 use crate::os::watch;
 use crate::policy::limit::{self, COMMITTED};
 use crate::policy::options;
@@ -55,6 +58,9 @@ unsafe impl GlobalAlloc for Freestone {
         let heap = thread::heap();
         let slab = heap.owned(pointer.addr());
         if slab.begins_around(pointer.addr()) {
+            if cfg!(debug_assertions) && has_another_class(slab, layout) {
+                return fatal::caught("free with another size than that", pointer.addr());
+            }
             let put = match class_in_short_slab(layout) {
                 Some(class) => heap.put_binned(class, reexposed(pointer)),
                 None => heap.put_binned_of(slab, reexposed(pointer)),
@@ -62,12 +68,12 @@ unsafe impl GlobalAlloc for Freestone {
             match put {
                 Put::Done => return heap.count_freed(layout.size()),
                 // SAFETY: forwarded to the caller.
-                Put::NoRoom => return unsafe { dealloc_listed(pointer, layout.size(), layout.align(), heap, slab) },
-                Put::Twice => {}
+                Put::NoRoom if unsafe { dealloc_listed(heap, slab, pointer, layout) } => return,
+                Put::NoRoom | Put::Twice => {}
             }
         }
         // SAFETY: forwarded to the caller.
-        unsafe { dealloc_slow(pointer, layout.size(), layout.align(), heap) }
+        unsafe { dealloc_slow(heap, pointer, layout) }
     }
 
     #[inline]
@@ -89,6 +95,14 @@ unsafe impl GlobalAlloc for Freestone {
         // SAFETY: forwarded to the caller.
         unsafe { resize::with_layout(pointer, layout, new_size) }
     }
+}
+
+/// Whether `layout` is short enough for a bin, and blocks of `slab` have another length than its class. Longer ones may
+/// have room.
+fn has_another_class(slab: &Slab, layout: Layout) -> bool {
+    !hardening::ON
+        && layout.size() <= BIN_LONGEST
+        && class_in_short_slab(layout).is_some_and(|class| class != slab.class())
 }
 
 /// Counts the bytes requested, unless the allocation has failed.

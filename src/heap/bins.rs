@@ -31,6 +31,8 @@ pub(super) const ON: bool = !hardening::ON;
 /// A place in a bin's array. The one below the first block's is always empty.
 type Entry = Cell<Option<NonNull<u8>>>;
 
+const PLACE_BYTES: usize = size_of::<Entry>();
+
 /// The array of a bin that has none: just the place below the first block's.
 struct NoEntries(Entry);
 
@@ -79,14 +81,17 @@ const fn places(class: Class) -> usize {
     if block > BIN_LONGEST {
         return 0;
     }
-    let fit = BIN_BYTES / block;
-    if fit < BIN_BLOCKS { fit } else { BIN_BLOCKS }
+    match BIN_BYTES.checked_div(block) {
+        Some(fit) if fit < BIN_BLOCKS => fit,
+        _ => BIN_BLOCKS,
+    }
 }
 
 impl Bins {
     pub(super) const fn new() -> Self {
         Self {
-            bins: [const { Bin { top: AtomicPtr::new(no_blocks()), limit: Cell::new(no_blocks()) } }; CLASSES],
+            bins: [const { Bin { top: AtomicPtr::new(no_blocks()), limit: Cell::new(no_blocks()) } };
+                CLASSES],
             floors: [const { AtomicPtr::new(no_blocks()) }; CLASSES],
         }
     }
@@ -99,8 +104,18 @@ impl Bins {
 
     #[inline(always)]
     fn of(&self, class: Class) -> &Bin {
-        // SAFETY: `class.index()` is below CLASSES, the array's length.
-        unsafe { self.bins.get_unchecked(class.index()) }
+        // SAFETY: the offset is a class's.
+        unsafe { self.at(Self::offset(class)) }
+    }
+
+    /// The bin at `offset` from the first.
+    ///
+    /// # Safety
+    /// The offset is a class's.
+    #[inline(always)]
+    unsafe fn at(&self, offset: u32) -> &Bin {
+        // SAFETY: forwarded to the caller.
+        unsafe { &*(&raw const self.bins).byte_add(offset as usize).cast() }
     }
 
     /// Takes the block that was put last into the bin of `class`.
@@ -131,8 +146,8 @@ impl Bins {
     /// The offset is a class's.
     #[inline(always)]
     pub(super) unsafe fn push<const IS_CHECKED: bool>(&self, offset: u32, start: NonNull<u8>) -> Put {
-        // SAFETY: a class's offset leads to its bin.
-        let bin: &Bin = unsafe { &*(&raw const self.bins).byte_add(offset as usize).cast() };
+        // SAFETY: forwarded to the caller.
+        let bin = unsafe { self.at(offset) };
         let top = bin.top.load(Ordering::Relaxed);
         if cfg!(debug_assertions) && bin.contains(start) {
             return Put::Twice;
@@ -157,7 +172,9 @@ impl Bins {
         if !ON || places == 0 || !ptr::eq(bin.limit.get(), no_blocks()) {
             return;
         }
-        let Some(array) = records::take(places.wrapping_add(1).wrapping_mul(size_of::<Entry>())) else { return };
+        let Some(array) = records::take(places.wrapping_add(1).wrapping_mul(PLACE_BYTES)) else {
+            return;
+        };
         let floor = array.cast::<Entry>().as_ptr().wrapping_add(1);
         if let Some(entry) = self.floors.get(class.index()) {
             entry.store(floor, Ordering::Relaxed);
@@ -169,8 +186,9 @@ impl Bins {
     /// Blocks in the bin of each class, by its index. Any thread may ask.
     pub(super) fn blocks(&self) -> impl Iterator<Item = usize> {
         self.bins.iter().zip(&self.floors).map(|(bin, floor)| {
-            let bytes = bin.top.load(Ordering::Relaxed).addr().saturating_sub(floor.load(Ordering::Relaxed).addr());
-            bytes / size_of::<Entry>()
+            let bytes =
+                bin.top.load(Ordering::Relaxed).addr().saturating_sub(floor.load(Ordering::Relaxed).addr());
+            bytes / PLACE_BYTES
         })
     }
 

@@ -56,8 +56,11 @@ impl Heap {
     /// another heap's, or the lock could not be had within a while: the caller itself may hold it.
     pub(crate) fn has_free_at(&self, slab: &Slab, address: usize) -> Option<bool> {
         let _lists = self.lists.lock_within_a_while()?;
-        ptr::eq(slab.home(), &self.inbox)
-            .then(|| slab.is_listed_by_walk(address) || slab.is_on_remote_list(address) || self.has_binned(slab, address))
+        ptr::eq(slab.home(), &self.inbox).then(|| {
+            slab.is_listed_by_walk(address)
+                || slab.is_on_remote_list(address)
+                || self.has_binned(slab, address)
+        })
     }
 
     /// Whether `slab` is this heap's and the block at `address`, which looks free, is on its list. For the owner.

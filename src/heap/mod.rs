@@ -53,8 +53,8 @@ mod refill;
 #[cfg(feature = "profile")]
 pub(crate) mod sampling;
 pub(crate) mod shared;
-pub(crate) mod slot;
 mod slabs;
+pub(crate) mod slot;
 mod spares;
 pub(crate) mod tally;
 pub(crate) mod thread;

@@ -30,7 +30,7 @@ pub struct Stats {
     /// Blocks freed by other threads than their slab's, which it has not taken back yet: its thread does at its next
     /// slow path. Of each slab, a thread that frees holds back at most 64 blocks or 8 KiB.
     pub in_flight: usize,
-    /// Blocks that threads have freed and keep in their bins, for their next allocations: at most 63 blocks or 8 KiB
+    /// Blocks that threads have freed and keep in their bins, for their next allocations: at most 31 blocks or 4 KiB
     /// of a class and a thread.
     pub binned: usize,
     /// Blocks that callers hold, as they asked for them through `GlobalAlloc`. A block that goes
