@@ -145,7 +145,9 @@ pub unsafe fn free(pointer: *mut u8) {
     {
         // SAFETY: the caller gives up the block that begins here.
         return unsafe {
-            if heap.put_binned_marked(slab, free::reexposed(pointer)) != Put::Done {
+            if !hardening::ON && slab.is_sparse() {
+                free::give_sparse(heap, slab, pointer, key);
+            } else if heap.put_binned_marked(slab, free::reexposed(pointer)) != Put::Done {
                 free::give(slab, pointer, key);
             }
         };

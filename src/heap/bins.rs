@@ -19,8 +19,9 @@ use core::ptr::{self, NonNull};
 
 use static_assertions::const_assert;
 
+use crate::base::address::align_down;
 use crate::base::atomic::{AtomicPtr, Ordering};
-use crate::base::config::{BIN_BLOCKS, BIN_BYTES, BIN_LONGEST, BIN_STEP};
+use crate::base::config::{BIN_BLOCKS, BIN_BYTES, BIN_LONGEST, BIN_STEP, UNIT_BYTES};
 use crate::block::hardening;
 use crate::block::size_class::{CLASSES, Class};
 use crate::memory::records;
@@ -163,6 +164,48 @@ impl Bins {
         unsafe { (*top).set(Some(start)) };
         bin.top.store(top.wrapping_add(1), Ordering::Relaxed);
         Put::Done
+    }
+
+    /// Takes the blocks of the unit that begins at `base` out of the bin of `class`, if there are `wanted` of them.
+    pub(super) fn take_from(
+        &self,
+        class: Class,
+        base: usize,
+        wanted: usize,
+        mut each: impl FnMut(NonNull<u8>),
+    ) {
+        let bin = self.of(class);
+        let (floor, top) = (self.floor(class), bin.top.load(Ordering::Relaxed));
+        let is_of_unit = |block: &NonNull<u8>| align_down(block.addr().get(), UNIT_BYTES) == base;
+        let mut next = floor;
+        let mut count = 0_usize;
+        while !ptr::eq(next, top) {
+            // SAFETY: between floor and top are blocks.
+            count =
+                count.wrapping_add(usize::from(unsafe { (*next).get() }.as_ref().is_some_and(is_of_unit)));
+            next = next.wrapping_add(1);
+        }
+        if count != wanted {
+            return;
+        }
+        let (mut next, mut kept) = (floor, floor);
+        while !ptr::eq(next, top) {
+            // SAFETY: as above.
+            match unsafe { (*next).get() } {
+                Some(block) if is_of_unit(&block) => each(block),
+                other => {
+                    // SAFETY: `kept` is not above `next`.
+                    unsafe { (*kept).set(other) };
+                    kept = kept.wrapping_add(1);
+                }
+            }
+            next = next.wrapping_add(1);
+        }
+        bin.top.store(kept, Ordering::Relaxed);
+    }
+
+    fn floor(&self, class: Class) -> *mut Entry {
+        self.floors.get(class.index()).map_or(no_blocks(), |floor| floor.load(Ordering::Relaxed))
     }
 
     /// Gives the bin of `class` its array, if it has none. Without memory it stays without.

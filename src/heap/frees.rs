@@ -118,7 +118,10 @@ impl Heap {
     pub(super) fn collect_one(&'static self, slab: &'static Slab) -> Option<&'static Slab> {
         let home = slab.home();
         if ptr::eq(home, &self.inbox) {
-            let left = self.adopt(slab);
+            let mut left = self.adopt(slab);
+            if left == Occupancy::Used {
+                left = self.bring_home(slab, 0);
+            }
             return self.relist(slab, left);
         }
         // The slab changed its home between a publication and its announcement.

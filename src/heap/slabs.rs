@@ -8,7 +8,7 @@ use core::ptr::{self, NonNull};
 use super::bins::{Bins, Put};
 use super::{EMPTY, Heap, bins, shared};
 use crate::base::atomic::{AtomicPtr, Ordering};
-use crate::base::config::{OWNED_SLABS, UNIT_BYTES};
+use crate::base::config::{BIN_BLOCKS, OWNED_SLABS, UNIT_BYTES};
 use crate::block::free_list::Block;
 use crate::block::size_class::Class;
 use crate::memory::chunk;
@@ -78,13 +78,30 @@ impl Heap {
                     // A helper has taken the slab.
                     // SAFETY: as above.
                     unsafe { self.send(slab, block) };
-                } else if block.is_marked_binned() {
-                    self.put(slab, block);
                 } else {
-                    self.free(slab, block);
+                    self.take_home(slab, block);
                 }
             }
         }
+    }
+
+    /// Frees a block that was in a bin into its slab, one of this heap.
+    fn take_home(&'static self, slab: &'static Slab, block: Block) {
+        if block.is_marked_binned() { self.put(slab, block) } else { self.free(slab, block) }
+    }
+
+    /// Frees the blocks of `slab` that are in a bin, if they are all its used ones but for `others`: they would keep it
+    /// from falling empty. It falls empty here only if there are no others, and is then still in its place.
+    pub(crate) fn bring_home(&'static self, slab: &'static Slab, others: u32) -> Occupancy {
+        let binned = slab.used().saturating_sub(others);
+        let mut left = Occupancy::Used;
+        if bins::ON && binned != 0 && binned as usize <= BIN_BLOCKS && !slab.is_kept() {
+            self.bins.take_from(slab.class(), slab.base(), binned as usize, |start| {
+                // SAFETY: what is in a bin is free.
+                left = slab.push(unsafe { Block::from_raw(start) });
+            });
+        }
+        left
     }
 
     #[inline(always)]
@@ -131,6 +148,7 @@ impl Heap {
 
     pub(super) fn make_current(&'static self, class: Class, slab: &'static Slab) {
         slab.move_to(Place::Current);
+        self.keep_short(slab);
         self.slabs_of(class).0.set(slab);
         self.remember(slab);
         self.classes.set(self.classes.get() | (1 << class.index()));

@@ -28,7 +28,7 @@ use static_assertions::const_assert;
 
 use crate::base::atomic::{self, Seen};
 use crate::base::atomic::{AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
-use crate::base::config::{LINE_BYTES, RECORD_BYTES};
+use crate::base::config::{BIN_BLOCKS, LINE_BYTES, RECORD_BYTES};
 use crate::block::free_list::{Block, FreeList};
 use crate::block::hardening::Quarantine;
 use crate::block::remote_list::RemoteList;
@@ -110,11 +110,11 @@ pub(crate) struct Slab {
     /// Free blocks, last in, first out.
     free: FreeList,
     /// `-(used + kept)`. Negated so that the increment that counts a free also sets the zero flag when
-    /// the slab becomes empty. With `kept` one, it does not become zero.
+    /// the slab becomes empty. With `kept` set, it does not become zero.
     count: AtomicI32,
     /// A [`Place`].
     place: AtomicU8,
-    /// One where the heap keeps the slab current even when it is empty, else zero.
+    /// [`KEPT`] where the heap keeps the slab current even when it is empty, else zero.
     kept: Seen<AtomicU8>,
     uncarved: Cell<Uncarved>,
     /// Freed blocks that wait until `free` has none.
@@ -170,6 +170,11 @@ const_assert!(offset_of!(Slab, last_tick) == 120);
 /// Where in a record its second cache line begins.
 pub(crate) const HOME_OFFSET: usize = offset_of!(Slab, home);
 
+/// What a kept slab counts besides its used blocks: so much that it is never [sparse](Slab::is_sparse).
+pub(crate) const KEPT: u8 = 64;
+
+const_assert!(KEPT as usize > BIN_BLOCKS);
+
 const COUNT_OFFSET: usize = offset_of!(Slab, count);
 
 // SAFETY: the cells are touched by the slab's owner alone: the thread whose heap has it, or which holds
@@ -183,7 +188,7 @@ impl Slab {
     /// A slab without blocks, for bins that have none.
     pub(crate) const fn empty() -> Self {
         Self {
-            unit: Cell::new(0),
+            unit: Cell::new(usize::MAX),
             carved_bytes: Cell::new(0),
             bin: Cell::new(0),
             inverse: Cell::new(0),
@@ -278,6 +283,19 @@ impl Slab {
     #[inline(always)]
     pub(crate) fn bin(&self) -> u32 {
         self.bin.get()
+    }
+
+    /// Whether so few blocks are used that a bin may have them all, of a slab that is not kept. For the owner.
+    #[inline(always)]
+    pub(crate) fn is_sparse(&self) -> bool {
+        // A plain read, which needs no register.
+        // SAFETY: only the owner, which asks, writes the count.
+        unsafe { self.count.as_ptr().read() >= (BIN_BLOCKS as i32).wrapping_neg() }
+    }
+
+    /// Whether the heap keeps the slab current even when it is empty. For the owner.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.kept.get() != 0
     }
 
     // ---- counts ----
