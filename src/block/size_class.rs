@@ -15,7 +15,9 @@ use core::alloc::Layout;
 use static_assertions::const_assert;
 
 use crate::base::address::align_up;
-use crate::base::config::{INLINE_LIMIT, MAX_BLOCK_ALIGN, MAX_BLOCK_BYTES, UNIT_BYTES};
+use crate::base::config::{
+    BIN_BLOCKS, BIN_BYTES, BIN_LONGEST, INLINE_LIMIT, MAX_BLOCK_ALIGN, MAX_BLOCK_BYTES, UNIT_BYTES,
+};
 
 /// Classes below the regular part: 16 to 64 by 8, then 80, 96, 112, 128.
 const FINE: usize = 11;
@@ -136,6 +138,16 @@ impl Class {
     #[inline]
     pub(crate) const fn shape(self) -> Shape {
         SHAPES[self.0 as usize]
+    }
+
+    /// Most blocks that a bin keeps.
+    pub(crate) const fn binned(self) -> usize {
+        let block = self.shape().block as usize;
+        if block > BIN_LONGEST {
+            return 0;
+        }
+        let fit = BIN_BYTES / block;
+        if fit < BIN_BLOCKS { fit } else { BIN_BLOCKS }
     }
 
     /// Bytes of a block.

@@ -46,37 +46,6 @@ pub(crate) unsafe fn dealloc_listed(
     false
 }
 
-/// Frees the block at `pointer` into `slab`, which is [sparse](Slab::is_sparse): with the last block that somebody
-/// holds, those in the bin go home. As [`dealloc_listed`].
-///
-/// # Safety
-/// As there.
-#[inline(never)]
-pub(crate) unsafe fn dealloc_sparse(
-    heap: &'static Heap,
-    slab: &'static Slab,
-    pointer: *mut u8,
-    layout: Layout,
-) {
-    let _ = heap.bring_home(slab, 1);
-    // SAFETY: forwarded to the caller.
-    if !unsafe { dealloc_listed(heap, slab, pointer, layout) } {
-        // SAFETY: forwarded to the caller.
-        unsafe { dealloc_slow(heap, pointer, layout) }
-    }
-}
-
-/// As [`dealloc_sparse`], by `untyped::free`.
-///
-/// # Safety
-/// The caller gives up the block at `pointer`, which the slab has, and which does not look free; `key` is its own.
-#[inline(never)]
-pub(crate) unsafe fn give_sparse(heap: &'static Heap, slab: &'static Slab, pointer: *mut u8, key: Key) {
-    let _ = heap.bring_home(slab, 1);
-    // SAFETY: forwarded to the caller.
-    unsafe { give(slab, pointer, key) }
-}
-
 /// Frees a block of `layout` that the fast path of `dealloc` has left. `heap` is the calling thread's.
 ///
 /// # Safety

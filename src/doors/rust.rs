@@ -13,7 +13,7 @@ use crate::base::config::BIN_LONGEST;
 use crate::block::free_list::Block;
 use crate::block::hardening::{self, inline_class, route};
 use crate::block::size_class::{Class, Route, class_in_short_slab};
-use crate::doors::free::{dealloc_listed, dealloc_slow, dealloc_sparse, reexposed, start_purger};
+use crate::doors::free::{dealloc_listed, dealloc_slow, reexposed, start_purger};
 use crate::doors::freestone::Freestone;
 use crate::doors::resize;
 use crate::heap::bins::Put;
@@ -57,11 +57,7 @@ unsafe impl GlobalAlloc for Freestone {
         watch::close(pointer, layout.size());
         let heap = thread::heap();
         let slab = heap.owned(pointer.addr());
-        if slab.begins_around(pointer.addr()) {
-            if !hardening::ON && slab.is_sparse() {
-                // SAFETY: forwarded to the caller.
-                return unsafe { dealloc_sparse(heap, slab, pointer, layout) };
-            }
+        if slab.begins_around(pointer.addr()) && !slab.is_sparse() {
             if cfg!(debug_assertions) && has_another_class(slab, layout) {
                 return fatal::caught("free with another size than that", pointer.addr());
             }

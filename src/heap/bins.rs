@@ -21,7 +21,7 @@ use static_assertions::const_assert;
 
 use crate::base::address::align_down;
 use crate::base::atomic::{AtomicPtr, Ordering};
-use crate::base::config::{BIN_BLOCKS, BIN_BYTES, BIN_LONGEST, BIN_STEP, UNIT_BYTES};
+use crate::base::config::{BIN_STEP, UNIT_BYTES};
 use crate::block::hardening;
 use crate::block::size_class::{CLASSES, Class};
 use crate::memory::records;
@@ -74,18 +74,6 @@ pub(super) struct Bins {
     bins: [Bin; CLASSES],
     /// The first place of each bin.
     floors: [AtomicPtr<Entry>; CLASSES],
-}
-
-/// Places of the bin of `class`.
-const fn places(class: Class) -> usize {
-    let block = class.shape().block as usize;
-    if block > BIN_LONGEST {
-        return 0;
-    }
-    match BIN_BYTES.checked_div(block) {
-        Some(fit) if fit < BIN_BLOCKS => fit,
-        _ => BIN_BLOCKS,
-    }
 }
 
 impl Bins {
@@ -211,7 +199,7 @@ impl Bins {
     /// Gives the bin of `class` its array, if it has none. Without memory it stays without.
     pub(super) fn open(&self, class: Class) {
         let bin = self.of(class);
-        let places = places(class);
+        let places = class.binned();
         if !ON || places == 0 || !ptr::eq(bin.limit.get(), no_blocks()) {
             return;
         }

@@ -30,7 +30,7 @@ use crate::base::atomic::{self, Seen};
 use crate::base::atomic::{AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use crate::base::config::{BIN_BLOCKS, LINE_BYTES, RECORD_BYTES};
 use crate::block::free_list::{Block, FreeList};
-use crate::block::hardening::Quarantine;
+use crate::block::hardening::{self, Quarantine};
 use crate::block::remote_list::RemoteList;
 use crate::block::size_class::Class;
 
@@ -75,6 +75,7 @@ pub(crate) enum Occupancy {
 /// | 36 | 1 | `place` | owner | any thread |
 /// | 37 | 1 | `kept` | owner | any thread |
 /// | 38 | 1 | `uncarved` | owner | owner |
+/// | 39 | 1 | `sparse` | who opens the slab | owner, at each free |
 /// | 40 | 8 | `quarantine` | owner, in the `secure` build alone | owner |
 /// | 48 | 8 | `next` | owner | owner |
 /// | 56 | 8 | `previous` | owner | owner |
@@ -117,6 +118,8 @@ pub(crate) struct Slab {
     /// [`KEPT`] where the heap keeps the slab current even when it is empty, else zero.
     kept: Seen<AtomicU8>,
     uncarved: Cell<Uncarved>,
+    /// Minus the places of its class's bin. From this count up the slab is [sparse](Self::is_sparse).
+    sparse: Cell<i8>,
     /// Freed blocks that wait until `free` has none.
     quarantine: Quarantine,
     /// The neighbours on the owner's list that `place` names.
@@ -157,7 +160,8 @@ const_assert!(offset_of!(Slab, bin) == 12);
 const_assert!(offset_of!(Slab, inverse) == 16 && offset_of!(Slab, bound) == 20);
 const_assert!(offset_of!(Slab, free) == 24 && offset_of!(Slab, count) == 32);
 const_assert!(offset_of!(Slab, place) == 36 && offset_of!(Slab, kept) == 37);
-const_assert!(offset_of!(Slab, uncarved) == 38 && offset_of!(Slab, quarantine) == 40);
+const_assert!(offset_of!(Slab, uncarved) == 38 && offset_of!(Slab, sparse) == 39);
+const_assert!(offset_of!(Slab, quarantine) == 40);
 const_assert!(offset_of!(Slab, next) == 48 && offset_of!(Slab, previous) == 56);
 const_assert!(offset_of!(Slab, home) == LINE_BYTES && offset_of!(Slab, block_bytes) == 72);
 const_assert!(offset_of!(Slab, capacity) == 76 && offset_of!(Slab, carved) == 80);
@@ -198,6 +202,7 @@ impl Slab {
             place: AtomicU8::new(Place::Current as u8),
             kept: Seen::<AtomicU8>::new(0),
             uncarved: Cell::new(Uncarved::Dirty),
+            sparse: Cell::new(0),
             quarantine: Quarantine::new(),
             next: Cell::new(ptr::null()),
             previous: Cell::new(ptr::null()),
@@ -285,12 +290,13 @@ impl Slab {
         self.bin.get()
     }
 
-    /// Whether so few blocks are used that a bin may have them all, of a slab that is not kept. For the owner.
+    /// Whether so few blocks are used that a bin may have them all, of a slab that is not kept. For the owner. Never
+    /// where there are no bins for its blocks.
     #[inline(always)]
     pub(crate) fn is_sparse(&self) -> bool {
         // A plain read, which needs no register.
         // SAFETY: only the owner, which asks, writes the count.
-        unsafe { self.count.as_ptr().read() >= (BIN_BLOCKS as i32).wrapping_neg() }
+        !hardening::ON && unsafe { self.count.as_ptr().read() >= i32::from(self.sparse.get()) }
     }
 
     /// Whether the heap keeps the slab current even when it is empty. For the owner.

@@ -57,6 +57,7 @@ impl Slab {
         self.unit.set(self.base() / UNIT_BYTES);
         self.carved.set(0);
         self.carved_bytes.set(0);
+        self.sparse.set((class.binned() as i8).wrapping_neg());
         self.bin.set(class.index().wrapping_mul(BIN_STEP) as u32);
         self.block_bytes.set(block);
         let inverse = u32::MAX.checked_div(block).unwrap_or(0).wrapping_add(1);
