@@ -45,7 +45,7 @@ pub(crate) const BIN_BLOCKS: usize = 31;
 pub(crate) const BIN_BYTES: usize = 4 << 10;
 
 /// Bytes of the longest block that a bin is for.
-pub(crate) const BIN_LONGEST: usize = 2 << 10;
+pub(crate) const BIN_LONGEST: usize = 1 << 10;
 
 /// Bytes that lie between the bins of two classes that follow one another: a slab's record has the product.
 pub(crate) const BIN_STEP: usize = 16;

@@ -78,8 +78,8 @@ unsafe fn free_slow(heap: &'static Heap, pointer: *mut u8, layout: Option<Layout
     // SAFETY: forwarded to the caller.
     if let Some((slab, offset)) = unsafe { slab_of(pointer.addr(), layout) } {
         let is_checked = hardening::ON || layout.is_none();
-        if ptr::eq(slab.home(), heap.inbox())
-            && !slab.is_sparse()
+        if slab.has_bin()
+            && ptr::eq(slab.home(), heap.inbox())
             && (is_checked || slab.units() == 1 || slab.has_block(offset))
             // SAFETY: forwarded to the caller.
             && unsafe { put_binned(heap, slab, pointer, layout) }
@@ -97,7 +97,9 @@ unsafe fn free_slow(heap: &'static Heap, pointer: *mut u8, layout: Option<Layout
         {
             heap.remember(slab);
             count_freed(heap, layout);
-            let _ = heap.bring_home(slab, 1);
+            if slab.is_sparse() {
+                let _ = heap.bring_home(slab, 1);
+            }
             // SAFETY: the caller gives up the block.
             return unsafe { give(slab, pointer, key) };
         }

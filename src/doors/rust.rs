@@ -57,19 +57,22 @@ unsafe impl GlobalAlloc for Freestone {
         watch::close(pointer, layout.size());
         let heap = thread::heap();
         let slab = heap.owned(pointer.addr());
-        if slab.begins_around(pointer.addr()) && !slab.is_sparse() {
-            if cfg!(debug_assertions) && has_another_class(slab, layout) {
+        if slab.begins_around(pointer.addr())
+            && let Some(class) = class_in_short_slab(layout)
+        {
+            if cfg!(debug_assertions) && has_another_class(slab, class, layout) {
                 return fatal::caught("free with another size than that", pointer.addr());
             }
-            let put = match class_in_short_slab(layout) {
-                Some(class) => heap.put_binned(class, reexposed(pointer)),
-                None => heap.put_binned_of(slab, reexposed(pointer)),
-            };
-            match put {
-                Put::Done => return heap.count_freed(layout.size()),
-                // SAFETY: forwarded to the caller.
-                Put::NoRoom if unsafe { dealloc_listed(heap, slab, pointer, layout) } => return,
-                Put::NoRoom | Put::Twice => {}
+            let put = heap.put_binned(class, reexposed(pointer));
+            if put == Put::Done {
+                return heap.count_freed(layout.size());
+            }
+            // SAFETY: forwarded to the caller.
+            if put == Put::NoRoom
+                && !slab.is_sparse()
+                && unsafe { dealloc_listed(heap, slab, pointer, layout) }
+            {
+                return;
             }
         }
         // SAFETY: forwarded to the caller.
@@ -97,12 +100,10 @@ unsafe impl GlobalAlloc for Freestone {
     }
 }
 
-/// Whether `layout` is short enough for a bin, and blocks of `slab` have another length than its class. Longer ones may
-/// have room.
-fn has_another_class(slab: &Slab, layout: Layout) -> bool {
-    !hardening::ON
-        && layout.size() <= BIN_LONGEST
-        && class_in_short_slab(layout).is_some_and(|class| class != slab.class())
+/// Whether `layout`, of `class`, is short enough for a bin, and blocks of `slab` have another class. Longer ones may have
+/// room.
+fn has_another_class(slab: &Slab, class: Class, layout: Layout) -> bool {
+    !hardening::ON && layout.size() <= BIN_LONGEST && class != slab.class()
 }
 
 /// Counts the bytes requested, unless the allocation has failed.

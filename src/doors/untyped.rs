@@ -138,7 +138,6 @@ pub unsafe fn free(pointer: *mut u8) {
     let heap = thread::heap();
     let slab = heap.owned(pointer.addr());
     if slab.begins_around(pointer.addr())
-        && !slab.is_sparse()
         && slab.has_block_in_first_unit(pointer.addr())
         // SAFETY: a block begins here, and blocks have at least two words.
         && !unsafe { free_list::looks_free(pointer) }
@@ -147,6 +146,9 @@ pub unsafe fn free(pointer: *mut u8) {
         // SAFETY: the caller gives up the block that begins here.
         return unsafe {
             if heap.put_binned_marked(slab, free::reexposed(pointer)) != Put::Done {
+                if slab.is_sparse() {
+                    let _ = heap.bring_home(slab, 1);
+                }
                 free::give(slab, pointer, key);
             }
         };

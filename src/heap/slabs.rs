@@ -148,7 +148,6 @@ impl Heap {
 
     pub(super) fn make_current(&'static self, class: Class, slab: &'static Slab) {
         slab.move_to(Place::Current);
-        self.keep_short(slab);
         self.slabs_of(class).0.set(slab);
         self.remember(slab);
         self.classes.set(self.classes.get() | (1 << class.index()));

@@ -28,7 +28,7 @@ use static_assertions::const_assert;
 
 use crate::base::atomic::{self, Seen};
 use crate::base::atomic::{AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
-use crate::base::config::{BIN_BLOCKS, LINE_BYTES, RECORD_BYTES};
+use crate::base::config::{LINE_BYTES, RECORD_BYTES};
 use crate::block::free_list::{Block, FreeList};
 use crate::block::hardening::{self, Quarantine};
 use crate::block::remote_list::RemoteList;
@@ -111,11 +111,11 @@ pub(crate) struct Slab {
     /// Free blocks, last in, first out.
     free: FreeList,
     /// `-(used + kept)`. Negated so that the increment that counts a free also sets the zero flag when
-    /// the slab becomes empty. With `kept` set, it does not become zero.
+    /// the slab becomes empty. With `kept` one, it does not become zero.
     count: AtomicI32,
     /// A [`Place`].
     place: AtomicU8,
-    /// [`KEPT`] where the heap keeps the slab current even when it is empty, else zero.
+    /// One where the heap keeps the slab current even when it is empty, else zero.
     kept: Seen<AtomicU8>,
     uncarved: Cell<Uncarved>,
     /// Minus the places of its class's bin. From this count up the slab is [sparse](Self::is_sparse).
@@ -173,11 +173,6 @@ const_assert!(offset_of!(Slab, last_tick) == 120);
 
 /// Where in a record its second cache line begins.
 pub(crate) const HOME_OFFSET: usize = offset_of!(Slab, home);
-
-/// What a kept slab counts besides its used blocks: so much that it is never [sparse](Slab::is_sparse).
-pub(crate) const KEPT: u8 = 64;
-
-const_assert!(KEPT as usize > BIN_BLOCKS);
 
 const COUNT_OFFSET: usize = offset_of!(Slab, count);
 
@@ -290,13 +285,19 @@ impl Slab {
         self.bin.get()
     }
 
-    /// Whether so few blocks are used that a bin may have them all, of a slab that is not kept. For the owner. Never
-    /// where there are no bins for its blocks.
+    /// Whether so few blocks are used that a bin may have them all. For the owner. Never where there are no bins for its
+    /// blocks.
     #[inline(always)]
     pub(crate) fn is_sparse(&self) -> bool {
         // A plain read, which needs no register.
         // SAFETY: only the owner, which asks, writes the count.
         !hardening::ON && unsafe { self.count.as_ptr().read() >= i32::from(self.sparse.get()) }
+    }
+
+    /// Whether there are bins for its blocks. For the owner.
+    #[inline]
+    pub(crate) fn has_bin(&self) -> bool {
+        !hardening::ON && self.sparse.get() != 0
     }
 
     /// Whether the heap keeps the slab current even when it is empty. For the owner.
