@@ -79,6 +79,7 @@ unsafe fn free_slow(heap: &'static Heap, pointer: *mut u8, layout: Option<Layout
     if let Some((slab, offset)) = unsafe { slab_of(pointer.addr(), layout) } {
         let is_checked = hardening::ON || layout.is_none();
         if slab.has_bin()
+            && !slab.is_sparse()
             && ptr::eq(slab.home(), heap.inbox())
             && (is_checked || slab.units() == 1 || slab.has_block(offset))
             // SAFETY: forwarded to the caller.
@@ -247,7 +248,16 @@ unsafe fn give_long(slab: &'static Slab, pointer: *mut u8, key: Key) {
 fn put(slab: &'static Slab, block: Block) {
     if slab.push(block) == Occupancy::Empty {
         emptied(slab);
+    } else if slab.is_sparse() {
+        thinned(slab);
     }
+}
+
+/// Has the fast path forget a sparse slab.
+#[cold]
+#[inline(never)]
+fn thinned(slab: &'static Slab) {
+    thread::heap().forget(slab);
 }
 
 /// The block at `pointer`, with nothing in it.

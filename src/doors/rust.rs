@@ -67,12 +67,12 @@ unsafe impl GlobalAlloc for Freestone {
             if put == Put::Done {
                 return heap.count_freed(layout.size());
             }
-            // SAFETY: forwarded to the caller.
-            if put == Put::NoRoom
-                && !slab.is_sparse()
-                && unsafe { dealloc_listed(heap, slab, pointer, layout) }
-            {
-                return;
+            if put == Put::NoRoom {
+                // SAFETY: forwarded to the caller.
+                let is_done = unsafe { dealloc_listed(heap, slab, pointer, layout) };
+                if is_done {
+                    return;
+                }
             }
         }
         // SAFETY: forwarded to the caller.

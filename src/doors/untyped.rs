@@ -146,9 +146,6 @@ pub unsafe fn free(pointer: *mut u8) {
         // SAFETY: the caller gives up the block that begins here.
         return unsafe {
             if heap.put_binned_marked(slab, free::reexposed(pointer)) != Put::Done {
-                if slab.is_sparse() {
-                    let _ = heap.bring_home(slab, 1);
-                }
                 free::give(slab, pointer, key);
             }
         };

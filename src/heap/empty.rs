@@ -33,9 +33,19 @@ impl Heap {
         slab.set_kept(true);
     }
 
+    /// Keeps a current slab as long as it holds one OS page at most.
+    pub(super) fn keep_short(&self, slab: &Slab) {
+        if kept_bytes(slab) == 0 {
+            slab.set_kept(true);
+        }
+    }
+
     /// Ends the keeping of a slab that is about to change its state, or to be carved further.
     pub(super) fn unkeep(&self, slab: &Slab) {
         slab.set_kept(false);
+        if slab.is_sparse() {
+            self.forget(slab);
+        }
         let bit = 1 << slab.class().index();
         if self.kept.get() & bit != 0 {
             self.kept.set(self.kept.get() & !bit);

@@ -33,6 +33,8 @@ impl Heap {
         }
         if slab.push(block) == Occupancy::Empty {
             self.settle(slab, Occupancy::Empty);
+        } else if slab.is_sparse() {
+            self.forget(slab);
         }
     }
 
@@ -119,7 +121,8 @@ impl Heap {
         let home = slab.home();
         if ptr::eq(home, &self.inbox) {
             let mut left = self.adopt(slab);
-            if left == Occupancy::Used {
+            if left == Occupancy::Used && slab.is_sparse() {
+                self.forget(slab);
                 left = self.bring_home(slab, 0);
             }
             return self.relist(slab, left);

@@ -75,6 +75,7 @@ impl Heap {
         let from = slab.carved_bytes();
         let carved = slab.carve();
         slab.prepare_carved(from, &carved);
+        self.keep_short(slab);
         carved.into()
     }
 

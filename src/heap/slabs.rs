@@ -110,17 +110,18 @@ impl Heap {
         unsafe { self.owned.get_unchecked(address / UNIT_BYTES % OWNED_SLABS) }
     }
 
-    /// Enters `slab` into the owned-slab cache, if it has one unit only: the fast free finds it there.
+    /// Enters `slab` into the owned-slab cache, if it has one unit only. The fast free finds it there, and puts its blocks
+    /// into bins, so no [sparse](Slab::is_sparse) one may be there: a bin could have all its blocks.
     #[inline]
     pub(crate) fn remember(&self, slab: &'static Slab) {
-        if slab.units() == 1 {
+        if slab.units() == 1 && !slab.is_sparse() {
             // Release: a helper that sees the entry replaced knows that the owner uses the old slab no more.
             self.entry(slab.base()).store(ptr::from_ref(slab).cast_mut(), Ordering::Release);
         }
     }
 
     /// Removes `slab` from the owned-slab cache.
-    pub(super) fn forget(&self, slab: &Slab) {
+    pub(crate) fn forget(&self, slab: &Slab) {
         let entry = self.entry(slab.base());
         if ptr::eq(entry.load(Ordering::Relaxed), slab) {
             entry.store((&raw const EMPTY).cast_mut(), Ordering::Release);
@@ -148,6 +149,7 @@ impl Heap {
 
     pub(super) fn make_current(&'static self, class: Class, slab: &'static Slab) {
         slab.move_to(Place::Current);
+        self.keep_short(slab);
         self.slabs_of(class).0.set(slab);
         self.remember(slab);
         self.classes.set(self.classes.get() | (1 << class.index()));

@@ -28,7 +28,7 @@ use static_assertions::const_assert;
 
 use crate::base::atomic::{self, Seen};
 use crate::base::atomic::{AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
-use crate::base::config::{LINE_BYTES, RECORD_BYTES};
+use crate::base::config::{BIN_BLOCKS, LINE_BYTES, RECORD_BYTES};
 use crate::block::free_list::{Block, FreeList};
 use crate::block::hardening::{self, Quarantine};
 use crate::block::remote_list::RemoteList;
@@ -115,7 +115,7 @@ pub(crate) struct Slab {
     count: AtomicI32,
     /// A [`Place`].
     place: AtomicU8,
-    /// One where the heap keeps the slab current even when it is empty, else zero.
+    /// [`KEPT`] where the heap keeps the slab current even when it is empty, else zero.
     kept: Seen<AtomicU8>,
     uncarved: Cell<Uncarved>,
     /// Minus the places of its class's bin. From this count up the slab is [sparse](Self::is_sparse).
@@ -173,6 +173,11 @@ const_assert!(offset_of!(Slab, last_tick) == 120);
 
 /// Where in a record its second cache line begins.
 pub(crate) const HOME_OFFSET: usize = offset_of!(Slab, home);
+
+/// What a kept slab counts besides its used blocks: so much that it is never [sparse](Slab::is_sparse).
+pub(crate) const KEPT: u8 = 64;
+
+const_assert!(KEPT as usize > BIN_BLOCKS);
 
 const COUNT_OFFSET: usize = offset_of!(Slab, count);
 
@@ -285,7 +290,7 @@ impl Slab {
         self.bin.get()
     }
 
-    /// Whether so few blocks are used that a bin may have them all. For the owner. Never where there are no bins for its
+    /// Whether so few blocks are used that a bin may have them all, of a slab that is not kept. For the owner. Never where there are no bins for its
     /// blocks.
     #[inline(always)]
     pub(crate) fn is_sparse(&self) -> bool {

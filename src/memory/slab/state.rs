@@ -3,7 +3,7 @@
 use core::ptr;
 
 use super::carve::Uncarved;
-use super::{Inbox, Slab};
+use super::{Inbox, KEPT, Slab};
 use crate::base::atomic::Ordering;
 use crate::base::config::{BIN_STEP, RECORD_BYTES, UNIT_BYTES};
 use crate::block::hardening;
@@ -105,7 +105,8 @@ impl Slab {
     /// Whether the heap keeps the slab current even when it is empty. See the record's `count`.
     pub(crate) fn set_kept(&self, kept: bool) {
         let used = self.used().cast_signed();
-        self.kept.set(kept.into());
+        let kept = if kept { KEPT } else { 0 };
+        self.kept.set(kept);
         self.count.store(used.wrapping_add(kept.into()).wrapping_neg(), Ordering::Relaxed);
     }
 }
