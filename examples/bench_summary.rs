@@ -1,4 +1,5 @@
-//! The benches' last figures as a table: one row a workload and size, Freestone's time over the system's, who won.
+//! The benches' last figures as a table: one row a workload and size, Freestone's time over the
+//! system's, who won.
 //!
 //! Imitates `critcmp`, for the two sides of one run.
 //!
@@ -39,7 +40,8 @@ struct Benchmark {
     value_str: Option<String>,
 }
 
-/// What `estimates.json` says, in nanoseconds an iteration. The median, since an outlier is the machine's doing.
+/// What `estimates.json` says, in nanoseconds an iteration. The median, since an outlier is the
+/// machine's doing.
 #[derive(Clone, Copy, Debug, Deserialize)]
 struct Estimates {
     median: Estimate,
@@ -75,7 +77,8 @@ enum Verdict {
     Lost,
 }
 
-/// What an allocator run against itself shows: its confidence intervals are narrower than its drift between two runs.
+/// What an allocator run against itself shows: its confidence intervals are narrower than its drift
+/// between two runs.
 const NOISE: f64 = 0.02;
 
 impl Verdict {
@@ -202,7 +205,8 @@ fn by_size(rows: &BTreeMap<Workload, Row>) -> Vec<(&Workload, &Row)> {
     rows
 }
 
-/// What a label such as `24B`, `4KiB` or `8B-1MiB` stands for at the most; none for one that is no size.
+/// What a label such as `24B`, `4KiB` or `8B-1MiB` stands for at the most; none for one that is no
+/// size.
 fn bytes_of(label: &str) -> Option<u64> {
     let largest = label.rsplit('-').next()?;
     let unit_at = largest.find(|c: char| !c.is_ascii_digit())?;

@@ -1,5 +1,5 @@
-//! Fibers that sleep on one thread and wake on another, in a shared library with an allocator of its own: see
-//! `tests/fibers.rs`.
+//! Fibers that sleep on one thread and wake on another, in a shared library with an allocator of
+//! its own: see `tests/fibers.rs`.
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 
 use std::collections::VecDeque;
@@ -37,7 +37,8 @@ struct Fiber {
 // SAFETY: a fiber is with one thread at a time, which takes it out of the queue.
 unsafe impl Send for Fiber {}
 
-/// Where `uc_stack` lies in glibc's `ucontext_t`, on 64-bit machines: behind the flags and `uc_link`.
+/// Where `uc_stack` lies in glibc's `ucontext_t`, on 64-bit machines: behind the flags and
+/// `uc_link`.
 const STACK_OFFSET: usize = 16;
 
 /// What a context says of its stack: `stack_t` of sigaltstack(2).
@@ -59,8 +60,9 @@ impl Fiber {
         });
         let stack = Stack { start: fiber.stack.as_mut_ptr().cast(), flags: 0, bytes: STACK_BYTES };
         let address = (&raw mut *fiber).expose_provenance();
-        // SAFETY: the context is long enough and stays where it is, in a box, as does the stack. Its start takes
-        // the fiber's address as two halves, since makecontext(3) passes numbers of `int`.
+        // SAFETY: the context is long enough and stays where it is, in a box, as does the stack.
+        // Its start takes the fiber's address as two halves, since makecontext(3) passes numbers of
+        // `int`.
         unsafe {
             assert_eq!(getcontext(&raw mut fiber.context), 0);
             (&raw mut fiber.context).byte_add(STACK_OFFSET).cast::<Stack>().write(stack);
@@ -86,14 +88,15 @@ extern "C" fn start(low: c_uint, high: c_uint) {
     unsafe { work(fiber) };
 }
 
-/// Allocates and frees on both sides of each switch, in one function: what the compiler keeps over the switch is
-/// the other thread's.
+/// Allocates and frees on both sides of each switch, in one function: what the compiler keeps over
+/// the switch is the other thread's.
 ///
 /// # Safety
 /// Called on the fiber's stack.
 #[inline(never)]
 unsafe fn work(fiber: *mut Fiber) {
-    // SAFETY: the caller runs on this fiber's stack, so it lives; `thread` is the context of whoever runs it.
+    // SAFETY: the caller runs on this fiber's stack, so it lives; `thread` is the context of
+    // whoever runs it.
     unsafe {
         for round in 0..(*fiber).rounds {
             let before = black_box(Box::new(u64::from(round)));

@@ -1,5 +1,5 @@
-//! Blocks of one size allocated and freed in a loop, sixteen live at a time: from the global allocator, or from
-//! a heap, to count what each costs.
+//! Blocks of one size allocated and freed in a loop, sixteen live at a time: from the global
+//! allocator, or from a heap, to count what each costs.
 //!
 //! ```text
 //! cargo build --release --example heap_loop

@@ -4,8 +4,8 @@
 //! cargo run --example map_cat -- FILE
 //! ```
 //!
-//! The bytes are copied out by the kernel ([`Mapping::read_at`]), so a file that somebody cuts short
-//! meanwhile is an error here, not a `SIGBUS`.
+//! The bytes are copied out by the kernel ([`Mapping::read_at`]), so a file that somebody cuts
+//! short meanwhile is an error here, not a `SIGBUS`.
 
 use std::error::Error;
 use std::fs::File;

@@ -17,7 +17,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use freestone::map::Mapping;
 
-/// Looks single bytes of a file up, by their index. The indices are read from standard input, one a line.
+/// Looks single bytes of a file up, by their index. The indices are read from standard input, one a
+/// line.
 #[derive(Parser)]
 #[command(name = "map_index")]
 struct Arguments {

@@ -103,7 +103,8 @@ extern "C" fn on_fault(_signal: libc::c_int, info: *mut libc::siginfo_t, _contex
     let page = PAGE.load(Ordering::Acquire);
     let bytes = PAGE_BYTES.load(Ordering::Relaxed);
     if page == 0 || !(page..page + bytes).contains(&address) {
-        // Somebody else's fault: without a handler it strikes again, and ends the process as it should.
+        // Somebody else's fault: without a handler it strikes again, and ends the process as it
+        // should.
         // SAFETY: the default action is a valid handler.
         unsafe { libc::signal(libc::SIGSEGV, libc::SIG_DFL) };
         return;

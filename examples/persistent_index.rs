@@ -1,17 +1,19 @@
-//! An inverted index that is built once, in a heap in a file, and opened in milliseconds ever after.
+//! An inverted index that is built once, in a heap in a file, and opened in milliseconds ever
+//! after.
 //!
 //! ```text
 //! cargo run --release --features allocator-api2 --example persistent_index -- INDEX --text DIRECTORY
 //! cargo run --release --features allocator-api2 --example persistent_index -- INDEX --find allocator
 //! ```
 //!
-//! The index is ordinary collections, whose allocator [`InFile`] has no bytes of its own, so that nothing in
-//! the file refers to the process that made it. They are found from the heap's root, as they were left:
-//! nothing is read but what a query touches. If the program is killed while it builds, the file is what it was at the
-//! last sync, here an empty heap, and the next start builds anew.
+//! The index is ordinary collections, whose allocator [`InFile`] has no bytes of its own, so that
+//! nothing in the file refers to the process that made it. They are found from the heap's root, as
+//! they were left: nothing is read but what a query touches. If the program is killed while it
+//! builds, the file is what it was at the last sync, here an empty heap, and the next start builds
+//! anew.
 //!
-//! What is in the file is Rust's and hashbrown's own layout: the file is for the program that made it, of the
-//! same build. [`FORMAT`] is to be raised when that changes.
+//! What is in the file is Rust's and hashbrown's own layout: the file is for the program that made
+//! it, of the same build. [`FORMAT`] is to be raised when that changes.
 
 use std::alloc::Layout;
 use std::collections::hash_map::DefaultHasher;
@@ -46,8 +48,8 @@ fn heap() -> Result<&'static Heap<File>, AllocError> {
 #[derive(Clone, Copy, Debug, Default)]
 struct InFile;
 
-// SAFETY: the heap is closed after the last use of what is in it, and every value of the type is the
-// same allocator.
+// SAFETY: the heap is closed after the last use of what is in it, and every value of the type is
+// the same allocator.
 unsafe impl Allocator for InFile {
     fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
         Allocator::allocate(heap()?, layout)

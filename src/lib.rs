@@ -21,8 +21,8 @@
 //! | `observe` | statistics, `describe`, the heap map, the profiler, counted calls |
 //! | `doors` | `GlobalAlloc`, the door without layouts (C's), the builder of options |
 //!
-//! Off Linux, and where pointers have 32 bits, [`Freestone`] forwards to the system's allocator, and [`map`],
-//! `heaps` and `profile` do not exist.
+//! Off Linux, and where pointers have 32 bits, [`Freestone`] forwards to the system's allocator,
+//! and [`map`], `heaps` and `profile` do not exist.
 
 #![cfg_attr(
     not(test),
@@ -34,7 +34,8 @@
         clippy::panic
     )
 )]
-// Where every call is forwarded, numbers, size classes and options are there for the types that name them.
+// Where every call is forwarded, numbers, size classes and options are there for the types that
+// name them.
 #![cfg_attr(not(all(target_os = "linux", target_pointer_width = "64")), allow(dead_code, unused_imports))]
 
 mod base;

@@ -1,4 +1,5 @@
-//! Small blocks of a great alignment: a page each, in few mappings, and blocks like any other otherwise.
+//! Small blocks of a great alignment: a page each, in few mappings, and blocks like any other
+//! otherwise.
 
 mod common;
 
@@ -16,8 +17,8 @@ const BYTES: usize = 64;
 /// The least alignment that no slab gives.
 const ALIGN: usize = 128 * KIB;
 
-/// Pages of a block that are resident when one of them is written: the seal at the end of a block of a slab is
-/// another, and is looked at from the next block.
+/// Pages of a block that are resident when one of them is written: the seal at the end of a block
+/// of a slab is another, and is looked at from the next block.
 const PAGES_EACH: usize = if cfg!(feature = "secure") { 3 } else { 1 };
 
 fn layout(bytes: usize, align: usize) -> Layout {

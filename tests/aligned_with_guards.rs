@@ -55,7 +55,8 @@ fn thousands_take_tens_of_mappings() {
     let before = maps::count();
     blocks.extend((0..5_000).map(|_| block()));
     let made = maps::count();
-    // Marks in the page tables, since Linux 6.13; before, guards are mappings, and those are bounded.
+    // Marks in the page tables, since Linux 6.13; before, guards are mappings, and those are
+    // bounded.
     let most = if has_marks() { before + 64 } else { maps::most() / 4 };
     assert!(made < most, "{made} mappings, {before} before");
     for start in blocks {

@@ -1,5 +1,5 @@
-//! `Freestone` as the allocator of single collections: contents survive growing and shrinking, blocks without
-//! bytes are no blocks, alignments may change, and what is grown with zeros is zero.
+//! `Freestone` as the allocator of single collections: contents survive growing and shrinking,
+//! blocks without bytes are no blocks, alignments may change, and what is grown with zeros is zero.
 
 use std::alloc::Layout;
 use std::ptr::NonNull;
@@ -58,7 +58,8 @@ fn contents_survive_whatever_size_and_alignment_change() {
     for (old, new) in layouts().flat_map(|old| layouts().map(move |new| (old, new))) {
         let start = ALLOC.allocate(old).expect("memory").cast::<u8>();
         let kept = old.size().min(new.size());
-        // SAFETY: the block is of `old`, then of `new`, and has so many bytes; `grow` and `shrink` are told true.
+        // SAFETY: the block is of `old`, then of `new`, and has so many bytes; `grow` and `shrink`
+        // are told true.
         unsafe {
             start.write_bytes(0xa5, old.size());
             let resized = if new.size() < old.size() {

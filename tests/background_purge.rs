@@ -27,7 +27,8 @@ fn shrinks_while_idle() {
     assert!(resident() > before + 52 * MIB, "touched memory is resident");
     drop(blocks);
     let started = Instant::now();
-    // Reading the figure allocates a little, in the heap's own slabs: no slow path that would purge.
+    // Reading the figure allocates a little, in the heap's own slabs: no slow path that would
+    // purge.
     while resident() > before + 8 * MIB {
         assert!(started.elapsed() < PATIENCE, "{before} bytes before, {} after", resident());
         thread::sleep(Duration::from_millis(50));

@@ -1,5 +1,5 @@
-//! `Stats::calls` counts the global allocator's calls to the kernel: none of `freestone::map`, and none of a
-//! first-class heap, as is promised there.
+//! `Stats::calls` counts the global allocator's calls to the kernel: none of `freestone::map`, and
+//! none of a first-class heap, as is promised there.
 //!
 //! The program's own allocator is the system's, so that the right number is zero throughout.
 

@@ -1,5 +1,5 @@
-//! What a block holds says nothing of how long its free takes: not where its second word was never written,
-//! nor where it holds what a free block holds there.
+//! What a block holds says nothing of how long its free takes: not where its second word was never
+//! written, nor where it holds what a free block holds there.
 
 mod common;
 
@@ -18,8 +18,9 @@ static ALLOC: freestone::Freestone = freestone::Freestone::new();
 
 /// So much longer than an ordinary pair may one take whose value has holes: noise.
 const MOST: u64 = 10;
-/// And one of a block that holds the mark: the slow path as well. A walk through a slab's list takes 300 times
-/// as long. Without optimisation the slow path is some three times as far from the fast one.
+/// And one of a block that holds the mark: the slow path as well. A walk through a slab's list
+/// takes 300 times as long. Without optimisation the slow path is some three times as far from the
+/// fast one.
 const MOST_SUSPECTED: u64 = if cfg!(debug_assertions) { 100 } else { 30 };
 /// Blocks of 16 bytes in a slab, the most that a walk may have to pass.
 const SLAB_BLOCKS: usize = 4096;
@@ -43,8 +44,8 @@ fn shortest(job: &mut dyn FnMut()) -> u64 {
     (0..5).map(run).min().expect("five runs")
 }
 
-/// Fails if `job`, `PAIRS` allocations and frees, takes more than `most` times as long as ordinary ones of `size`
-/// bytes.
+/// Fails if `job`, `PAIRS` allocations and frees, takes more than `most` times as long as ordinary
+/// ones of `size` bytes.
 fn is_ordinary(what: &str, size: usize, most: u64, mut job: impl FnMut()) {
     let least = shortest(&mut || {
         for _ in 0..PAIRS {
@@ -114,7 +115,8 @@ macro_rules! shapes {
         fn $name() {
             let _alone = alone();
             const SIZE: usize = size_of::<$type>();
-            /// In a function of its own, where the compiler sees allocation, value and free at once.
+            /// In a function of its own, where the compiler sees allocation, value and free at
+            /// once.
             #[inline(never)]
             fn boxed() {
                 let value: Box<$type> = Box::new($value);
@@ -178,7 +180,8 @@ fn untyped_release(start: *mut u8, _size: usize) {
 const DOORS: [Door; 2] =
     [("with a layout", allocate, release), ("without", untyped_allocate, untyped_release)];
 
-/// Each block is given what it held itself when it was last free: the mark, and all that goes with it.
+/// Each block is given what it held itself when it was last free: the mark, and all that goes with
+/// it.
 fn with_its_own_mark(size: usize, door: Door) {
     let (what, get, give) = door;
     with_long_lists(size, || {

@@ -1,5 +1,5 @@
-//! `describe` answers in a signal handler, whatever its thread was doing: also where that thread holds the
-//! lock that the answer needs.
+//! `describe` answers in a signal handler, whatever its thread was doing: also where that thread
+//! holds the lock that the answer needs.
 
 mod common;
 
@@ -51,8 +51,8 @@ fn timer_of_this_thread() -> libc::timer_t {
     }
 }
 
-/// Sends one signal after so many nanoseconds. One at a time: a handler that waits for a lock takes longer than
-/// the time between signals of an interval timer, and its thread would do nothing else.
+/// Sends one signal after so many nanoseconds. One at a time: a handler that waits for a lock takes
+/// longer than the time between signals of an interval timer, and its thread would do nothing else.
 fn signal_in(timer: libc::timer_t, nanoseconds: libc::c_long) {
     let none = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     let when =

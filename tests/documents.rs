@@ -1,5 +1,5 @@
-//! The documents name files, and every one that they name exists; and they stay as short as they are
-//! meant to be.
+//! The documents name files, and every one that they name exists; and they, and the comments of the
+//! sources, stay as short as they are meant to be.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -41,7 +41,8 @@ fn read(document: &Path) -> String {
     fs::read_to_string(document).unwrap_or_else(|error| panic!("{}: {error}", document.display()))
 }
 
-/// What stands between backquotes, or as the aim of a link, and begins like a path of this repository.
+/// What stands between backquotes, or as the aim of a link, and begins like a path of this
+/// repository.
 fn named_paths(text: &str) -> impl Iterator<Item = &str> {
     let quoted =
         text.split('`').skip(1).step_by(2).map(|quoted| quoted.split(' ').next().unwrap_or_default());
@@ -113,4 +114,51 @@ fn a_document_that_is_too_long_would_be_seen() {
     assert_eq!(too_long("äääää\n", &bound), None);
     assert_eq!(too_long("1234\n123456\n", &bound).as_deref(), Some("D:2 has 6 columns, more than 5"));
     assert_eq!(too_long("1\n2\n3\n4\n5\n6\n7", &bound).as_deref(), Some("D has 13 bytes, more than 12"));
+}
+
+/// Columns of a comment. Tables, pictures and examples may be wider.
+const COMMENT_COLUMNS: usize = 100;
+
+/// The numbers of the comments in `text` that are prose and wider than that.
+fn wide_comments(text: &str) -> Vec<usize> {
+    let mut in_example = false;
+    let mut wide = Vec::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        let Some(comment) = line.trim_start().strip_prefix("//") else {
+            in_example = false;
+            continue;
+        };
+        let comment = comment.trim_start_matches(['/', '!']).trim_start();
+        in_example ^= comment.starts_with("```");
+        let is_prose = !in_example && !comment.starts_with(['|', '│', '┌', '└']);
+        if is_prose && line.chars().count() > COMMENT_COLUMNS {
+            wide.push(number);
+        }
+    }
+    wide
+}
+
+#[test]
+fn comments_wrap_at_100_columns() {
+    let sources = ["src", "tests", "benches", "examples", "tools"]
+        .into_iter()
+        .flat_map(|folder| WalkDir::new(root().join(folder)))
+        .filter_map(Result::ok)
+        .map(|entry| entry.into_path())
+        .filter(|path| path.extension().is_some_and(|ending| ending == "rs"))
+        .filter(|path| path.components().all(|part| part.as_os_str() != "target"));
+    let mut count = 0;
+    for source in sources {
+        count += 1;
+        let wide = wide_comments(&read(&source));
+        assert!(wide.is_empty(), "{}: lines {wide:?}", source.display());
+    }
+    assert!(count > 200, "{count} sources were looked at");
+}
+
+#[test]
+fn a_wide_comment_would_be_seen() {
+    let wide = "x".repeat(COMMENT_COLUMNS);
+    assert_eq!(wide_comments(&format!("fn main() {{}}\n    // {wide}\n/// | {wide} |\n//! {wide}")), [2, 4]);
+    assert!(wide_comments(&format!("/// ```\n/// {wide}\n/// ```\nlet {wide};")).is_empty());
 }

@@ -1,5 +1,5 @@
-//! A second free is caught however deep the block lies among the free ones, also after blocks were freed
-//! whose data looked like the mark of a free one.
+//! A second free is caught however deep the block lies among the free ones, also after blocks were
+//! freed whose data looked like the mark of a free one.
 
 mod common;
 

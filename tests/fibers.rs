@@ -1,5 +1,5 @@
-//! Fibers that sleep on one thread and wake on another, with Freestone inlined into a shared library: each call of the
-//! allocator works on the heap of the thread that makes it.
+//! Fibers that sleep on one thread and wake on another, with Freestone inlined into a shared
+//! library: each call of the allocator works on the heap of the thread that makes it.
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 
 mod common;
@@ -11,7 +11,8 @@ use std::process::Command;
 
 use common::child;
 
-/// The example `fibers` of the release profile, whatever the test's: else the compiler keeps nothing over a switch.
+/// The example `fibers` of the release profile, whatever the test's: else the compiler keeps
+/// nothing over a switch.
 fn fibers() -> PathBuf {
     let mut build = Command::new(env!("CARGO"));
     build.args(["build", "--release", "--example", "fibers"]).current_dir(env!("CARGO_MANIFEST_DIR"));

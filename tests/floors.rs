@@ -1,5 +1,5 @@
-//! The rooms of `src/`: each folder may use the rooms below it, and none above; what a file may touch is
-//! seen from its folder alone. `--nocapture` shows who uses whom.
+//! The rooms of `src/`: each folder may use the rooms below it, and none above; what a file may
+//! touch is seen from its folder alone. `--nocapture` shows who uses whom.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -124,8 +124,8 @@ fn character(text: &str) -> Option<usize> {
     (second == '\'').then_some(start + at + 1)
 }
 
-/// What `tokens`, those of a file so many modules deep, name in the crate's root: by `crate::` and by
-/// `super::` often enough, alone and in groups.
+/// What `tokens`, those of a file so many modules deep, name in the crate's root: by `crate::` and
+/// by `super::` often enough, alone and in groups.
 fn named(tokens: &[Token], depth: usize) -> Vec<String> {
     let mut named = Vec::new();
     // The modules that are open, by the depth of their braces.
@@ -256,8 +256,8 @@ fn show(table: &Table) -> String {
     text
 }
 
-/// The rooms in the first column of the table of rooms in `text`: the one below a head that begins with
-/// `floor` or `room`.
+/// The rooms in the first column of the table of rooms in `text`: the one below a head that begins
+/// with `floor` or `room`.
 fn rooms_in(text: &str) -> Vec<&str> {
     let lines = text.lines().map(|line| line.trim_start_matches("//!").trim());
     let rows = lines.skip_while(|line| !["| floor |", "| room |"].iter().any(|head| line.starts_with(head)));

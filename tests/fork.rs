@@ -47,8 +47,8 @@ fn blocks(step: usize) -> Vec<Block> {
     border_sizes(200 * KIB).into_iter().step_by(step).map(|size| Block::new(layout(size, 8), size)).collect()
 }
 
-/// A thread that makes blocks and frees them. Not one of the standard library's: it notes its own in a
-/// map under a lock, which a thread that the fork has left behind may hold.
+/// A thread that makes blocks and frees them. Not one of the standard library's: it notes its own
+/// in a map under a lock, which a thread that the fork has left behind may hold.
 fn bare_thread() -> libc::pthread_t {
     extern "C" fn run(_: *mut c_void) -> *mut c_void {
         drop(blocks(9));

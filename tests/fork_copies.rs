@@ -1,6 +1,6 @@
-//! Children that the C library's handlers know nothing of (`clone` without them), beside threads that are in the
-//! middle of everything: no child waits for a lock that no thread of it holds, and all that it inherits
-//! can be freed.
+//! Children that the C library's handlers know nothing of (`clone` without them), beside threads
+//! that are in the middle of everything: no child waits for a lock that no thread of it holds, and
+//! all that it inherits can be freed.
 
 mod common;
 
@@ -19,8 +19,8 @@ const CHILDREN: usize = 60;
 /// Seconds after which the kernel ends a child that hangs.
 const PATIENCE_SECONDS: u32 = 20;
 
-/// Sizes on the way of every lock: slabs, whose last block goes, large ranges that are retained, and
-/// others that are not.
+/// Sizes on the way of every lock: slabs, whose last block goes, large ranges that are retained,
+/// and others that are not.
 fn blocks(tag: usize) -> Vec<Block> {
     let sizes = [16, 700, 5 * KIB, 30 * KIB, 200 * KIB, MIB + 1];
     sizes.iter().cycle().take(12).map(|size| Block::new(layout(*size, 8), tag)).collect()

@@ -1,5 +1,5 @@
-//! Fork handlers that were registered before the process's first allocation, and allocate: in the parent before
-//! and after, and in the child.
+//! Fork handlers that were registered before the process's first allocation, and allocate: in the
+//! parent before and after, and in the child.
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,6 +1,6 @@
-//! Where guard pages are asked for, a large block that grows in small steps ends less than a page before its
-//! guard, at every step, and begins right behind the other. One that shrinks gives up two pages at least,
-//! one of which becomes the guard.
+//! Where guard pages are asked for, a large block that grows in small steps ends less than a page
+//! before its guard, at every step, and begins right behind the other. One that shrinks gives up
+//! two pages at least, one of which becomes the guard.
 
 use freestone::untyped;
 

@@ -1,5 +1,6 @@
-//! A block that grows in small steps is seldom moved, and seldom costs a call to the kernel; and so one
-//! that shrinks in small steps. Not in the `secure` build, where each byte beyond what is asked for is watched.
+//! A block that grows in small steps is seldom moved, and seldom costs a call to the kernel; and so
+//! one that shrinks in small steps. Not in the `secure` build, where each byte beyond what is asked
+//! for is watched.
 #![cfg(not(feature = "secure"))]
 
 mod common;
@@ -44,7 +45,8 @@ struct Cost {
     calls: u64,
 }
 
-/// Resizes a filled block from `from` to `to` bytes by `step`, with what it holds looked at on the way.
+/// Resizes a filled block from `from` to `to` bytes by `step`, with what it holds looked at on the
+/// way.
 fn resize_by_steps(door: Door, from: usize, to: usize, step: usize) -> Cost {
     let first: Layout = layout(from, 1);
     // SAFETY: the size is not zero, and the block is filled.

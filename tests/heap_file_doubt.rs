@@ -1,8 +1,8 @@
-//! A sync whose superblock may or may not have reached the disk: whichever it is, an opening after a crash
-//! finds a whole state, however far the program and its next sync had come.
+//! A sync whose superblock may or may not have reached the disk: whichever it is, an opening after
+//! a crash finds a whole state, however far the program and its next sync had come.
 //!
-//! msync(2) is refused on demand, so the file's pages are what memory holds; what a disk may hold instead of a
-//! superblock whose writing failed is put into a copy of the file.
+//! msync(2) is refused on demand, so the file's pages are what memory holds; what a disk may hold
+//! instead of a superblock whose writing failed is put into a copy of the file.
 
 use std::alloc::Layout;
 use std::fs;

@@ -1,5 +1,5 @@
-//! The `heap_map` example draws what is there: sums that add up, a line a chunk and a character a unit on
-//! the terminal, and in the SVG a square a unit, each of them inside the drawing.
+//! The `heap_map` example draws what is there: sums that add up, a line a chunk and a character a
+//! unit on the terminal, and in the SVG a square a unit, each of them inside the drawing.
 
 mod common;
 

@@ -1,5 +1,5 @@
-//! What other threads freed for a thread that does not come by, since it only waits, is reused and given back
-//! without it.
+//! What other threads freed for a thread that does not come by, since it only waits, is reused and
+//! given back without it.
 
 mod common;
 
@@ -91,7 +91,8 @@ impl Drop for Owner {
     }
 }
 
-/// One after the other builds, and what it built is freed here. Returns what was resident before, and the owners.
+/// One after the other builds, and what it built is freed here. Returns what was resident before,
+/// and the owners.
 fn in_turn(size: usize, keep: impl Fn(usize) -> bool) -> (usize, Vec<Owner>, Vec<Touched>) {
     let before = resident();
     let (mut owners, mut kept) = (Vec::new(), Vec::new());
@@ -139,7 +140,8 @@ fn places_between_others_are_reused() {
     });
 }
 
-/// The owner has freed the first block of each slab itself, so that it may free into it at any moment.
+/// The owner has freed the first block of each slab itself, so that it may free into it at any
+/// moment.
 #[test]
 fn a_purge_gives_back_what_an_owner_has_freed_in_part() {
     child::succeeds("a_purge_gives_back_what_an_owner_has_freed_in_part", || {

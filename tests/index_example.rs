@@ -1,4 +1,5 @@
-//! The main job finds what is in the text, skips what is not text, and finds the same on both allocators.
+//! The main job finds what is in the text, skips what is not text, and finds the same on both
+//! allocators.
 
 mod common;
 

@@ -1,5 +1,5 @@
-//! Large blocks of one size begin on different cache lines of their pages, as far as their last page has
-//! room; whatever is done with them afterwards finds them there.
+//! Large blocks of one size begin on different cache lines of their pages, as far as their last
+//! page has room; whatever is done with them afterwards finds them there.
 
 mod common;
 

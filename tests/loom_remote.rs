@@ -48,8 +48,8 @@ struct Slab {
     below: AtomicPtr<Slab>,
     /// Which of the heaps the slab belongs to.
     home: AtomicUsize,
-    /// One more than the offset of a block whose double-free check is deferred to the owner; zero where
-    /// there is none.
+    /// One more than the offset of a block whose double-free check is deferred to the owner; zero
+    /// where there is none.
     deferred: AtomicU32,
 }
 
@@ -303,7 +303,8 @@ fn a_slab_changes_hands_twice() {
     });
 }
 
-/// A partial slab as a helper sees it: as the allocator's `Slab::is_unheld`, with the owner's count.
+/// A partial slab as a helper sees it: as the allocator's `Slab::is_unheld`, with the owner's
+/// count.
 struct Partial {
     slab: Slab,
     /// Minus the used blocks, as the owner counts.
@@ -312,8 +313,8 @@ struct Partial {
     list: loom::cell::Cell<u32>,
 }
 
-/// The owner frees its last block of a partial slab while others publish theirs: once a helper sees the counts
-/// equal, nobody touches the slab any more, and what was done to it is seen.
+/// The owner frees its last block of a partial slab while others publish theirs: once a helper sees
+/// the counts equal, nobody touches the slab any more, and what was done to it is seen.
 #[test]
 fn a_helper_takes_a_slab_of_which_nobody_holds_a_block() {
     model(|| {

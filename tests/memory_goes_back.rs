@@ -97,8 +97,8 @@ fn rest(_: Fill) {
     freestone::purge();
 }
 
-/// Gives back what is free: nothing but idleness. A second is what it takes; a busy machine may take
-/// longer.
+/// Gives back what is free: nothing but idleness. A second is what it takes; a busy machine may
+/// take longer.
 #[cfg(feature = "background-purge")]
 fn rest(fill: Fill) {
     const PATIENCE: Duration = Duration::from_secs(60);
@@ -183,8 +183,8 @@ fn goes_back(huge_pages: &str, fill: Fill, patience: Duration, most: usize) {
 }
 
 const ALL: usize = SLACK + THREADS * SLACK;
-/// Where one slab in eight is left: those, what holds the list of the rest, and a little. With a seal, the
-/// blocks need longer slabs, of which nearly one in four is left.
+/// Where one slab in eight is left: those, what holds the list of the rest, and a little. With a
+/// seal, the blocks need longer slabs, of which nearly one in four is left.
 const SOME: usize = BYTES / if cfg!(feature = "secure") { 3 } else { 8 } + 64 * MIB;
 
 #[test]

@@ -1,4 +1,5 @@
-//! `memory_limit` counts what small blocks of a great alignment are given, not the address space between them.
+//! `memory_limit` counts what small blocks of a great alignment are given, not the address space
+//! between them.
 
 mod common;
 

@@ -1,4 +1,5 @@
-//! `memory_limit_from_cgroup`, and the variable in percent: the limit of the control group that the program is started in.
+//! `memory_limit_from_cgroup`, and the variable in percent: the limit of the control group that the
+//! program is started in.
 
 mod common;
 

@@ -28,7 +28,8 @@ fn sixteen_threads_race_for_the_last_bytes() {
                 most_seen.fetch_max(freestone::stats().committed, Ordering::Relaxed);
             }
         });
-        // Threads and lists of blocks are memory, too, and are there before the race for the rest begins.
+        // Threads and lists of blocks are memory, too, and are there before the race for the rest
+        // begins.
         let start = Arc::new(Barrier::new(16));
         let racing: Vec<_> = (0..16)
             .map(|racer| {

@@ -1,5 +1,5 @@
-//! `guard_pages` on a kernel that knows no marks in page tables: the guards are mappings without access,
-//! gone with their block; and where those are refused, too, blocks go without.
+//! `guard_pages` on a kernel that knows no marks in page tables: the guards are mappings without
+//! access, gone with their block; and where those are refused, too, blocks go without.
 
 mod common;
 

@@ -15,8 +15,8 @@ use common::{KIB, MIB, skip};
 #[global_allocator]
 static ALLOC: freestone::Freestone = freestone::Freestone::new();
 
-/// The mappings of a first slab, of one after 64 MiB of filled slabs of short blocks, of a large block, and of one
-/// that was filled and has grown to 16 MiB.
+/// The mappings of a first slab, of one after 64 MiB of filled slabs of short blocks, of a large
+/// block, and of one that was filled and has grown to 16 MiB.
 fn mappings() -> [Mapping; 4] {
     let first = Block::new(layout(100, 1), 0);
     let many: Vec<_> = (0..64 * MIB / KIB).map(|tag| Block::new(layout(KIB, 1), tag)).collect();
@@ -67,7 +67,8 @@ fn always() {
 static INTERRUPTION: libc::timespec = libc::timespec { tv_sec: 0, tv_nsec: 3_000_000 };
 /// From one interruption to the next. Clearing a huge page takes several times as long.
 const NANOSECONDS_BETWEEN: libc::c_long = 20_000;
-/// The timer whose signals go to the thread that made it: the harness's own threads wait for nothing.
+/// The timer whose signals go to the thread that made it: the harness's own threads wait for
+/// nothing.
 static TIMER: AtomicUsize = AtomicUsize::new(0);
 
 static IS_SLOW: AtomicBool = AtomicBool::new(false);
@@ -86,11 +87,13 @@ fn interrupt_soon() {
     let soon = libc::timespec { tv_sec: 0, tv_nsec: NANOSECONDS_BETWEEN };
     let once = libc::itimerspec { it_interval: never, it_value: soon };
     let timer = ptr::with_exposed_provenance_mut(TIMER.load(Ordering::Relaxed));
-    // SAFETY: the timer was made, the structure is readable for the call, and that is allowed in a handler.
+    // SAFETY: the timer was made, the structure is readable for the call, and that is allowed in a
+    // handler.
     unsafe { libc::timer_settime(timer, 0, &raw const once, ptr::null_mut()) };
 }
 
-/// Does `job` slowly: whatever takes long, like the touch of a huge page, takes three milliseconds more.
+/// Does `job` slowly: whatever takes long, like the touch of a huge page, takes three milliseconds
+/// more.
 fn slowly<T>(job: impl FnOnce() -> T) -> T {
     // SAFETY: the handler makes two calls that are allowed in one.
     unsafe { libc::signal(libc::SIGALRM, interrupt as extern "C" fn(libc::c_int) as libc::sighandler_t) };
@@ -112,7 +115,8 @@ fn slowly<T>(job: impl FnOnce() -> T) -> T {
     answer
 }
 
-/// A block that was filled and has grown to 32 MiB: of what is new only the allocator's own touch is there.
+/// A block that was filled and has grown to 32 MiB: of what is new only the allocator's own touch
+/// is there.
 fn grown() -> (*mut u8, Mapping) {
     let small = layout(4 * MIB, 1);
     // SAFETY: the size is not zero.

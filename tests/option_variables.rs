@@ -1,5 +1,6 @@
 //! Each variable has the effect of its builder: seen in a child with it, and not in one without.
-//! `VERBOSE` and `SHOW_STATS` are in `tests/options_environment.rs`, `PROFILE` in `tests/profile_at_exit.rs`.
+//! `VERBOSE` and `SHOW_STATS` are in `tests/options_environment.rs`, `PROFILE` in
+//! `tests/profile_at_exit.rs`.
 
 mod common;
 

@@ -1,5 +1,5 @@
-//! What a program writes down is in force: those builders that no other file tests. The others are in
-//! `tests/option_*.rs` and `tests/memory_limit_*.rs`.
+//! What a program writes down is in force: those builders that no other file tests. The others are
+//! in `tests/option_*.rs` and `tests/memory_limit_*.rs`.
 
 mod common;
 

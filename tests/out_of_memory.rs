@@ -164,7 +164,8 @@ fn several_threads_at_once() {
                         [8, 100, 5 * KIB, 100 * KIB, MIB, 3 * MIB].into_iter().cycle().skip(thread).take(8)
                     {
                         for step in steps(size) {
-                            // What the other thread gives back meanwhile may be more than there are notes for.
+                            // What the other thread gives back meanwhile may be more than there are
+                            // notes for.
                             exhausted.fetch_add(usize::from(take(&mut blocks, step)), Ordering::Relaxed);
                         }
                         blocks.iter().for_each(Block::check);
@@ -176,7 +177,8 @@ fn several_threads_at_once() {
             leave_room(ROOM);
             barrier.wait();
         });
-        // Of 80 times; where the other thread gives back meanwhile, the notes may end before the memory.
+        // Of 80 times; where the other thread gives back meanwhile, the notes may end before the
+        // memory.
         let exhausted = exhausted.into_inner();
         assert!(exhausted > 40, "memory came to its end {exhausted} times only");
         one_of_each();

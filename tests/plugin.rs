@@ -1,5 +1,6 @@
-//! A shared library with an allocator of its own is unloaded, while threads that used it live on, and over and
-//! over: nobody runs what is gone, and nothing is left behind that the next load does not find again.
+//! A shared library with an allocator of its own is unloaded, while threads that used it live on,
+//! and over and over: nobody runs what is gone, and nothing is left behind that the next load does
+//! not find again.
 #![cfg(not(target_env = "musl"))]
 
 mod common;

@@ -1,4 +1,5 @@
-//! `populate`: what is faulted in with a slab goes back with it, and counts as committed until then.
+//! `populate`: what is faulted in with a slab goes back with it, and counts as committed until
+//! then.
 
 mod common;
 

@@ -1,5 +1,6 @@
-//! `FREESTONE_PROFILE`: each process that exits leaves a profile in a file of its own, its children beside
-//! it; one that holds nothing an empty one, and one that cannot write says so and ends as it would have.
+//! `FREESTONE_PROFILE`: each process that exits leaves a profile in a file of its own, its children
+//! beside it; one that holds nothing an empty one, and one that cannot write says so and ends as it
+//! would have.
 
 mod common;
 mod profile_support;
@@ -120,8 +121,8 @@ fn alone(kept: Child) {
     assert!(said.at("kept_until_exit") * 100 > said.live * 95, "{} bytes live", said.live);
 }
 
-/// The parent's file says what the parent holds, and the child's what the child does: `inherited` MiB of
-/// the parent's, and its own.
+/// The parent's file says what the parent holds, and the child's what the child does: `inherited`
+/// MiB of the parent's, and its own.
 fn with_a_child(child: Child, inherited: usize) {
     let directory = tempfile::tempdir().expect("a directory");
     // Without an extension, and with a dot in the directory's name.

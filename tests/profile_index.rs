@@ -1,5 +1,5 @@
-//! The profile of the `index` example's index attributes its live bytes to the functions that allocated
-//! them, at least 95 in a hundred.
+//! The profile of the `index` example's index attributes its live bytes to the functions that
+//! allocated them, at least 95 in a hundred.
 
 #[path = "../examples/index/inverted.rs"]
 #[expect(dead_code, reason = "the example also searches its index")]
@@ -29,8 +29,8 @@ const LETTERS: usize = 24;
 /// More samples than by default, so that chance has little to say: some 10,000 of positions.
 const INTERVAL_BYTES: usize = 1 << 10;
 
-/// Bytes that `index_text` allocates and that live on: each word, and for each file its positions, a
-/// vector that has doubled to just their number.
+/// Bytes that `index_text` allocates and that live on: each word, and for each file its positions,
+/// a vector that has doubled to just their number.
 const TEXT_BYTES: usize = WORDS * LETTERS + FILES * WORDS * TIMES * size_of::<u32>();
 
 fn main() {

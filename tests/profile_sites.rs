@@ -1,5 +1,6 @@
-//! The profile attributes live bytes to the functions that allocated them, at least 95 in a hundred, and
-//! forgets what was freed, by whichever thread. Read back by pprof's own definition of the format.
+//! The profile attributes live bytes to the functions that allocated them, at least 95 in a
+//! hundred, and forgets what was freed, by whichever thread. Read back by pprof's own definition of
+//! the format.
 
 mod profile_support;
 

@@ -1,5 +1,5 @@
-//! The background purger keeps no process alive, takes no time while it waits, and is there again when it is needed. Built with the
-//! `background-purge` feature only.
+//! The background purger keeps no process alive, takes no time while it waits, and is there again
+//! when it is needed. Built with the `background-purge` feature only.
 #![cfg(feature = "background-purge")]
 
 mod common;
@@ -55,7 +55,8 @@ fn child_without_first_thread() -> libc::pid_t {
     if process == 0 {
         leave_something();
         let mut thread = 0;
-        // SAFETY: the function needs no argument; and the first thread has nothing that must be undone.
+        // SAFETY: the function needs no argument; and the first thread has nothing that must be
+        // undone.
         unsafe {
             libc::pthread_create(&raw mut thread, ptr::null(), last, ptr::null_mut());
             libc::syscall(libc::SYS_exit, 0);
@@ -84,7 +85,8 @@ fn the_purger_ends_with_its_work_and_comes_again() {
             leave_something();
             within_patience("the purger's start", || threads() == without + 1);
             within_patience("the purger's end", || {
-                // Leaves it nothing to do. A purge wakes it, though: the next one comes when it would have ended.
+                // Leaves it nothing to do. A purge wakes it, though: the next one comes when it
+                // would have ended.
                 freestone::purge();
                 thread::sleep(Duration::from_secs(3));
                 threads() == without

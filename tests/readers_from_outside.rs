@@ -1,5 +1,6 @@
-//! Whoever looks from outside does so at any moment: statistics, pictures, descriptions and purges run beside
-//! threads that map chunks, fill and empty slabs, hand blocks over and end. Under ThreadSanitizer, no race.
+//! Whoever looks from outside does so at any moment: statistics, pictures, descriptions and purges
+//! run beside threads that map chunks, fill and empty slabs, hand blocks over and end. Under
+//! ThreadSanitizer, no race.
 
 mod common;
 

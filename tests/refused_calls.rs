@@ -35,7 +35,8 @@ fn for_each_call(many: u64) {
             live.run();
             let count = refused(call);
             allow_all();
-            // What was refused before changes what is called later, so that the last few may not be.
+            // What was refused before changes what is called later, so that the last few may not
+            // be.
             assert!(count > 0 || number * 2 > calls, "{call:?} number {number} was not refused");
             recovered(before);
         }

@@ -1,5 +1,5 @@
-//! A request that no purge can help purges nothing: a program that asks in vain, over and over, keeps what it
-//! would reuse. One that a purge can help gets its memory.
+//! A request that no purge can help purges nothing: a program that asks in vain, over and over,
+//! keeps what it would reuse. One that a purge can help gets its memory.
 
 mod common;
 

@@ -1,5 +1,5 @@
-//! Requests that follow one another, each of which takes as much memory as the one before and frees it, find
-//! it where they left it, however much that is; and when they end it goes back.
+//! Requests that follow one another, each of which takes as much memory as the one before and frees
+//! it, find it where they left it, however much that is; and when they end it goes back.
 
 mod common;
 
@@ -50,7 +50,8 @@ fn calls() -> u64 {
     stats.calls().iter().filter(|call| ["munmap", "madvise"].contains(&call.name)).map(|call| call.made).sum()
 }
 
-/// The later of many requests of `mib` in blocks of some `size` fault in next to nothing and give nothing back.
+/// The later of many requests of `mib` in blocks of some `size` fault in next to nothing and give
+/// nothing back.
 fn finds_what_it_left(blocks: &mut Vec<(*mut u8, Layout)>, mib: usize, size: impl Fn(usize) -> usize) {
     freestone::purge();
     for _ in 0..LEARNT {

@@ -1,4 +1,5 @@
-//! What can be read beside a block tells nothing of another's seal, nor of the process's own secrets.
+//! What can be read beside a block tells nothing of another's seal, nor of the process's own
+//! secrets.
 
 mod common;
 
@@ -25,7 +26,8 @@ fn block() -> *mut u8 {
 }
 
 fn word(start: *const u8, offset: usize) -> u64 {
-    // SAFETY: none: read beyond a block's end on purpose, as a program with a fault might. It is mapped.
+    // SAFETY: none: read beyond a block's end on purpose, as a program with a fault might. It is
+    // mapped.
     u64::from_le_bytes(unsafe { start.wrapping_add(offset).cast::<[u8; 8]>().read_volatile() })
 }
 
@@ -57,7 +59,8 @@ fn the_bytes_behind_a_block_are_not_those_behind_another() {
     }
 }
 
-/// By which the step from one block's seal to its neighbour's would be known from any other such step.
+/// By which the step from one block's seal to its neighbour's would be known from any other such
+/// step.
 #[test]
 fn seals_of_neighbours_do_not_differ_as_others_do() {
     let steps = |step: fn(u64, u64) -> u64| {
@@ -77,8 +80,8 @@ fn seals_of_neighbours_do_not_differ_as_others_do() {
     }
 }
 
-/// The C library makes its stack canary and the guard of its pointers of the bytes that the kernel gives a
-/// program at its start. Nothing beside a block is a known function of them.
+/// The C library makes its stack canary and the guard of its pointers of the bytes that the kernel
+/// gives a program at its start. Nothing beside a block is a known function of them.
 #[test]
 fn what_lies_behind_a_block_is_not_made_of_the_c_librarys_secrets() {
     const fn scramble(word: u64) -> u64 {

@@ -1,4 +1,5 @@
-//! In the `secure` build a free looks at the end of the block before, which another thread may be using.
+//! In the `secure` build a free looks at the end of the block before, which another thread may be
+//! using.
 
 mod common;
 
@@ -15,7 +16,8 @@ const BLOCKS: usize = 4096;
 const ROUNDS: usize = 300;
 const REPEATS: usize = 20;
 
-/// Every second of the blocks of `size` is freed by another thread, while this one works with those between.
+/// Every second of the blocks of `size` is freed by another thread, while this one works with those
+/// between.
 fn neighbours(size: usize, work: impl Fn(*mut u8)) {
     let (sender, receiver) = mpsc::channel::<Vec<usize>>();
     let other = std::thread::spawn(move || {

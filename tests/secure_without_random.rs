@@ -1,4 +1,5 @@
-//! A kernel that gives no random bytes is an ordinary one: misuse is caught, and secrets differ from run to run.
+//! A kernel that gives no random bytes is an ordinary one: misuse is caught, and secrets differ
+//! from run to run.
 
 mod common;
 

@@ -1,4 +1,5 @@
-//! Memory of which little is written costs what is written, beside whatever else the program has filled.
+//! Memory of which little is written costs what is written, beside whatever else the program has
+//! filled.
 
 mod common;
 
@@ -14,8 +15,8 @@ use common::{GIB, KIB, MIB, child, maps};
 #[global_allocator]
 static ALLOC: freestone::Freestone = freestone::Freestone::new();
 
-/// Pages of a block that are resident when one of them is written: the seal at the end of a block of a slab is
-/// another, and is looked at from the next block.
+/// Pages of a block that are resident when one of them is written: the seal at the end of a block
+/// of a slab is another, and is looked at from the next block.
 const PAGES_EACH: usize = if cfg!(feature = "secure") { 3 } else { 1 };
 
 fn test_name() -> String {
@@ -66,8 +67,8 @@ fn buffers_of_which_a_page_is_written() {
     });
 }
 
-/// A block of `from` bytes, grown by doubling until it has `to`, and the first byte in every `step` of what is new
-/// written.
+/// A block of `from` bytes, grown by doubling until it has `to`, and the first byte in every `step`
+/// of what is new written.
 fn grow(mut start: *mut u8, from: usize, to: usize, step: usize) -> *mut u8 {
     let mut bytes = from;
     while bytes < to {
@@ -134,8 +135,8 @@ fn a_table_that_was_filled_at_first() {
         const FILLED: usize = 32 * MIB;
         let start = grow(begin(1024), MIB, FILLED, 1024);
         let start = grow(start, FILLED, GIB, MIB);
-        // What it grew by when it was last full may have huge pages: it was going to be filled, by all that could
-        // be seen.
+        // What it grew by when it was last full may have huge pages: it was going to be filled, by
+        // all that could be seen.
         let cost = maps::resident(start, GIB);
         assert!(cost < 2 * FILLED + 4 * MIB, "{} KiB", cost / KIB);
         // SAFETY: the block is live, and has this layout.

@@ -1,5 +1,5 @@
-//! Statistics and purges by the clock do not cost by what is live: where nothing has changed, they take as long in a
-//! process with much memory as in one with little.
+//! Statistics and purges by the clock do not cost by what is live: where nothing has changed, they
+//! take as long in a process with much memory as in one with little.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};

@@ -1,5 +1,6 @@
-//! After a million random operations through both doors, of four threads that hand blocks over to each
-//! other, once all is quiet, the statistics agree with a shadow count to the byte; by heap, too.
+//! After a million random operations through both doors, of four threads that hand blocks over to
+//! each other, once all is quiet, the statistics agree with a shadow count to the byte; by heap,
+//! too.
 
 mod common;
 
@@ -73,8 +74,8 @@ impl Block {
         Self { address: start.expose_provenance(), layout, door: self.door, rounded }
     }
 
-    /// Bytes that the block has, resized to `layout`, at `start`. Where one stays that shrinks, and how much
-    /// room one gets that grows, is the allocator's choice: the block itself says.
+    /// Bytes that the block has, resized to `layout`, at `start`. Where one stays that shrinks, and
+    /// how much room one gets that grows, is the allocator's choice: the block itself says.
     fn rounded_after(self, start: *mut u8, layout: Layout) -> usize {
         // SAFETY: the block is live.
         let (room, least) = (unsafe { untyped::usable_size(start) }, rounded(layout, self.door));
@@ -109,8 +110,8 @@ impl Block {
 /// Bytes of a small block that are the allocator's.
 const SEAL: usize = if cfg!(feature = "secure") { 8 } else { 0 };
 
-/// The bytes that a block gets, by the documented table: steps of 8 to 64, of 16 to 128, then eight a
-/// doubling to 1 MiB, then OS pages. Without a layout, multiples of 16.
+/// The bytes that a block gets, by the documented table: steps of 8 to 64, of 16 to 128, then eight
+/// a doubling to 1 MiB, then OS pages. Without a layout, multiples of 16.
 fn rounded(layout: Layout, door: Door) -> usize {
     let least = if door == Door::Rust { 1 } else { untyped::MIN_ALIGN };
     let is_small = layout.size() <= LARGEST_SMALL - SEAL;

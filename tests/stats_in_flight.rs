@@ -1,5 +1,5 @@
-//! What one thread has made and another has freed is not in use, wherever on its way back it is: the statistics
-//! are exact meanwhile, and each heap's are within what a thread may hold back.
+//! What one thread has made and another has freed is not in use, wherever on its way back it is:
+//! the statistics are exact meanwhile, and each heap's are within what a thread may hold back.
 
 use std::alloc::{Layout, alloc, dealloc};
 use std::hint::black_box;
@@ -12,7 +12,8 @@ use freestone::stats::{Stats, ThreadStats};
 #[global_allocator]
 static ALLOC: freestone::Freestone = freestone::Freestone::new();
 
-/// A class whose slabs hold many blocks, one whose batches are bounded by bytes, and one of several units.
+/// A class whose slabs hold many blocks, one whose batches are bounded by bytes, and one of several
+/// units.
 const SIZES: [usize; 3] = [24, 3_000, 40_000];
 const BYTES: usize = 8 << 20;
 
@@ -76,7 +77,8 @@ fn main() {
     let (barrier, blocks) = (&barrier, &blocks);
     let mut seen = Vec::with_capacity(SIZES.len());
     thread::scope(|scope| {
-        // Each of both has a heap before the first look, and is at the barrier while the main thread looks.
+        // Each of both has a heap before the first look, and is at the barrier while the main
+        // thread looks.
         for (turn, step) in [make, free].into_iter().enumerate() {
             scope.spawn(move || {
                 drop(black_box(Box::new(1)));

@@ -1,5 +1,5 @@
-//! Statistics, and a purge where there is nothing to give back, make no system call: a program may ask by the
-//! clock.
+//! Statistics, and a purge where there is nothing to give back, make no system call: a program may
+//! ask by the clock.
 
 mod common;
 
@@ -14,8 +14,8 @@ use freestone::stats::ThreadStats;
 #[global_allocator]
 static ALLOC: freestone::Freestone = freestone::Freestone::new();
 
-/// From here on the calling thread may only wait, say what fails, and end the process: any other call is the
-/// process's end (seccomp(2)).
+/// From here on the calling thread may only wait, say what fails, and end the process: any other
+/// call is the process's end (seccomp(2)).
 fn forbid_calls() {
     seccomp::load(&mut [
         seccomp::NUMBER,

@@ -1,5 +1,5 @@
-//! Zeroed memory that is reused costs what its user touches: little becomes resident where little is
-//! written, and nothing is faulted in again where everything is.
+//! Zeroed memory that is reused costs what its user touches: little becomes resident where little
+//! is written, and nothing is faulted in again where everything is.
 
 mod common;
 

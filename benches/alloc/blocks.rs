@@ -1,4 +1,5 @@
-//! Blocks of either side as tokens: who holds one may use and free it, and can do nothing else with it.
+//! Blocks of either side as tokens: who holds one may use and free it, and can do nothing else with
+//! it.
 
 use std::ptr::NonNull;
 
@@ -62,9 +63,11 @@ impl Drop for Block {
     }
 }
 
-/// Up to `room` blocks of one shape, kept as bare pointers: the measuring shall not fill the cache that it measures.
+/// Up to `room` blocks of one shape, kept as bare pointers: the measuring shall not fill the cache
+/// that it measures.
 ///
-/// Invariant: every pointer in `starts` came from `side` for `shape`, is in there once, and nobody else holds it.
+/// Invariant: every pointer in `starts` came from `side` for `shape`, is in there once, and nobody
+/// else holds it.
 #[derive(Debug)]
 pub(crate) struct Batch {
     starts: Vec<NonNull<u8>>,

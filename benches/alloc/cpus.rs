@@ -1,7 +1,8 @@
 //! Keeps a thread on one processor.
 //!
-//! Two threads that hand memory over are five to twenty times as fast, whatever the allocator, when the scheduler
-//! happens to put both on one processor, where they never meet. That is not what is to be measured.
+//! Two threads that hand memory over are five to twenty times as fast, whatever the allocator, when
+//! the scheduler happens to put both on one processor, where they never meet. That is not what is
+//! to be measured.
 
 use std::io;
 use std::mem::{MaybeUninit, size_of};

@@ -6,9 +6,9 @@
 //! cargo run --release --example bench_summary  # the ratios as a table
 //! ```
 //!
-//! Both sides of a workload are the same machine code: an allocator is a table of function pointers (`side`).
-//! For each size the two run one right after the other, so that a machine that grows busier or warmer in the
-//! course of the run does so for both.
+//! Both sides of a workload are the same machine code: an allocator is a table of function pointers
+//! (`side`). For each size the two run one right after the other, so that a machine that grows
+//! busier or warmer in the course of the run does so for both.
 
 use std::time::Duration;
 
@@ -29,7 +29,8 @@ fn main() {
         .warm_up_time(Duration::from_millis(500))
         .measurement_time(Duration::from_secs(2))
         .sample_size(40)
-        // Enough for the intervals shown here; the default of 100,000 takes as long as a measurement.
+        // Enough for the intervals shown here; the default of 100,000 takes as long as a
+        // measurement.
         .nresamples(20_000)
         .configure_from_args();
 

@@ -1,8 +1,9 @@
-//! Sizes and lifetimes as they come: a table of blocks, of which a random one is replaced by one of a random size,
-//! again and again.
+//! Sizes and lifetimes as they come: a table of blocks, of which a random one is replaced by one of
+//! a random size, again and again.
 //!
-//! Imitates the allocation pattern of the Larson benchmark ("Memory allocation for long-running server
-//! applications", 1998) with sizes distributed evenly over their logarithms, so that small ones prevail.
+//! Imitates the allocation pattern of the Larson benchmark ("Memory allocation for long-running
+//! server applications", 1998) with sizes distributed evenly over their logarithms, so that small
+//! ones prevail.
 
 use std::sync::Barrier;
 use std::thread;

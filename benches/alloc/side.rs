@@ -1,7 +1,7 @@
 //! The two allocators compared.
 //!
-//! Imitates how a program reaches its global allocator: a call that is never inlined, behind which the allocator's
-//! own code may be inlined as it likes. Neither side sees a constant layout.
+//! Imitates how a program reaches its global allocator: a call that is never inlined, behind which
+//! the allocator's own code may be inlined as it likes. Neither side sees a constant layout.
 
 use std::alloc::{GlobalAlloc, Layout, System, handle_alloc_error};
 use std::fmt;
@@ -14,7 +14,8 @@ static FREESTONE: Freestone = Freestone::new();
 
 static SIDES: [Side; 2] = [Side::of::<Freestone>(), Side::of::<System>()];
 
-/// Both sides, in the order in which they are to run. Opaque, so that no call is resolved at compile time.
+/// Both sides, in the order in which they are to run. Opaque, so that no call is resolved at
+/// compile time.
 pub(crate) fn sides() -> impl Iterator<Item = &'static Side> {
     SIDES.iter().map(black_box)
 }

@@ -50,7 +50,8 @@ fn consume(to_free: Receiver<Batch>, freed: Sender<Batch>) {
 
 /// The next batch; none when the other end is gone.
 ///
-/// Never sleeps: to be woken takes the kernel as long as several batches take, and how often it happens is chance.
+/// Never sleeps: to be woken takes the kernel as long as several batches take, and how often it
+/// happens is chance.
 fn receive(batches: &Receiver<Batch>) -> Option<Batch> {
     loop {
         match batches.try_recv() {
@@ -61,7 +62,8 @@ fn receive(batches: &Receiver<Batch>) -> Option<Batch> {
     }
 }
 
-/// The allocating end. Equation: between two calls all [`IN_FLIGHT`] batches are idle here, without blocks.
+/// The allocating end. Equation: between two calls all [`IN_FLIGHT`] batches are idle here, without
+/// blocks.
 struct Producer {
     idle: Vec<Batch>,
     full: Sender<Batch>,

@@ -1,4 +1,5 @@
-//! One side of the comparison: builds the index from the plan on stdin, frees it, and reports on stdout.
+//! One side of the comparison: builds the index from the plan on stdin, frees it, and reports on
+//! stdout.
 
 use std::fs;
 use std::io::{self, Write};
@@ -128,7 +129,8 @@ fn duration(time: libc::timeval) -> Duration {
     Duration::from_secs(seconds) + Duration::from_micros(microseconds)
 }
 
-/// The kernel's own words about this process; empty where it has none. Read once, so that the figures fit together.
+/// The kernel's own words about this process; empty where it has none. Read once, so that the
+/// figures fit together.
 fn process_status() -> String {
     fs::read_to_string("/proc/self/status").unwrap_or_default()
 }

@@ -1,9 +1,9 @@
 //! The inverted index: word → files and positions.
 //!
-//! Imitates the two phases of a search engine's indexer. First each worker takes files from a common queue and fills
-//! an index of its own; then it deals its words out to all workers, each of which owns a share of the alphabet
-//! (by hash) and merges what it is dealt. The second phase is what makes memory travel: most of what a merger grows
-//! and frees was allocated by another thread.
+//! Imitates the two phases of a search engine's indexer. First each worker takes files from a
+//! common queue and fills an index of its own; then it deals its words out to all workers, each of
+//! which owns a share of the alphabet (by hash) and merges what it is dealt. The second phase is
+//! what makes memory travel: most of what a merger grows and frees was allocated by another thread.
 
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, HashMap};
@@ -28,8 +28,8 @@ pub(crate) struct Posting {
     pub(crate) positions: Vec<u32>,
 }
 
-/// What one worker has found in its files. The hasher is not a random one, so that both sides of a comparison do the
-/// same work.
+/// What one worker has found in its files. The hasher is not a random one, so that both sides of a
+/// comparison do the same work.
 type Partial = HashMap<String, Vec<Posting>, BuildHasherDefault<DefaultHasher>>;
 
 /// What one worker hands another: the words that are the other's to merge.
@@ -69,7 +69,8 @@ impl Index {
     pub(crate) fn build(plan: &[Entry], workers: NonZero<usize>, progress: &ProgressBar) -> io::Result<Self> {
         let queue = Queue { plan, next: AtomicUsize::new(0) };
         thread::scope(|scope| {
-            // Made in here: were a worker not to start, returning drops them, and the others don't wait for its hand.
+            // Made in here: were a worker not to start, returning drops them, and the others don't
+            // wait for its hand.
             let (outboxes, inboxes): (Vec<_>, Vec<_>) = (0..workers.get()).map(|_| mpsc::channel()).unzip();
             let workers = inboxes
                 .into_iter()

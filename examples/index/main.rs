@@ -1,17 +1,19 @@
-//! The main job: an inverted index of real text, built once on Freestone and once on the system allocator.
+//! The main job: an inverted index of real text, built once on Freestone and once on the system
+//! allocator.
 //!
-//! Imitates a search engine's indexer: word → files and positions, in `String`, `Vec`, `HashMap` and `BTreeMap`, with
-//! one worker a core and the workers' results merged across threads.
+//! Imitates a search engine's indexer: word → files and positions, in `String`, `Vec`, `HashMap`
+//! and `BTreeMap`, with one worker a core and the workers' results merged across threads.
 //!
 //! ```text
 //! cargo run --release --example index                      # the Rust sources and documentation on this machine
 //! cargo run --release --example index -- DIRECTORY --max-mb 64 --find allocator
 //! ```
 //!
-//! The parent surveys the files (`survey`), which also warms the page cache for both sides alike, and starts one
-//! child process a side, one after the other (`parent`). A child is this same program; it learns from its
-//! environment which allocator it runs on (`switch`), builds the index (`inverted`), frees it and reports what
-//! that took (`child`, `report`). The parent compares what was found and prints both costs (`table`).
+//! The parent surveys the files (`survey`), which also warms the page cache for both sides alike,
+//! and starts one child process a side, one after the other (`parent`). A child is this same
+//! program; it learns from its environment which allocator it runs on (`switch`), builds the index
+//! (`inverted`), frees it and reports what that took (`child`, `report`). The parent compares what
+//! was found and prints both costs (`table`).
 
 use std::fmt;
 use std::io::{self, Write};
@@ -34,7 +36,8 @@ mod table;
 #[global_allocator]
 static ALLOCATOR: Switch = Switch::new();
 
-/// Builds an inverted index of every text file below a directory, on Freestone and on the system allocator.
+/// Builds an inverted index of every text file below a directory, on Freestone and on the system
+/// allocator.
 #[derive(Parser, Debug)]
 #[command(name = "index")]
 struct Arguments {

@@ -1,4 +1,5 @@
-//! Surveys the text, runs both sides one after the other, checks that they found the same and shows what each took.
+//! Surveys the text, runs both sides one after the other, checks that they found the same and shows
+//! what each took.
 
 use std::io::{self, BufWriter, Write};
 use std::process::{Child, Command, Stdio};
@@ -114,7 +115,8 @@ fn send_plan(child: &mut Child, plan: &[Entry]) -> io::Result<()> {
     }
 }
 
-/// The run of median wall time, with all its figures; of an even number the slower of the middle two.
+/// The run of median wall time, with all its figures; of an even number the slower of the middle
+/// two.
 fn median_run(mut runs: Vec<Report>) -> Result<Report, Failure> {
     runs.sort_unstable_by_key(|run| run.cost.wall());
     let middle = runs.len() / 2;

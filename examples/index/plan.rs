@@ -1,6 +1,8 @@
-//! The list of files to index, which the parent hands to both children so that they index exactly the same text.
+//! The list of files to index, which the parent hands to both children so that they index exactly
+//! the same text.
 //!
-//! Imitates `find -print0`: on the wire an entry is `<bytes> <path>\0`, since a path is bytes and need not be UTF-8.
+//! Imitates `find -print0`: on the wire an entry is `<bytes> <path>\0`, since a path is bytes and
+//! need not be UTF-8.
 
 use std::ffi::OsString;
 use std::io::{self, BufRead, Write};
@@ -11,7 +13,8 @@ use std::path::PathBuf;
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) path: PathBuf,
-    /// How much of the file is indexed, from its start: all of it, but for the file that meets the limit.
+    /// How much of the file is indexed, from its start: all of it, but for the file that meets the
+    /// limit.
     pub(crate) bytes: u64,
 }
 

@@ -1,7 +1,8 @@
-//! Finds the text to index: walks the directories, reads every file once and keeps those that are text.
+//! Finds the text to index: walks the directories, reads every file once and keeps those that are
+//! text.
 //!
-//! Imitates `grep`'s notion of text: no NUL byte, and valid UTF-8. The reading is also what warms the page cache, so
-//! that neither side of the comparison pays for the disk.
+//! Imitates `grep`'s notion of text: no NUL byte, and valid UTF-8. The reading is also what warms
+//! the page cache, so that neither side of the comparison pays for the disk.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -14,7 +15,8 @@ use walkdir::WalkDir;
 use crate::Failure;
 use crate::plan::Entry;
 
-/// A NUL byte this early settles that a file is binary without reading the rest, as in `grep` and `git`.
+/// A NUL byte this early settles that a file is binary without reading the rest, as in `grep` and
+/// `git`.
 const SNIFFED_BYTES: u64 = 8 << 10;
 
 /// The text found.
@@ -37,7 +39,8 @@ pub(crate) enum End {
     LimitReached,
 }
 
-/// Where to look: the directory asked for, else what Cargo and the toolchain have installed, else this repository.
+/// Where to look: the directory asked for, else what Cargo and the toolchain have installed, else
+/// this repository.
 pub(crate) fn roots(asked: Option<&Path>) -> Result<Vec<PathBuf>, Failure> {
     if let Some(directory) = asked {
         // Opened only to have the kernel's own reason where it can't be.
@@ -71,7 +74,8 @@ fn sysroot() -> Option<PathBuf> {
     answer.status.success().then(|| PathBuf::from(path.trim_end()))
 }
 
-/// Collects text below `roots`, in an order that depends on file names only, until there are `limit` bytes of it.
+/// Collects text below `roots`, in an order that depends on file names only, until there are
+/// `limit` bytes of it.
 ///
 /// Symbolic links are not followed, so there are no loops and no file comes twice.
 pub(crate) fn survey(roots: &[PathBuf], limit: u64, progress: &ProgressBar) -> Survey {

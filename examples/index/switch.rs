@@ -1,7 +1,7 @@
 //! The example's global allocator: Freestone or the system's, chosen once for the whole process.
 //!
-//! Imitates what a program does that wants to compare two allocators without being built twice. Both sides go
-//! through the same branch, so neither pays for the comparison.
+//! Imitates what a program does that wants to compare two allocators without being built twice.
+//! Both sides go through the same branch, so neither pays for the comparison.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::ffi::CStr;
@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use freestone::Freestone;
 use serde::{Deserialize, Serialize};
 
-/// The variable that tells a child process which side it is. Its absence makes a process the parent.
+/// The variable that tells a child process which side it is. Its absence makes a process the
+/// parent.
 pub(crate) const SIDE_VARIABLE: &str = "INDEX_SIDE";
 
 /// [`SIDE_VARIABLE`] as the C library wants it: it is read before anything may allocate.
@@ -48,8 +49,8 @@ const SYSTEM: u8 = 2;
 
 /// A global allocator that is one of two.
 ///
-/// Invariant: `choice` leaves [`UNDECIDED`] before the first block is handed out and never changes again, so a
-/// block goes back to the allocator it came from.
+/// Invariant: `choice` leaves [`UNDECIDED`] before the first block is handed out and never changes
+/// again, so a block goes back to the allocator it came from.
 pub(crate) struct Switch {
     freestone: Freestone,
     choice: AtomicU8,
@@ -71,7 +72,8 @@ impl Switch {
         }
     }
 
-    /// Whether this process runs on Freestone, for a block that is already there: its allocation decided.
+    /// Whether this process runs on Freestone, for a block that is already there: its allocation
+    /// decided.
     #[inline]
     fn is_freestone(&self) -> bool {
         self.choice.load(Ordering::Relaxed) == FREESTONE
@@ -80,8 +82,9 @@ impl Switch {
     #[cold]
     #[inline(never)]
     fn decide_slow(&self) -> bool {
-        // SAFETY: the name ends in NUL; the environment is in place before any constructor runs, and no thread that
-        // could change it exists before the first allocation, since making one allocates.
+        // SAFETY: the name ends in NUL; the environment is in place before any constructor runs,
+        // and no thread that could change it exists before the first allocation, since making one
+        // allocates.
         let value = unsafe { libc::getenv(SIDE_VARIABLE_C.as_ptr()) };
         let is_system = !value.is_null() && {
             // SAFETY: not null, so it is a NUL-terminated string, and nobody changes it (above).
@@ -89,14 +92,15 @@ impl Switch {
             value.to_bytes() == Side::System.name().as_bytes()
         };
         let choice = if is_system { SYSTEM } else { FREESTONE };
-        // Relaxed: one byte that publishes nothing else; whoever still sees `UNDECIDED` comes to the same answer.
+        // Relaxed: one byte that publishes nothing else; whoever still sees `UNDECIDED` comes to
+        // the same answer.
         self.choice.store(choice, Ordering::Relaxed);
         choice == FREESTONE
     }
 }
 
-// SAFETY: each method passes the caller's contract on to an allocator that keeps it, and by the invariant of
-// `Switch` to the same one for every block of the process.
+// SAFETY: each method passes the caller's contract on to an allocator that keeps it, and by the
+// invariant of `Switch` to the same one for every block of the process.
 unsafe impl GlobalAlloc for Switch {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {

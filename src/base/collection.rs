@@ -1,4 +1,5 @@
-//! Allocators of collections, `allocator_api2::alloc::Allocator`, from functions that only know layouts with bytes.
+//! Allocators of collections, `allocator_api2::alloc::Allocator`, from functions that only know
+//! layouts with bytes.
 
 use core::alloc::Layout;
 use core::ptr::NonNull;
@@ -8,8 +9,8 @@ use allocator_api2::alloc::AllocError;
 /// Blocks for layouts that have bytes.
 ///
 /// # Safety
-/// A block lies where it is until it is freed, wherever the value and its copies are moved to meanwhile. Every
-/// copy frees the blocks of every other.
+/// A block lies where it is until it is freed, wherever the value and its copies are moved to
+/// meanwhile. Every copy frees the blocks of every other.
 pub(crate) unsafe trait Blocks {
     fn block(&self, layout: Layout) -> Option<NonNull<u8>>;
 
@@ -46,7 +47,8 @@ pub(crate) fn allocate<B: Blocks>(
 #[inline]
 pub(crate) unsafe fn deallocate<B: Blocks>(blocks: &B, block: NonNull<u8>, layout: Layout) {
     if layout.size() != 0 {
-        // SAFETY: the layout has bytes, so the block is one of `blocks`; the rest is forwarded to the caller.
+        // SAFETY: the layout has bytes, so the block is one of `blocks`; the rest is forwarded to
+        // the caller.
         unsafe { blocks.free_block(block, layout) }
     }
 }
@@ -68,7 +70,8 @@ pub(crate) unsafe fn resize<B: Blocks>(
     })
     .inspect(|_| {
         if new.size() == 0 {
-            // SAFETY: the answer has no bytes, so nobody has freed the block yet; the caller gives it up.
+            // SAFETY: the answer has no bytes, so nobody has freed the block yet; the caller gives
+            // it up.
             unsafe { blocks.free_block(block, old) }
         }
     })
@@ -94,8 +97,8 @@ pub(crate) unsafe fn grow_zeroed<B: Blocks>(
     Ok(grown)
 }
 
-/// `allocator!([KIND: BOUND] TYPE: BLOCKS)` implements `Allocator` for a type that dereferences to, or is, a
-/// [`Blocks`].
+/// `allocator!([KIND: BOUND] TYPE: BLOCKS)` implements `Allocator` for a type that dereferences to,
+/// or is, a [`Blocks`].
 macro_rules! allocator {
     ([$($kind:ident: $bound:path)?] $type:ty: $blocks:ty) => {
         // SAFETY: as `Blocks` promises; who dereferences to it keeps it alive.

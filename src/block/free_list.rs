@@ -47,8 +47,8 @@ impl Block {
     /// taken for its second.
     #[inline(always)]
     pub(crate) fn hand_out(self) -> NonNull<u8> {
-        // Volatile: where the caller's value has padding there, the compiler would count the store as
-        // overwritten and drop it.
+        // Volatile: where the caller's value has padding there, the compiler would count the store
+        // as overwritten and drop it.
         // SAFETY: the token owns the block, whose second word is writable.
         unsafe { (&raw mut (*self.start.as_ptr()).tag).write_volatile(Tag::USED) };
         self.start.cast()
@@ -81,8 +81,8 @@ impl Block {
     }
 }
 
-/// Free blocks in last-in, first-out order, linked through their first words; the last link is null.
-/// Only the owner of their slab touches it, or who holds the lock that stands for the owner.
+/// Free blocks in last-in, first-out order, linked through their first words; the last link is
+/// null. Only the owner of their slab touches it, or who holds the lock that stands for the owner.
 pub(crate) struct FreeList {
     head: Cell<*mut Node>,
 }
@@ -109,8 +109,8 @@ impl FreeList {
         self.head.set(head);
     }
 
-    /// Takes the block in front. In the `secure` build the last block stays, as does one whose link is
-    /// broken: [`pop_last`](Self::pop_last) takes those.
+    /// Takes the block in front. In the `secure` build the last block stays, as does one whose link
+    /// is broken: [`pop_last`](Self::pop_last) takes those.
     #[inline(always)]
     pub(crate) fn pop(&self) -> Option<Block> {
         let head = NonNull::new(self.head.get())?;

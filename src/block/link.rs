@@ -86,8 +86,8 @@ impl Link {
         Self(ptr::without_provenance_mut(to.addr() ^ key.link_hash()))
     }
 
-    /// Where the link in the block at `from` leads. None where that is not in the same chunk: at the
-    /// end of a list, and where the link was overwritten.
+    /// Where the link in the block at `from` leads. None where that is not in the same chunk: at
+    /// the end of a list, and where the link was overwritten.
     #[inline(always)]
     pub(crate) fn follow(self, key: Key, from: *const u8) -> Option<*mut u8> {
         if !ON {
@@ -100,8 +100,9 @@ impl Link {
         Some(ptr::with_exposed_provenance_mut(to))
     }
 
-    /// Null, for a link that [`follow`](Self::follow) refuses. Unless the list ends here the link is
-    /// broken, which is reported. Where the process goes on, the blocks behind it are never used again.
+    /// Null, for a link that [`follow`](Self::follow) refuses. Unless the list ends here the link
+    /// is broken, which is reported. Where the process goes on, the blocks behind it are never used
+    /// again.
     #[cold]
     #[inline(never)]
     pub(crate) fn end(self, key: Key, from: *const u8) -> *mut u8 {

@@ -7,9 +7,9 @@ use core::ptr::{self, NonNull};
 
 use crate::base::atomic::{AtomicPtr, AtomicU64, Ordering};
 
-/// Blocks of one slab that other threads have freed, newest chain first, linked through the blocks. The
-/// head's offset in the slab, the number of blocks and a mark share one word: the owner takes all with
-/// one swap, without a walk.
+/// Blocks of one slab that other threads have freed, newest chain first, linked through the blocks.
+/// The head's offset in the slab, the number of blocks and a mark share one word: the owner takes
+/// all with one swap, without a walk.
 pub(crate) struct RemoteList(AtomicU64);
 
 /// The mark: a double-free check is deferred to the owner.
@@ -58,8 +58,9 @@ impl RemoteList {
         Self(word)
     }
 
-    /// Puts `chain` in front. `link_last` links the chain's last block to the offset that it is given, the
-    /// head so far; it runs once for each try. Also returns how many blocks the list has now.
+    /// Puts `chain` in front. `link_last` links the chain's last block to the offset that it is
+    /// given, the head so far; it runs once for each try. Also returns how many blocks the list has
+    /// now.
     pub(crate) fn publish(&self, chain: Chain, mut link_last: impl FnMut(Option<u32>)) -> (Published, u32) {
         let mut seen = self.0.load(Ordering::Relaxed);
         loop {
@@ -68,8 +69,8 @@ impl RemoteList {
             let blocks = before.map_or(0, |chain| chain.blocks).wrapping_add(chain.blocks);
             let word = Chain { first: chain.first, blocks }.pack() | (seen & MARK);
             // Release: whoever takes the list sees the links and all earlier uses of the blocks.
-            // Acquire: a publisher that finds the list empty writes fields of the slab. Those writes
-            // come after the ones by the publisher that did so before the last `take`.
+            // Acquire: a publisher that finds the list empty writes fields of the slab. Those
+            // writes come after the ones by the publisher that did so before the last `take`.
             match self.0.compare_exchange_weak(seen, word, Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(0) => return (Published::First, blocks),
                 Ok(_) => return (Published::More, blocks),
@@ -140,7 +141,8 @@ impl<T: Stacked> Stack<T> {
     pub(crate) fn take_all(&self, mut each: impl FnMut(NonNull<T>)) {
         let mut top = self.0.swap(ptr::null_mut(), Ordering::Acquire);
         while let Some(node) = NonNull::new(top) {
-            // SAFETY: the taker has the nodes to itself; the link is read before `each` may reuse it.
+            // SAFETY: the taker has the nodes to itself; the link is read before `each` may reuse
+            // it.
             top = unsafe { node.as_ref() }.below().load(Ordering::Relaxed);
             each(node);
         }

@@ -2,15 +2,15 @@
 //!
 //! *Origin:* the kernel's generator (getrandom(2)); nothing else uses these words. Where the kernel
 //! refuses, they are a one-way hash of the sixteen bytes that it gives a program at its start
-//! (`AT_RANDOM`, getauxval(3)), of the clock and of addresses. The C library makes its own secrets of
-//! those bytes, and they cannot be computed back from the hash. A forked child has its parent's secrets,
-//! for it has its parent's blocks.
+//! (`AT_RANDOM`, getauxval(3)), of the clock and of addresses. The C library makes its own secrets
+//! of those bytes, and they cannot be computed back from the hash. A forked child has its parent's
+//! secrets, for it has its parent's blocks.
 //!
-//! *Hash:* three multiplications to 128 bits, whose halves are added without carry. Each has a secret
-//! mask before it and a secret factor. Every bit of the result depends on every bit of the address and
-//! on six secrets, and no step has an inverse. A block's canary and its link are different third steps
-//! of one second step that is never written. So whoever has read any number of them cannot compute
-//! another one.
+//! *Hash:* three multiplications to 128 bits, whose halves are added without carry. Each has a
+//! secret mask before it and a secret factor. Every bit of the result depends on every bit of the
+//! address and on six secrets, and no step has an inverse. A block's canary and its link are
+//! different third steps of one second step that is never written. So whoever has read any number
+//! of them cannot compute another one.
 
 use crate::base::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::base::random;
@@ -38,7 +38,8 @@ impl Step {
     }
 
     fn prepare(&self, [mask, factor]: [u64; 2]) {
-        // Written once: refused where another thread was first. Zero says that a word is not written.
+        // Written once: refused where another thread was first. Zero says that a word is not
+        // written.
         let set = |word: &AtomicU64, value| {
             let _ = word.compare_exchange(0, value, Ordering::AcqRel, Ordering::Acquire);
         };
@@ -73,8 +74,8 @@ static PREPARED: AtomicBool = AtomicBool::new(false);
 /// Orders drawn so far.
 static DRAWN: AtomicU64 = AtomicU64::new(0);
 
-/// Makes the secrets, before there are any blocks. Threads that come at the same time make one set of
-/// them together.
+/// Makes the secrets, before there are any blocks. Threads that come at the same time make one set
+/// of them together.
 pub(crate) fn prepare() {
     // Acquire, with the release in `make`: all words are written.
     if !PREPARED.load(Ordering::Acquire) {
@@ -114,7 +115,8 @@ fn known(secret: &AtomicU64) -> u64 {
     unsafe { secret.as_ptr().read() }
 }
 
-/// The key of `address`. Never written to memory that others read: [`canary_of`] and [`link_of`] are.
+/// The key of `address`. Never written to memory that others read: [`canary_of`] and [`link_of`]
+/// are.
 #[inline(always)]
 pub(super) fn key_of(address: usize) -> u64 {
     SECRETS.second.hash(SECRETS.first.hash(address as u64))
@@ -142,8 +144,8 @@ impl Draws {
         Self(SECRETS.order.hash(SECRETS.second.hash(SECRETS.first.hash(stream))))
     }
 
-    /// A number from zero to `last`, by Lemire's multiplication: the draw as a fraction of one, times
-    /// the count of numbers.
+    /// A number from zero to `last`, by Lemire's multiplication: the draw as a fraction of one,
+    /// times the count of numbers.
     pub(super) fn up_to(&mut self, last: usize) -> usize {
         let drawn = u128::from(random::next(&mut self.0));
         (drawn.wrapping_mul((last as u128).wrapping_add(1)) >> u64::BITS) as usize
@@ -158,7 +160,8 @@ mod tests {
     #[test]
     fn every_bit_of_an_address_moves_every_bit() {
         const SAMPLES: usize = 4000;
-        /// Nine standard deviations of as many coins: none of some 50,000 counts is further off by chance.
+        /// Nine standard deviations of as many coins: none of some 50,000 counts is further off by
+        /// chance.
         const FAR: usize = 285;
         prepare();
         let flips = (4..47).flat_map(|one| [1_usize << one, (1 << one) | (1 << (one ^ 1)) | (1 << 5)]);

@@ -1,10 +1,11 @@
 //! The second word of a free block in the default build: a mark that tells it from a used one, and
 //! a note.
 //!
-//! The mark, in the lower half, is the number of the unit in which the block begins. A constant could
-//! be held by data, by chance or on purpose; and this number is in a register when a block is freed.
-//! The note, in the upper half, is what `memory::slab::listed` writes there, else the rest of the
-//! unit's number. In the `secure` build the canary tells free blocks from used ones: there is no tag.
+//! The mark, in the lower half, is the number of the unit in which the block begins. A constant
+//! could be held by data, by chance or on purpose; and this number is in a register when a block is
+//! freed. The note, in the upper half, is what `memory::slab::listed` writes there, else the rest
+//! of the unit's number. In the `secure` build the canary tells free blocks from used ones: there
+//! is no tag.
 
 #[cfg(target_arch = "x86_64")]
 use core::arch::asm;
@@ -85,8 +86,8 @@ pub(crate) unsafe fn set_note(start: *mut u8, note: u32) {
 }
 
 /// Whether the second word of the block at `start` holds the mark of a free block; never in the
-/// `secure` build. The word may be the caller's and uninitialised, and nothing that the compiler sees
-/// may depend on such a word: so the processor compares it.
+/// `secure` build. The word may be the caller's and uninitialised, and nothing that the compiler
+/// sees may depend on such a word: so the processor compares it.
 ///
 /// # Safety
 /// A readable block of at least two words begins at `start`.

@@ -1,9 +1,9 @@
-//! The same interface where the allocator itself does not run: off Linux, and where pointers are not of 64 bits.
-//! It forwards to the system's allocator, whose books are not known here: statistics are zero, and
-//! every address is foreign.
+//! The same interface where the allocator itself does not run: off Linux, and where pointers are
+//! not of 64 bits. It forwards to the system's allocator, whose books are not known here:
+//! statistics are zero, and every address is foreign.
 //!
-//! What is Linux itself is not here: `map`, whose calls and flags are Linux's, `heaps`, which stand on it, and
-//! `profile`.
+//! What is Linux itself is not here: `map`, whose calls and flags are Linux's, `heaps`, which stand
+//! on it, and `profile`.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 
@@ -87,7 +87,8 @@ pub mod untyped {
         Layout::new::<Head>().align_to(block.align()).ok()?.pad_to_align().extend(block).ok()
     }
 
-    /// A block preceded by its head; null where there is no memory, and where `align` is no power of two.
+    /// A block preceded by its head; null where there is no memory, and where `align` is no power
+    /// of two.
     fn with_own_head(size: usize, align: usize, get: unsafe fn(Layout) -> *mut u8) -> *mut u8 {
         let Some((whole, lead)) = with_head(size, align) else { return ptr::null_mut() };
         // SAFETY: the head alone has bytes.
@@ -96,7 +97,8 @@ pub mod untyped {
             return start;
         }
         let block = start.wrapping_add(lead);
-        // SAFETY: the head fits between the whole's beginning and the block, aligned as the block is.
+        // SAFETY: the head fits between the whole's beginning and the block, aligned as the block
+        // is.
         unsafe { block.cast::<Head>().sub(1).write(Head { whole, lead }) };
         block
     }
@@ -164,8 +166,8 @@ pub mod untyped {
     }
 
     /// Resizes the block at `pointer` to at least `size` bytes; contents are kept up to the shorter
-    /// length, alignment beyond [`MIN_ALIGN`] is not. Null where there is no memory: the old block is then as
-    /// before. A null pointer is an allocation.
+    /// length, alignment beyond [`MIN_ALIGN`] is not. Null where there is no memory: the old block
+    /// is then as before. A null pointer is an allocation.
     ///
     /// # Safety
     /// The caller gives up the old block, if the answer is not null.
@@ -173,7 +175,8 @@ pub mod untyped {
     pub unsafe fn reallocate(pointer: *mut u8, size: usize) -> *mut u8 {
         let fresh = allocate(size);
         if !pointer.is_null() && !fresh.is_null() {
-            // SAFETY: both blocks are live, distinct, and at least this long; the rest is forwarded.
+            // SAFETY: both blocks are live, distinct, and at least this long; the rest is
+            // forwarded.
             unsafe {
                 ptr::copy_nonoverlapping(pointer, fresh, usable_size(pointer).min(size));
                 free(pointer);

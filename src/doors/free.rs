@@ -1,7 +1,8 @@
 //! Frees, whatever the door: into the thread's own slab, to another thread, or back to the kernel.
 //!
-//! Three steps, each rarer than the one before: the doors' fast paths, for a slab that the calling thread has
-//! freed into lately; `free_slow`, for every other small block; `free_checked`, which finds out what is wrong.
+//! Three steps, each rarer than the one before: the doors' fast paths, for a slab that the calling
+//! thread has freed into lately; `free_slow`, for every other small block; `free_checked`, which
+//! finds out what is wrong.
 
 use core::alloc::Layout;
 use core::ptr::{self, NonNull};
@@ -19,7 +20,8 @@ use crate::memory::slab::{Occupancy, Slab};
 use crate::os::KeepErrno;
 use crate::os::fatal;
 
-/// Frees a block of `layout` that the fast path of `dealloc` has left. `heap` is the calling thread's.
+/// Frees a block of `layout` that the fast path of `dealloc` has left. `heap` is the calling
+/// thread's.
 ///
 /// # Safety
 /// As for `GlobalAlloc::dealloc`.
@@ -29,8 +31,8 @@ pub(crate) unsafe fn dealloc_slow(heap: &'static Heap, pointer: *mut u8, layout:
     unsafe { free_slow(heap, pointer, Some(layout)) }
 }
 
-/// Frees whatever begins at `pointer` after the fast path of `untyped::free` has left it. `heap` is the calling
-/// thread's. Null is ignored.
+/// Frees whatever begins at `pointer` after the fast path of `untyped::free` has left it. `heap` is
+/// the calling thread's. Null is ignored.
 ///
 /// # Safety
 /// The caller gives up the block, if there is one.
@@ -83,8 +85,8 @@ fn count_freed(heap: &'static Heap, layout: Option<Layout>) {
     }
 }
 
-/// Frees what [`free_slow`] has left: large blocks, blocks of a thread without a heap, and misuse. Apart, since
-/// the registers it saves would be saved by each slow free.
+/// Frees what [`free_slow`] has left: large blocks, blocks of a thread without a heap, and misuse.
+/// Apart, since the registers it saves would be saved by each slow free.
 ///
 /// # Safety
 /// As for [`free_slow`].
@@ -112,9 +114,9 @@ unsafe fn free_checked(pointer: *mut u8, layout: Option<Layout>) {
     start_purger();
 }
 
-/// The slab that `address` lies in, and the address's offset from its first block. None where it is in no slab,
-/// and where no block begins there, as far as that is checked: a layout is believed unless everything is
-/// checked, and then [`Slab::has_block`] is still to be asked.
+/// The slab that `address` lies in, and the address's offset from its first block. None where it is
+/// in no slab, and where no block begins there, as far as that is checked: a layout is believed
+/// unless everything is checked, and then [`Slab::has_block`] is still to be asked.
 ///
 /// # Safety
 /// With a layout of a small block, the address lies in a slab, whose chunk is mapped.
@@ -125,7 +127,8 @@ unsafe fn slab_of(address: usize, layout: Option<Layout>) -> Option<(&'static Sl
             return None;
         }
         if !hardening::ON {
-            // SAFETY: forwarded to the caller: a slab's record is where the address is in no header.
+            // SAFETY: forwarded to the caller: a slab's record is where the address is in no
+            // header.
             return (!chunk::is_header(address))
                 .then(|| unsafe { &*chunk::record_at(address) }.around(address));
         }
@@ -148,7 +151,8 @@ fn slab_with_block(address: usize) -> Option<(&'static Slab, usize)> {
     if slab.home().is_null() || !slab.has_block(offset) { None } else { Some((slab, offset)) }
 }
 
-/// Takes back a block of a slab of the calling thread's heap that [is served](Slab::takes_frees_of).
+/// Takes back a block of a slab of the calling thread's heap that
+/// [is served](Slab::takes_frees_of).
 ///
 /// # Safety
 /// The caller gives up the block at `pointer`, which the slab has; `key` is its own.
@@ -184,8 +188,8 @@ fn put(slab: &'static Slab, block: Block) {
 /// The block at `pointer`, with nothing in it.
 ///
 /// # Safety
-/// The caller gives up the block at `pointer`, which has so many bytes as `Slab::cleared_block_bytes` says; `key`
-/// is its own.
+/// The caller gives up the block at `pointer`, which has so many bytes as
+/// `Slab::cleared_block_bytes` says; `key` is its own.
 #[inline(always)]
 unsafe fn retired(pointer: *mut u8, key: Key, block_bytes: usize) -> Block {
     // Its pointer is made from the chunk's own provenance, since the caller's may reach fewer
@@ -232,8 +236,8 @@ fn is_elsewhere(slab: &Slab, heap: &'static Heap) -> bool {
 /// Frees a block of another heap's slab.
 ///
 /// # Safety
-/// The caller gives up the block at `pointer`, which the slab has; `key` is its own, and `heap` the calling
-/// thread's.
+/// The caller gives up the block at `pointer`, which the slab has; `key` is its own, and `heap` the
+/// calling thread's.
 #[inline(always)]
 unsafe fn send(heap: &'static Heap, slab: &'static Slab, pointer: *mut u8, key: Key) {
     // SAFETY: forwarded to the caller.

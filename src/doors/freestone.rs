@@ -22,8 +22,8 @@ use crate::policy::options::{HugePagePolicy, OnMisuse, Options};
 /// # fn main() { assert_eq!(vec![1; 3].len(), 3); }
 /// ```
 ///
-/// Off Linux, and where pointers have 32 bits, the crate forwards to [`System`](std::alloc::System), and
-/// options have no effect.
+/// Off Linux, and where pointers have 32 bits, the crate forwards to
+/// [`System`](std::alloc::System), and options have no effect.
 ///
 /// With the feature `allocator-api2` it is an `allocator_api2::alloc::Allocator` as well.
 #[derive(Clone, Copy, Debug)]
@@ -44,19 +44,20 @@ impl Freestone {
         Self { options: Options::DEFAULT }
     }
 
-    /// Freed pages wait this long, and at most twice as long, before they go back to the kernel; freed large
-    /// mappings as long. Counted in milliseconds, parts of one as a whole one. [`Duration::ZERO`]: they go back
-    /// at once. [`Duration::MAX`]: only by [`purge`](crate::purge). Default 100 ms.
-    /// `FREESTONE_PURGE_DELAY_MS`, in milliseconds, or `never`.
+    /// Freed pages wait this long, and at most twice as long, before they go back to the kernel;
+    /// freed large mappings as long. Counted in milliseconds, parts of one as a whole one.
+    /// [`Duration::ZERO`]: they go back at once. [`Duration::MAX`]: only by
+    /// [`purge`](crate::purge). Default 100 ms. `FREESTONE_PURGE_DELAY_MS`, in milliseconds, or
+    /// `never`.
     #[must_use]
     pub const fn purge_delay(mut self, delay: Duration) -> Self {
         self.options.purge_delay_ms = whole_ms(delay);
         self
     }
 
-    /// At most this many bytes of freed large mappings wait for reuse. Default no limit but what is seen to be
-    /// needed again: 128 MiB, and more where a program has asked for more of what it had freed a little before.
-    /// `FREESTONE_RETAINED_BYTES`.
+    /// At most this many bytes of freed large mappings wait for reuse. Default no limit but what is
+    /// seen to be needed again: 128 MiB, and more where a program has asked for more of what it had
+    /// freed a little before. `FREESTONE_RETAINED_BYTES`.
     #[must_use]
     pub const fn retained_bytes(mut self, bytes: usize) -> Self {
         self.options.retained_bytes = bytes;
@@ -70,8 +71,9 @@ impl Freestone {
         self
     }
 
-    /// Whether the pages of a new slab are faulted in with one call instead of one fault each: fewer faults for
-    /// more resident memory. Needs Linux 5.14, and has no effect before. Default false. `FREESTONE_POPULATE=1`.
+    /// Whether the pages of a new slab are faulted in with one call instead of one fault each:
+    /// fewer faults for more resident memory. Needs Linux 5.14, and has no effect before. Default
+    /// false. `FREESTONE_POPULATE=1`.
     #[must_use]
     pub const fn populate(mut self, on: bool) -> Self {
         self.options.populate = on;
@@ -79,8 +81,9 @@ impl Freestone {
     }
 
     /// At most this many bytes are committed: slabs, freed pages not yet purged, large and retained
-    /// mappings. Beyond it, what is only kept is given back, if that may be enough; then allocations fail. The allocator's
-    /// own tables are not counted. Default none. `FREESTONE_MEMORY_LIMIT`.
+    /// mappings. Beyond it, what is only kept is given back, if that may be enough; then
+    /// allocations fail. The allocator's own tables are not counted. Default none.
+    /// `FREESTONE_MEMORY_LIMIT`.
     #[must_use]
     pub const fn memory_limit(mut self, bytes: usize) -> Self {
         self.options.memory_limit = bytes;
@@ -127,26 +130,26 @@ impl Freestone {
         self
     }
 
-    /// Whether everything is mapped with `MAP_LOCKED` (mmap(2)): it is never swapped out. What exceeds
-    /// `RLIMIT_MEMLOCK` is out of memory. Default false. `FREESTONE_LOCK_IN_MEMORY=1`.
+    /// Whether everything is mapped with `MAP_LOCKED` (mmap(2)): it is never swapped out. What
+    /// exceeds `RLIMIT_MEMLOCK` is out of memory. Default false. `FREESTONE_LOCK_IN_MEMORY=1`.
     #[must_use]
     pub const fn lock_in_memory(mut self, on: bool) -> Self {
         self.options.lock_in_memory = on;
         self
     }
 
-    /// Whether everything is mapped with `MAP_NORESERVE` (mmap(2)): untouched memory does not count for the
-    /// kernel's overcommit limit. Default false. `FREESTONE_NO_RESERVE=1`.
+    /// Whether everything is mapped with `MAP_NORESERVE` (mmap(2)): untouched memory does not count
+    /// for the kernel's overcommit limit. Default false. `FREESTONE_NO_RESERVE=1`.
     #[must_use]
     pub const fn no_reserve(mut self, on: bool) -> Self {
         self.options.no_reserve = on;
         self
     }
 
-    /// Whether an inaccessible page lies before and after each large allocation; freed ones cannot be touched
-    /// while they wait for reuse. Default false; true with the feature `secure`. Before Linux 6.13 each costs
-    /// two mappings, is not kept for reuse, and its `realloc` copies; beyond a quarter of `vm.max_map_count`
-    /// they go without. `FREESTONE_GUARD_PAGES=1`.
+    /// Whether an inaccessible page lies before and after each large allocation; freed ones cannot
+    /// be touched while they wait for reuse. Default false; true with the feature `secure`. Before
+    /// Linux 6.13 each costs two mappings, is not kept for reuse, and its `realloc` copies; beyond
+    /// a quarter of `vm.max_map_count` they go without. `FREESTONE_GUARD_PAGES=1`.
     #[must_use]
     pub const fn guard_pages(mut self, on: bool) -> Self {
         self.options.guard_pages = on;
@@ -160,15 +163,16 @@ impl Freestone {
         self
     }
 
-    /// Whether the table of [`stats`](crate::stats::stats) is printed on standard error when the program exits
-    /// (atexit(3)). Default false. `FREESTONE_SHOW_STATS=1`.
+    /// Whether the table of [`stats`](crate::stats::stats) is printed on standard error when the
+    /// program exits (atexit(3)). Default false. `FREESTONE_SHOW_STATS=1`.
     #[must_use]
     pub const fn show_stats(mut self, on: bool) -> Self {
         self.options.show_stats = on;
         self
     }
 
-    /// Whether the options in force are printed on standard error, once. Default false. `FREESTONE_VERBOSE=1`.
+    /// Whether the options in force are printed on standard error, once. Default false.
+    /// `FREESTONE_VERBOSE=1`.
     #[must_use]
     pub const fn verbose(mut self, on: bool) -> Self {
         self.options.verbose = on;
@@ -176,7 +180,8 @@ impl Freestone {
     }
 }
 
-/// As many milliseconds, at least as long as `delay`; the longest that there is for what exceeds it.
+/// As many milliseconds, at least as long as `delay`; the longest that there is for what exceeds
+/// it.
 const fn whole_ms(delay: Duration) -> u64 {
     let ms = delay.as_nanos().div_ceil(1_000_000);
     if ms < u64::MAX as u128 { ms as u64 } else { u64::MAX }

@@ -1,13 +1,14 @@
 //! Resizing a block, whatever the door.
 //!
-//! Both doors go the same way: a block that still suits stays; a large one is remapped; any other is copied. With
-//! a layout "suits" means the same size class, since a block is freed with the layout that it was resized to.
-//! Without one it means more than half full, since the block's address alone says where it lies.
+//! Both doors go the same way: a block that still suits stays; a large one is remapped; any other
+//! is copied. With a layout "suits" means the same size class, since a block is freed with the
+//! layout that it was resized to. Without one it means more than half full, since the block's
+//! address alone says where it lies.
 //!
-//! Small blocks that grow in small steps get room. A block that outgrows its class is copied. Classes are an
-//! eighth apart, so a block that grows by a few bytes a time would be copied eight times a doubling. One that
-//! has grown by less than a quarter will grow again: it gets a quarter more than was requested, and stays where
-//! it is until that is used up.
+//! Small blocks that grow in small steps get room. A block that outgrows its class is copied.
+//! Classes are an eighth apart, so a block that grows by a few bytes a time would be copied eight
+//! times a doubling. One that has grown by less than a quarter will grow again: it gets a quarter
+//! more than was requested, and stays where it is until that is used up.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{self, NonNull};
@@ -188,7 +189,8 @@ impl Roomy {
     }
 }
 
-/// Whether the small block at `start`, of `had` bytes by its layout, has room for `size`, more than that.
+/// Whether the small block at `start`, of `had` bytes by its layout, has room for `size`, more than
+/// that.
 fn has_room(start: *mut u8, had: usize, size: usize) -> bool {
     ON && had >= LEAST_BYTES
         && size > had

@@ -1,8 +1,10 @@
-//! The Rust door: `GlobalAlloc`. A null pointer says "no memory" here alone; the rooms below say `None`.
+//! The Rust door: `GlobalAlloc`. A null pointer says "no memory" here alone; the rooms below say
+//! `None`.
 //!
-//! The steps of an allocation, each taken where the one before had no block: `Heap::pop` inline; `refill`, which
-//! asks the thread's heap or the shared one; and `retry_after_release`, once everything that is only kept has gone
-//! back to the kernel. `start_and_…` are those that may be the process's first: they put the options in force.
+//! The steps of an allocation, each taken where the one before had no block: `Heap::pop` inline;
+//! `refill`, which asks the thread's heap or the shared one; and `retry_after_release`, once
+//! everything that is only kept has gone back to the kernel. `start_and_…` are those that may be
+//! the process's first: they put the options in force.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{self, NonNull};
@@ -42,7 +44,8 @@ unsafe impl GlobalAlloc for Freestone {
                 heap.count_requested(layout.size());
                 block
             }
-            // With hardening there is more to do with the block: one call does all, and nothing is kept across it.
+            // With hardening there is more to do with the block: one call does all, and nothing is
+            // kept across it.
             None if hardening::ON => return self.start_and_alloc(layout),
             None => match self.start_and_refill(class, layout.size()) {
                 Some(block) => block,
@@ -180,8 +183,8 @@ fn allocate_large(layout: Layout, contents: Contents) -> Option<NonNull<u8>> {
     Some(start)
 }
 
-/// Calls `get`, which needs `bytes` at least, and once more where it has failed and giving back everything that
-/// is only kept may help.
+/// Calls `get`, which needs `bytes` at least, and once more where it has failed and giving back
+/// everything that is only kept may help.
 pub(crate) fn retry_after_release<T>(bytes: usize, get: impl Fn() -> Option<T>) -> Option<T> {
     let found = match get() {
         Some(found) => Some(found),
@@ -205,23 +208,26 @@ pub(crate) fn retry_after_release<T>(bytes: usize, get: impl Fn() -> Option<T>) 
     found
 }
 
-/// Whether a request of `bytes` that has failed may succeed once everything that is only kept has been given
-/// back. Without this question a program that fails over and over would lose what it keeps for nothing.
+/// Whether a request of `bytes` that has failed may succeed once everything that is only kept has
+/// been given back. Without this question a program that fails over and over would lose what it
+/// keeps for nothing.
 #[cold]
 fn release_may_help(bytes: usize) -> bool {
-    // Large allocations are what callers surely hold. How much of the rest is only kept is not known.
+    // Large allocations are what callers surely hold. How much of the rest is only kept is not
+    // known.
     let live = large::survey().live_bytes;
     if !COMMITTED.could_hold(live.saturating_add(bytes)) {
         return false;
     }
-    // A length that the kernel refuses even without the kept bytes is refused after a release as well. The
-    // exception is a process at its limit of mappings (`vm.max_map_count`), to which every length is refused.
+    // A length that the kernel refuses even without the kept bytes is refused after a release as
+    // well. The exception is a process at its limit of mappings (`vm.max_map_count`), to which
+    // every length is refused.
     let kept = large::kept_bytes().saturating_add(depot::mapped_bytes());
     bytes <= kept || large::could_map(bytes.wrapping_sub(kept)) || !large::could_map(1)
 }
 
-/// Gives back what is only kept and calls the program's callback: once for each time that the soft limit is
-/// passed, in the thread that notices it first.
+/// Gives back what is only kept and calls the program's callback: once for each time that the soft
+/// limit is passed, in the thread that notices it first.
 #[cold]
 #[inline(never)]
 fn above_soft_limit() {
@@ -261,11 +267,12 @@ pub(crate) fn refill_once(class: Class) -> Option<Found> {
     heap.refill(class)
 }
 
-/// Gives back to the kernel, at once, everything that is only kept for reuse: empty slabs of ended threads and
-/// of the calling thread, pages of freed slabs, retained mappings, and the pages inside long free blocks of the
-/// calling thread's slabs. Slabs that other live threads keep stay theirs.
+/// Gives back to the kernel, at once, everything that is only kept for reuse: empty slabs of ended
+/// threads and of the calling thread, pages of freed slabs, retained mappings, and the pages inside
+/// long free blocks of the calling thread's slabs. Slabs that other live threads keep stay theirs.
 ///
-/// True where the kernel took memory back meanwhile, whichever thread gave it. Preserves `errno`; never fails.
+/// True where the kernel took memory back meanwhile, whichever thread gave it. Preserves `errno`;
+/// never fails.
 ///
 /// ```
 /// # #[global_allocator]
@@ -291,7 +298,8 @@ fn given_back() -> u64 {
     depot::purges().wrapping_add(MUNMAP.made()).wrapping_sub(MUNMAP.refused())
 }
 
-/// Gives back what is only kept and counts as committed: all that a purge does, but pages inside slabs.
+/// Gives back what is only kept and counts as committed: all that a purge does, but pages inside
+/// slabs.
 fn release_kept() {
     let _keep = KeepErrno::new();
     thread::trim();
@@ -303,8 +311,9 @@ fn release_shared() {
     depot::purge_all();
 }
 
-/// For a thread that is about to sleep: hands over the blocks of other threads that it has freed, takes back its
-/// own that others have freed, and gives its empty slabs back. Preserves `errno`; never fails.
+/// For a thread that is about to sleep: hands over the blocks of other threads that it has freed,
+/// takes back its own that others have freed, and gives its empty slabs back. Preserves `errno`;
+/// never fails.
 ///
 /// ```
 /// freestone::thread_idle();

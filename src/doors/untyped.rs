@@ -1,9 +1,8 @@
 //! The door for callers who do not know the layout: C's. The preload library stands on it.
 //!
-//! Where a block lies is found from its address alone, and every free is checked before
-//! anything is read through the pointer: it must begin a block that is in use. Blocks are
-//! aligned to 16 bytes at least. Frees preserve `errno`; an allocation leaves what the kernel's last
-//! answer made of it.
+//! Where a block lies is found from its address alone, and every free is checked before anything is
+//! read through the pointer: it must begin a block that is in use. Blocks are aligned to 16 bytes
+//! at least. Frees preserve `errno`; an allocation leaves what the kernel's last answer made of it.
 
 use core::alloc::Layout;
 use core::ffi::c_char;
@@ -216,7 +215,8 @@ impl Home {
 /// block is reported and ends the process.
 ///
 /// # Safety
-/// If a block begins at `pointer`, nobody frees it meanwhile: what is read could go back to the kernel.
+/// If a block begins at `pointer`, nobody frees it meanwhile: what is read could go back to the
+/// kernel.
 #[must_use]
 pub unsafe fn usable_size(pointer: *const u8) -> usize {
     let Some(start) = NonNull::new(pointer.cast_mut()) else { return 0 };

@@ -1,10 +1,10 @@
 //! A thread that purges when a delay has passed, so that a process shrinks that has gone idle: its
 //! own slow paths, which would, no longer run. Only with the `background-purge` feature.
 //!
-//! A free that leaves something to purge wants it, and the door that the free came by starts it, when nothing
-//! is half done any more: a new thread allocates. It has no heap, allocates nothing, and takes no
-//! signals. When there was nothing to do for a second it ends; so it does when the program's other
-//! threads have all ended, or the process would not. A child starts its own.
+//! A free that leaves something to purge wants it, and the door that the free came by starts it,
+//! when nothing is half done any more: a new thread allocates. It has no heap, allocates nothing,
+//! and takes no signals. When there was nothing to do for a second it ends; so it does when the
+//! program's other threads have all ended, or the process would not. A child starts its own.
 
 use core::ffi::c_void;
 use core::sync::atomic::fence;
@@ -23,8 +23,8 @@ const STEP_BYTES: usize = 16 << 20;
 /// How long the purger waits for something to do, and at most until it looks whether it is alone.
 const PATIENCE_MS: u64 = 1_000;
 
-/// Starts the purger if one is wanted. Called at the end of a call by any door, with no lock held and the
-/// thread's heap in order.
+/// Starts the purger if one is wanted. Called at the end of a call by any door, with no lock held
+/// and the thread's heap in order.
 #[inline]
 pub(crate) fn start_wanted() {
     if WANTED.load(Ordering::Relaxed) {
@@ -98,12 +98,14 @@ fn has_ended() -> bool {
     }
     RUNNING.store(false, Ordering::Relaxed);
     fence(Ordering::SeqCst);
-    // Occupancy meanwhile by somebody who saw a purger: unless another was started since, this one goes on.
+    // Occupancy meanwhile by somebody who saw a purger: unless another was started since, this one
+    // goes on.
     due_ms() == u64::MAX || RUNNING.swap(true, Ordering::Relaxed)
 }
 
 fn work(now_ms: u64) {
-    // What ended threads left may have fallen empty meanwhile, and what live ones put aside is unused.
+    // What ended threads left may have fallen empty meanwhile, and what live ones put aside is
+    // unused.
     help::help_due(now_ms);
     shared::trim();
     tally::heaps().for_each(Heap::give_up_spares);

@@ -1,6 +1,8 @@
-//! The slabs of a heap by class: the current one, those with room, those without; and the owned-slab cache.
+//! The slabs of a heap by class: the current one, those with room, those without; and the
+//! owned-slab cache.
 //!
-//! Each slab of a heap is in one state (`Place`), and on the list that belongs to it. The lists' lock guards both.
+//! Each slab of a heap is in one state (`Place`), and on the list that belongs to it. The lists'
+//! lock guards both.
 
 use core::cell::Cell;
 use core::ptr;
@@ -14,12 +16,13 @@ use crate::memory::slab::{Occupancy, Place, Slab, SlabList};
 use crate::os::fatal;
 
 impl Heap {
-    /// The entry of the owned-slab cache for `address`: the slab with that block if the heap remembers it, else
-    /// another slab that [takes frees of this heap](Slab::takes_frees_of), or the empty one.
+    /// The entry of the owned-slab cache for `address`: the slab with that block if the heap
+    /// remembers it, else another slab that [takes frees of this heap](Slab::takes_frees_of), or
+    /// the empty one.
     #[inline(always)]
     pub(crate) fn owned(&self, address: usize) -> &'static Slab {
-        // SAFETY: the entries are the empty slab or slabs of this heap, whose chunks are mapped. A helper that takes
-        // such a slab pins its chunk.
+        // SAFETY: the entries are the empty slab or slabs of this heap, whose chunks are mapped. A
+        // helper that takes such a slab pins its chunk.
         unsafe { &*self.entry(address).load(Ordering::Relaxed) }
     }
 
@@ -29,11 +32,13 @@ impl Heap {
         unsafe { self.owned.get_unchecked(address / UNIT_BYTES % OWNED_SLABS) }
     }
 
-    /// Enters `slab` into the owned-slab cache, if it has one unit only: the fast free finds it there.
+    /// Enters `slab` into the owned-slab cache, if it has one unit only: the fast free finds it
+    /// there.
     #[inline]
     pub(crate) fn remember(&self, slab: &'static Slab) {
         if slab.units() == 1 {
-            // Release: a helper that sees the entry replaced knows that the owner uses the old slab no more.
+            // Release: a helper that sees the entry replaced knows that the owner uses the old slab
+            // no more.
             self.entry(slab.base()).store(ptr::from_ref(slab).cast_mut(), Ordering::Release);
         }
     }
@@ -72,8 +77,8 @@ impl Heap {
         self.classes.set(self.classes.get() | (1 << class.index()));
     }
 
-    /// Takes a slab with room off its list, if it is better than `slab`, the current one without free blocks: it has
-    /// free blocks, or `slab` has no uncarved ones either.
+    /// Takes a slab with room off its list, if it is better than `slab`, the current one without
+    /// free blocks: it has free blocks, or `slab` has no uncarved ones either.
     pub(super) fn take_partial(&'static self, class: Class, slab: &'static Slab) -> Option<&'static Slab> {
         let _lists = self.lists.lock();
         let (_, partial) = self.bin(class);
@@ -107,7 +112,8 @@ impl Heap {
         }
     }
 
-    /// Enters a slab into its class's list. Those with free blocks stay before those with uncarved ones only.
+    /// Enters a slab into its class's list. Those with free blocks stay before those with uncarved
+    /// ones only.
     pub(super) fn park_partial(&'static self, slab: &'static Slab) {
         slab.move_to(Place::Partial);
         shared::note_room(self, slab.class());
@@ -134,7 +140,8 @@ impl Heap {
         self.full.remove(slab);
     }
 
-    /// Moves a slab that gained free blocks to its new state, and keeps or puts aside an empty one. For the owner.
+    /// Moves a slab that gained free blocks to its new state, and keeps or puts aside an empty one.
+    /// For the owner.
     #[inline]
     pub(crate) fn settle(&'static self, slab: &'static Slab, left: Occupancy) {
         match (slab.place(), left) {
@@ -151,8 +158,8 @@ impl Heap {
         }
     }
 
-    /// Moves a slab that gained free blocks to the list of its new state. Returns an empty slab, which is on no list
-    /// any more. For the holder of the lists' lock.
+    /// Moves a slab that gained free blocks to the list of its new state. Returns an empty slab,
+    /// which is on no list any more. For the holder of the lists' lock.
     pub(super) fn relist(&'static self, slab: &'static Slab, left: Occupancy) -> Option<&'static Slab> {
         match (slab.place(), left) {
             (Place::Full, Occupancy::Used) => {

@@ -1,4 +1,5 @@
-//! What becomes of a slab that has fallen empty: it stays current, becomes a spare, or goes to the depot.
+//! What becomes of a slab that has fallen empty: it stays current, becomes a spare, or goes to the
+//! depot.
 
 use core::ptr;
 

@@ -1,4 +1,5 @@
-//! Frees beside the fast path: into a slab in any state, to another heap, and remote frees as they come in.
+//! Frees beside the fast path: into a slab in any state, to another heap, and remote frees as they
+//! come in.
 
 use core::ptr;
 
@@ -12,7 +13,8 @@ impl Heap {
     pub(crate) fn free(&'static self, slab: &'static Slab, block: Block) {
         // SAFETY: the token says that the block is readable.
         if unsafe { free_list::looks_free(block.address() as *const u8) } {
-            // Another thread may have freed it first. If it was the last used block, the slab is closed now.
+            // Another thread may have freed it first. If it was the last used block, the slab is
+            // closed now.
             self.collect();
             let lists = self.lists.lock();
             let is_free = !ptr::eq(slab.home(), &self.inbox) || slab.is_listed(block.address());
@@ -45,15 +47,17 @@ impl Heap {
         }
     }
 
-    /// Whether the block at `address` is on the list of `slab`, or among its remote frees. None where the slab is
-    /// another heap's, or the lock could not be had within a while: the caller itself may hold it.
+    /// Whether the block at `address` is on the list of `slab`, or among its remote frees. None
+    /// where the slab is another heap's, or the lock could not be had within a while: the caller
+    /// itself may hold it.
     pub(crate) fn has_free_at(&self, slab: &Slab, address: usize) -> Option<bool> {
         let _lists = self.lists.lock_within_a_while()?;
         ptr::eq(slab.home(), &self.inbox)
             .then(|| slab.is_listed_by_walk(address) || slab.is_on_remote_list(address))
     }
 
-    /// Whether `slab` is this heap's and the block at `address`, which looks free, is on its list. For the owner.
+    /// Whether `slab` is this heap's and the block at `address`, which looks free, is on its list.
+    /// For the owner.
     pub(crate) fn has_listed(&self, slab: &Slab, address: usize) -> bool {
         let _lists = self.lists.lock();
         ptr::eq(slab.home(), &self.inbox) && slab.is_listed(address)
@@ -99,8 +103,8 @@ impl Heap {
         }
     }
 
-    /// Adopts the remote frees of an announced slab. Returns an empty slab, which is on no list any more. For the
-    /// holder of the lists' lock.
+    /// Adopts the remote frees of an announced slab. Returns an empty slab, which is on no list any
+    /// more. For the holder of the lists' lock.
     pub(super) fn collect_one(&'static self, slab: &'static Slab) -> Option<&'static Slab> {
         let home = slab.home();
         if ptr::eq(home, &self.inbox) {

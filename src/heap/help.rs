@@ -1,15 +1,16 @@
 //! Helpers: other threads reuse and give back the remote frees of a heap whose own thread sleeps.
 //!
-//! A helper holds the lock of the heap's lists, which the owner takes on slow paths only. So a helper never touches
-//! slabs that the owner may use without the lock: current ones, and partial ones with a block that the owner may
-//! hold and free at any time. It takes
+//! A helper holds the lock of the heap's lists, which the owner takes on slow paths only. So a
+//! helper never touches slabs that the owner may use without the lock: current ones, and partial
+//! ones with a block that the owner may hold and free at any time. It takes
 //!
 //! - *full* slabs with remote frees: the owner's free into a full slab is a slow path;
-//! - *partial* slabs all of whose used blocks are on the remote list: there is nothing that the owner could free.
+//! - *partial* slabs all of whose used blocks are on the remote list: there is nothing that the
+//!   owner could free.
 //!
-//! Such a slab goes to the depot if it is empty, else to the shared heap. The owner may still be about to read the
-//! record of a slab in its owned-slab cache. So the helper clears the entry and *pins* the chunk: it stays mapped
-//! until the owner has taken a slow path.
+//! Such a slab goes to the depot if it is empty, else to the shared heap. The owner may still be
+//! about to read the record of a slab in its owned-slab cache. So the helper clears the entry and
+//! *pins* the chunk: it stays mapped until the owner has taken a slow path.
 
 use core::ptr;
 
@@ -30,8 +31,8 @@ use crate::policy::options;
 /// Held by a helper, before any other lock: there is one at a time.
 static HELPING: Lock<()> = Lock::new(());
 
-/// Ends a helper of the parent, and rebuilds the lists of the calling thread's heap if a helper was changing
-/// them. For a child.
+/// Ends a helper of the parent, and rebuilds the lists of the calling thread's heap if a helper was
+/// changing them. For a child.
 ///
 /// # Safety
 /// As for [`Lock::mend`]. The depot is in order.
@@ -46,7 +47,8 @@ pub(crate) unsafe fn mend() {
     }
 }
 
-/// Wholly freed slabs in an inbox after which its owner counts as idle: a busy one would have emptied it.
+/// Wholly freed slabs in an inbox after which its owner counts as idle: a busy one would have
+/// emptied it.
 const WHOLE_SLABS: u32 = 16;
 
 /// Helps every thread's heap.
@@ -58,7 +60,8 @@ pub(crate) fn all() {
     let helping = HELPING.lock();
     for heap in thread_heaps() {
         let is_idle = heap.is_idle();
-        // Not for long: in the child of a fork, the lock may be held for ever by a thread that is not there.
+        // Not for long: in the child of a fork, the lock may be held for ever by a thread that is
+        // not there.
         if let Some(_lists) = heap.lists.lock_within_a_while() {
             let _ = heap.help(is_idle, &emptied);
         }
@@ -67,15 +70,16 @@ pub(crate) fn all() {
     give_back(&emptied);
 }
 
-/// Gives closed slabs to the depot, with no lock held: that may start the purger's thread, which allocates.
+/// Gives closed slabs to the depot, with no lock held: that may start the purger's thread, which
+/// allocates.
 fn give_back(emptied: &SlabList) {
     while let Some(slab) = emptied.pop() {
         depot::release(slab);
     }
 }
 
-/// Helps the heaps whose threads have taken no slow path since the last call, before `own` takes more memory from
-/// the kernel. Whether there was anything.
+/// Helps the heaps whose threads have taken no slow path since the last call, before `own` takes
+/// more memory from the kernel. Whether there was anything.
 pub(super) fn instead_of_growing(own: &Heap) -> bool {
     // The holder of the shared heap's lock would wait for itself.
     if !is_of_thread(own) {
@@ -121,8 +125,9 @@ impl Heap {
         self.calls_seen.replace(calls) == calls
     }
 
-    /// Adopts the remote frees of announced slabs, and takes empty slabs, which it adds to `emptied`. Where the owner
-    /// `is_idle`, those that were full go to the shared heap. Whether it took any. For a holder of the lists' lock.
+    /// Adopts the remote frees of announced slabs, and takes empty slabs, which it adds to
+    /// `emptied`. Where the owner `is_idle`, those that were full go to the shared heap. Whether it
+    /// took any. For a holder of the lists' lock.
     fn help(&'static self, is_idle: bool, emptied: &SlabList) -> bool {
         let with_room = SlabList::new();
         self.inbox.clear_whole();
@@ -147,8 +152,8 @@ impl Heap {
         }
         let is_unheld = match slab.place() {
             Place::Full | Place::Partial if slab.is_unheld() => true,
-            // Of an owner that is awake it stays full: as a partial one, with blocks that somebody holds, it would be
-            // out of reach when the owner sleeps.
+            // Of an owner that is awake it stays full: as a partial one, with blocks that somebody
+            // holds, it would be out of reach when the owner sleeps.
             Place::Full if is_idle => false,
             _ => return self.deferred.announce(slab),
         };
@@ -170,8 +175,8 @@ impl Heap {
         }
     }
 
-    /// Rebuilds the lists from the states of the heap's slabs. For a child that mends its locks: nobody else runs,
-    /// and no lock can be taken.
+    /// Rebuilds the lists from the states of the heap's slabs. For a child that mends its locks:
+    /// nobody else runs, and no lock can be taken.
     fn relist_all(&'static self) {
         for class in Class::in_set(u128::MAX) {
             self.bin(class).1.forget();
@@ -195,8 +200,8 @@ impl Heap {
         }
     }
 
-    /// Clears the slab's entry in the owned-slab cache, if it has one, and pins its chunk until the owner's next
-    /// slow path: the owner may be about to follow the entry.
+    /// Clears the slab's entry in the owned-slab cache, if it has one, and pins its chunk until the
+    /// owner's next slow path: the owner may be about to follow the entry.
     fn clear_entry(&self, slab: &Slab) {
         let this = ptr::from_ref(slab).cast_mut();
         let empty = (&raw const EMPTY).cast_mut();

@@ -1,8 +1,10 @@
-//! A heap: for each size class the slab that is allocated from, and further slabs with and without room.
+//! A heap: for each size class the slab that is allocated from, and further slabs with and without
+//! room.
 //!
-//! A heap has one *owner* at a time: its thread; for the shared heap the holder of its lock; for an idle heap the
-//! holder of that list's lock; for the heap of sampled blocks the holder of the profiler's lock. Any thread may
-//! touch the atomic fields. A *helper* may touch the lists of a heap under their lock: see [`help`].
+//! A heap has one *owner* at a time: its thread; for the shared heap the holder of its lock; for an
+//! idle heap the holder of that list's lock; for the heap of sampled blocks the holder of the
+//! profiler's lock. Any thread may touch the atomic fields. A *helper* may touch the lists of a
+//! heap under their lock: see [`help`].
 //!
 //! | file | what is in it |
 //! | --- | --- |
@@ -21,8 +23,8 @@
 //! | `background` | the purger's thread |
 //! | `sampling` | which blocks the profiler follows |
 //!
-//! The state of this room: [`BLANK`] and [`slot::NEW`], never written; the slot of each thread; the shared heap
-//! (`shared`); the list of all heaps (`tally`); the idle heaps (`thread`).
+//! The state of this room: [`BLANK`] and [`slot::NEW`], never written; the slot of each thread; the
+//! shared heap (`shared`); the list of all heaps (`tally`); the idle heaps (`thread`).
 #![cfg(all(target_os = "linux", target_pointer_width = "64"))]
 
 use core::cell::Cell;
@@ -63,11 +65,12 @@ pub(crate) use refill::Found;
 use spares::Spares;
 use tally::Tally;
 
-/// The current slab of a bin without one, and the empty entry of the owned-slab cache: it never has a block.
+/// The current slab of a bin without one, and the empty entry of the owned-slab cache: it never has
+/// a block.
 static EMPTY: Slab = Slab::empty();
 
-/// A heap that is empty and never written: the pattern of new heaps, and the stand-in of a thread that cannot have
-/// a heap of its own.
+/// A heap that is empty and never written: the pattern of new heaps, and the stand-in of a thread
+/// that cannot have a heap of its own.
 pub(crate) static BLANK: Heap = Heap::new();
 
 /// One heap. `repr(C)`: the inbox comes first, so that the heap's address is its inbox's.
@@ -99,10 +102,11 @@ pub(crate) struct Heap {
     inbox: Inbox,
     /// Announced slabs whose remote frees the owner alone may adopt: a helper moved them here.
     deferred: Inbox,
-    /// Guards `partial` and `full`, and the changes of a slab's state from or to them. The owner takes it on slow
-    /// paths. Its holder takes no other lock but the shared heap's.
+    /// Guards `partial` and `full`, and the changes of a slab's state from or to them. The owner
+    /// takes it on slow paths. Its holder takes no other lock but the shared heap's.
     lists: Lock<()>,
-    /// Bytes requested by this heap's thread, less those it freed; wraps, as some threads only free.
+    /// Bytes requested by this heap's thread, less those it freed; wraps, as some threads only
+    /// free.
     requested: Seen<AtomicUsize>,
     /// The slab that each class allocates from; never null.
     current: [Cell<*const Slab>; CLASSES],
@@ -149,10 +153,11 @@ const_assert!(offset_of!(Heap, spares) == 5_016);
 const_assert!(offset_of!(Heap, outbox) == 5_976);
 const_assert!(offset_of!(Heap, tally) == 6_488);
 
-// SAFETY: others than the owner touch only what the table says. Atomics: anybody. `partial`, `full`, `calls_seen`:
-// under `lists`, or under the helper's lock. `spares`: threads take slabs out of its atomic entries; its `bytes` are
-// the owner's. `tally`: its `older` is written once, before the heap is published. `next_idle`: under the lock of the
-// idle heaps. The stand-ins, which threads without a heap share, are empty, and nobody writes to them.
+// SAFETY: others than the owner touch only what the table says. Atomics: anybody. `partial`,
+// `full`, `calls_seen`: under `lists`, or under the helper's lock. `spares`: threads take slabs out
+// of its atomic entries; its `bytes` are the owner's. `tally`: its `older` is written once, before
+// the heap is published. `next_idle`: under the lock of the idle heaps. The stand-ins, which
+// threads without a heap share, are empty, and nobody writes to them.
 unsafe impl Sync for Heap {}
 
 impl Heap {
@@ -186,8 +191,10 @@ impl Heap {
     /// A heap in memory of its own. None where there is no memory.
     pub(crate) fn fresh() -> Option<&'static Self> {
         let fresh: NonNull<Self> = records::take(size_of::<Self>())?.cast();
-        // Copied: unoptimised code would build it on the stack, which a thread with the smallest stack lacks.
-        // SAFETY: the memory is fresh, aligned, long enough, and never taken back; an empty heap is its bytes.
+        // Copied: unoptimised code would build it on the stack, which a thread with the smallest
+        // stack lacks.
+        // SAFETY: the memory is fresh, aligned, long enough, and never taken back; an empty heap is
+        // its bytes.
         unsafe { fresh.as_ptr().copy_from_nonoverlapping(&raw const BLANK, 1) };
         // SAFETY: as above.
         Some(unsafe { fresh.as_ref() })

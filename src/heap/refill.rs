@@ -23,8 +23,8 @@ impl From<Carved> for Found {
 }
 
 impl Heap {
-    /// A block of a spare slab of `class`, if there is one and no purge tick has passed: a loop over one long
-    /// block takes this way every time.
+    /// A block of a spare slab of `class`, if there is one and no purge tick has passed: a loop
+    /// over one long block takes this way every time.
     #[inline]
     pub(crate) fn pop_spare(&'static self, class: Class) -> Option<Block> {
         if !ptr::eq(self.current(class), &raw const EMPTY) || depot::purge_ticks() != self.ticks_seen.get() {
@@ -36,8 +36,8 @@ impl Heap {
         self.pop_any(class)
     }
 
-    /// A block of `class` after [`pop`](Self::pop) found none. The sources, in this order: remote frees, a partial
-    /// slab, uncarved pages, a spare or abandoned slab, the depot.
+    /// A block of `class` after [`pop`](Self::pop) found none. The sources, in this order: remote
+    /// frees, a partial slab, uncarved pages, a spare or abandoned slab, the depot.
     pub(crate) fn refill(&'static self, class: Class) -> Option<Found> {
         self.tally.refilled(class);
         self.calls.set(self.calls.get().wrapping_add(1));
@@ -70,10 +70,12 @@ impl Heap {
         carved.into()
     }
 
-    /// An open slab of `class` that no list of this heap has yet: a spare, an abandoned one, one of the depot.
+    /// An open slab of `class` that no list of this heap has yet: a spare, an abandoned one, one of
+    /// the depot.
     fn acquire(&'static self, class: Class) -> Option<&'static Slab> {
         if shared::is_shared(&self.inbox) {
-            // The depot is not to be called under the shared heap's lock: `shared::refill` does so afterwards.
+            // The depot is not to be called under the shared heap's lock: `shared::refill` does so
+            // afterwards.
             return None;
         }
         if let Some(spare) = self.spares.take(class) {
@@ -85,7 +87,8 @@ impl Heap {
         }
         let mut found = depot::acquire_resident(class);
         if found.is_none() {
-            // Before more becomes resident, the depot may cut this heap's spares of other classes anew.
+            // Before more becomes resident, the depot may cut this heap's spares of other classes
+            // anew.
             self.spares.give_back();
             if depot::has_grown()
                 && help::instead_of_growing(self)

@@ -1,5 +1,5 @@
-//! The heap of no thread: abandoned slabs, until another thread adopts them, and the allocations of threads
-//! without a heap of their own.
+//! The heap of no thread: abandoned slabs, until another thread adopts them, and the allocations of
+//! threads without a heap of their own.
 
 use core::ptr;
 
@@ -19,11 +19,12 @@ const STEP: usize = 64;
 
 static FIRST: Heap = Heap::new();
 
-/// The shared heap; null in a child that has given its parent's up, until there is memory for another.
+/// The shared heap; null in a child that has given its parent's up, until there is memory for
+/// another.
 static SHARED: AtomicPtr<Heap> = AtomicPtr::new((&raw const FIRST).cast_mut());
 
-/// Empty slabs of the shared heap on their way to the depot. It may call the kernel, so the lock's holder leaves
-/// them here and brings them there afterwards.
+/// Empty slabs of the shared heap on their way to the depot. It may call the kernel, so the lock's
+/// holder leaves them here and brings them there afterwards.
 struct Emptied(SlabList);
 
 // SAFETY: the slabs are nobody else's, and the list is touched under its lock only.
@@ -32,11 +33,13 @@ unsafe impl Send for Emptied {}
 static LOCK: Lock<()> = Lock::new(());
 static EMPTIED: Lock<Emptied> = Lock::new(Emptied(SlabList::new()));
 
-/// Whether the shared heap may have a slab of each class with room: one if so. A hint, read without the lock.
+/// Whether the shared heap may have a slab of each class with room: one if so. A hint, read without
+/// the lock.
 static WITH_ROOM: [AtomicUsize; CLASSES] = [const { AtomicUsize::new(0) }; CLASSES];
 
-/// Gives up the shared heap that another thread of the parent was using: what is freed into its slabs is
-/// announced to an inbox that nobody opens, as with the heaps of the other threads. For a child.
+/// Gives up the shared heap that another thread of the parent was using: what is freed into its
+/// slabs is announced to an inbox that nobody opens, as with the heaps of the other threads. For a
+/// child.
 ///
 /// # Safety
 /// As for [`Lock::mend`].
@@ -68,7 +71,8 @@ fn heap_or_new() -> Option<&'static Heap> {
     })
 }
 
-/// Lets `work` use the shared heap, and brings to the depot what that has emptied, without the lock.
+/// Lets `work` use the shared heap, and brings to the depot what that has emptied, without the
+/// lock.
 fn with<T>(work: impl FnOnce(&'static Heap) -> T) -> Option<T> {
     let lock = LOCK.lock();
     let done = work(heap_or_new()?);
@@ -141,8 +145,8 @@ pub(crate) unsafe fn free(slab: &'static Slab, mut block: Block) {
     collect_if_shared(unsafe { slab.publish(start, start, 1) });
 }
 
-/// Adopts remote frees at once if they were announced to the shared heap, which has no thread that would. For
-/// another heap the purger helps later, unless its thread was first.
+/// Adopts remote frees at once if they were announced to the shared heap, which has no thread that
+/// would. For another heap the purger helps later, unless its thread was first.
 pub(crate) fn collect_if_shared(announced_to: Option<&'static Inbox>) {
     #[cfg(feature = "background-purge")]
     if announced_to.is_some() {
@@ -197,8 +201,8 @@ pub(super) fn note_room(heap: &Heap, class: Class) {
     }
 }
 
-/// Takes in every slab of `list`, which is one of `from`, a heap whose thread ends. Where there is no memory for a
-/// shared heap they stay where they are, for the next thread.
+/// Takes in every slab of `list`, which is one of `from`, a heap whose thread ends. Where there is
+/// no memory for a shared heap they stay where they are, for the next thread.
 pub(super) fn take_in(from: &Heap, list: &SlabList) {
     let take_some = |heap: &'static Heap| {
         for slab in core::iter::from_fn(|| list.pop()).take(STEP) {
@@ -217,7 +221,8 @@ pub(super) fn take_in(from: &Heap, list: &SlabList) {
     while list.first().is_some() && with(take_some).is_some() {}
 }
 
-/// Takes in every slab of `list`, which have room: full ones until now, of a heap whose thread sleeps.
+/// Takes in every slab of `list`, which have room: full ones until now, of a heap whose thread
+/// sleeps.
 pub(super) fn take_in_with_room(list: &SlabList) {
     let take_some = |heap: &'static Heap| {
         for slab in core::iter::from_fn(|| list.pop()).take(STEP) {

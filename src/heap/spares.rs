@@ -1,4 +1,5 @@
-//! Empty slabs that a heap has put aside, one of each class: closed, with their blocks as they were.
+//! Empty slabs that a heap has put aside, one of each class: closed, with their blocks as they
+//! were.
 //!
 //! A loop that fills slabs and empties them finds them here again at the price of an atomic
 //! exchange, and a purge by another thread finds them as well, so a thread that rests pins nothing.

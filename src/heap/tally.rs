@@ -134,8 +134,8 @@ pub(super) fn sent_without_heap(class: Class) {
     }
 }
 
-/// Blocks of each class that were freed by other threads than their slab's heap's and are not adopted yet: in
-/// outboxes, and on slabs' remote lists.
+/// Blocks of each class that were freed by other threads than their slab's heap's and are not
+/// adopted yet: in outboxes, and on slabs' remote lists.
 pub(crate) fn in_flight() -> [u32; CLASSES] {
     let mut classes: [u32; CLASSES] = core::array::from_fn(|index| {
         SENT_WITHOUT_HEAP.get(index).map_or(0, |sent| sent.load(Ordering::Relaxed))

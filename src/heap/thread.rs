@@ -1,10 +1,11 @@
 //! A thread's heap: the slot that points to it, its making, and its end.
 //!
-//! The slot is never null. It points to [`NEW`] before the thread's first allocation, and to [`DETACHED`] while the
-//! heap is being made and after the thread's end. Both are empty, so every request falls through to the slow path,
-//! which tells them apart.
+//! The slot is never null. It points to [`NEW`] before the thread's first allocation, and to
+//! [`DETACHED`] while the heap is being made and after the thread's end. Both are empty, so every
+//! request falls through to the slow path, which tells them apart.
 //!
-//! The state: the slots, the list of idle heaps, and the key of POSIX thread-specific data that ends heaps.
+//! The state: the slots, the list of idle heaps, and the key of POSIX thread-specific data that
+//! ends heaps.
 
 use core::ffi::c_void;
 use core::ptr;
@@ -44,7 +45,8 @@ pub(super) fn existing_heap() -> Option<&'static Heap> {
     Some(heap()).filter(|heap| is_own(heap))
 }
 
-/// Heaps of ended threads, for the next ones: a list, and those that [`collect_idle`] has been through.
+/// Heaps of ended threads, for the next ones: a list, and those that [`collect_idle`] has been
+/// through.
 struct Idle {
     first: *const Heap,
     collected: *const Heap,
@@ -137,8 +139,8 @@ fn put_idle(heap: &'static Heap) {
     idle.first = heap;
 }
 
-/// Passes on late announcements to idle heaps. Each is off the list meanwhile: slabs that fall empty go to the
-/// depot, which is not to be called under the lock.
+/// Passes on late announcements to idle heaps. Each is off the list meanwhile: slabs that fall
+/// empty go to the depot, which is not to be called under the lock.
 fn collect_idle() {
     loop {
         // A statement of its own, for the lock.
@@ -192,9 +194,9 @@ fn exit_key() -> Option<libc::pthread_key_t> {
     Some(KEY.load(Ordering::Relaxed))
 }
 
-/// Ends a thread's heap, in the first round of key destructors (pthread_key_create(3)) in which it has one. It does
-/// not wait for the last round: a thread whose first allocation is in a destructor may not see another one, and its
-/// heap would be lost. Later allocations are the shared heap's.
+/// Ends a thread's heap, in the first round of key destructors (pthread_key_create(3)) in which it
+/// has one. It does not wait for the last round: a thread whose first allocation is in a destructor
+/// may not see another one, and its heap would be lost. Later allocations are the shared heap's.
 unsafe extern "C-unwind" fn end_of_thread(heap: *mut c_void) {
     slot::set(&raw const DETACHED);
     // SAFETY: the key's value is the thread's heap, and heaps are never unmapped.
@@ -228,7 +230,8 @@ pub(super) unsafe fn mend_idle() {
     unsafe { IDLE.mend(|idle| *idle = Idle::NONE) }
 }
 
-/// Ends the making of the key by another thread of the parent, and notes the calling thread's number. For a child.
+/// Ends the making of the key by another thread of the parent, and notes the calling thread's
+/// number. For a child.
 pub(super) fn mend_own() {
     let _ = STATE.compare_exchange(PREPARING, UNPREPARED, Ordering::Relaxed, Ordering::Relaxed);
     note_thread();
@@ -249,7 +252,8 @@ pub(crate) fn purge_inside() {
     shared::purge_inside();
 }
 
-/// Trims the calling thread's heap and the shared one, takes the spares of all heaps, and helps sleeping threads.
+/// Trims the calling thread's heap and the shared one, takes the spares of all heaps, and helps
+/// sleeping threads.
 pub(crate) fn trim() {
     trim_own();
     tally::heaps().for_each(Heap::give_up_spares);

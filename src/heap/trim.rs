@@ -24,8 +24,9 @@ impl Heap {
         self.purge_inside(false, PURGE_STEP_BYTES);
     }
 
-    /// Purges the pages inside free blocks of partial slabs that have not changed since the last call, or of `all`
-    /// whose pages were not purged since. Stops once `most_bytes` are purged, which one slab may exceed.
+    /// Purges the pages inside free blocks of partial slabs that have not changed since the last
+    /// call, or of `all` whose pages were not purged since. Stops once `most_bytes` are purged,
+    /// which one slab may exceed.
     pub(crate) fn purge_inside(&'static self, all: bool, most_bytes: usize) {
         let mut left = most_bytes;
         let least = os::page_bytes();
@@ -65,7 +66,8 @@ impl Heap {
         shared::take_in(self, &self.full);
         drop(lists);
         self.unpin_cleared();
-        // Announcements from before the slabs changed their home. The heap's next thread passes later ones on.
+        // Announcements from before the slabs changed their home. The heap's next thread passes
+        // later ones on.
         self.collect();
         self.spares.give_back();
     }

@@ -10,8 +10,8 @@ use super::handle::Handle;
 use super::heap::Heap;
 use crate::base::collection::{self, Blocks};
 
-// SAFETY: blocks stay where they are until they are freed or the heap is dropped, which lives as long as its
-// handles. They are in the heap's mapping: moving the `Heap` moves no block.
+// SAFETY: blocks stay where they are until they are freed or the heap is dropped, which lives as
+// long as its handles. They are in the heap's mapping: moving the `Heap` moves no block.
 unsafe impl<K: Kind> Blocks for Heap<K> {
     #[inline]
     fn block(&self, layout: Layout) -> Option<NonNull<u8>> {

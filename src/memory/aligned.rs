@@ -1,4 +1,5 @@
-//! Aligned mappings: more than is needed is mapped, and what lies around the aligned part goes back.
+//! Aligned mappings: more than is needed is mapped, and what lies around the aligned part goes
+//! back.
 
 use core::num::NonZeroUsize;
 use core::ptr::NonNull;
@@ -8,8 +9,8 @@ use crate::base::atomic::{AtomicUsize, Ordering};
 use crate::memory::pending;
 use crate::os;
 
-/// A function that maps so many bytes, if it can at the hint. A type of its own for each, so that the compiler knows
-/// that none unwinds.
+/// A function that maps so many bytes, if it can at the hint. A type of its own for each, so that
+/// the compiler knows that none unwinds.
 pub(crate) trait Mapper: Copy + Fn(Option<NonZeroUsize>, usize) -> os::Result<NonNull<u8>> {}
 
 impl<F: Copy + Fn(Option<NonZeroUsize>, usize) -> os::Result<NonNull<u8>>> Mapper for F {}

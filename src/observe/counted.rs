@@ -181,8 +181,8 @@ impl Region {
     }
 }
 
-/// Not inlined: code that switches stacks may call this on one thread after the other, and the compiler would keep the
-/// address of the first one's counts. See `heap::slot`.
+/// Not inlined: code that switches stacks may call this on one thread after the other, and the
+/// compiler would keep the address of the first one's counts. See `heap::slot`.
 #[inline(never)]
 fn now() -> Counts {
     COUNTS.try_with(Cell::get).unwrap_or(Counts::ZERO)

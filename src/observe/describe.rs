@@ -78,15 +78,15 @@ pub enum What {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BlockState {
-    /// In use, or freed by another thread that has not sent it to its slab yet. Said only of slabs of the
-    /// calling thread.
+    /// In use, or freed by another thread that has not sent it to its slab yet. Said only of slabs
+    /// of the calling thread.
     Live,
-    /// Free: on its slab's list, or freed by another thread and on its way there. Said only of slabs of the
-    /// calling thread, whose lists it may look through.
+    /// Free: on its slab's list, or freed by another thread and on its way there. Said only of
+    /// slabs of the calling thread, whose lists it may look through.
     Free,
-    /// Handed out at least once, in a slab of another thread: in use or free. Only that thread can know, since
-    /// nothing of the block is read that others may be writing. Also where the calling thread's lists are in
-    /// use, as within a signal handler.
+    /// Handed out at least once, in a slab of another thread: in use or free. Only that thread can
+    /// know, since nothing of the block is read that others may be writing. Also where the calling
+    /// thread's lists are in use, as within a signal handler.
     Unknown,
     /// Never handed out.
     Untouched,

@@ -75,8 +75,8 @@ pub enum UnitPicture {
 pub struct SlabPicture {
     /// Bytes of a block.
     pub block: usize,
-    /// Blocks in use, and those that other threads have freed and hold back: each of them at most 64 blocks or
-    /// 8 KiB of a slab.
+    /// Blocks in use, and those that other threads have freed and hold back: each of them at most
+    /// 64 blocks or 8 KiB of a slab.
     pub used: usize,
     /// Blocks that were handed out since the slab began: the pages of the others are untouched.
     pub carved: usize,

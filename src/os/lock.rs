@@ -68,8 +68,9 @@ fn mend_once() {
     if mark.compare_exchange(COPIED, MENDING, Ordering::Acquire, Ordering::Acquire).is_ok() {
         let mend = MEND.load(Ordering::Relaxed);
         if !mend.is_null() {
-            // SAFETY: only `on_copy` writes there, and it writes such a function, which does not unwind. Called as
-            // one that cannot: else every caller of a lock would have code for an unwinding that never is.
+            // SAFETY: only `on_copy` writes there, and it writes such a function, which does not
+            // unwind. Called as one that cannot: else every caller of a lock would have code for an
+            // unwinding that never is.
             unsafe { core::mem::transmute::<*mut (), extern "C" fn()>(mend)() };
         }
         mark.store(OWN, Ordering::Release);

@@ -66,8 +66,8 @@ pub(crate) unsafe fn propose_with(environment: *const *const c_char) -> bool {
     unsafe { freeze(&DEFAULT, environment) }
 }
 
-/// Releases the lock that another thread of the parent held, which has put nothing in force yet. For
-/// a child.
+/// Releases the lock that another thread of the parent held, which has put nothing in force yet.
+/// For a child.
 ///
 /// # Safety
 /// As for [`Lock::mend`].
@@ -78,8 +78,8 @@ pub(crate) unsafe fn mend() {
 
 /// Puts options in force if none are yet, with no lock held. Whether this call did.
 ///
-/// No value with a destructor lives across the calls of formatting functions: the compiler would add
-/// code for an unwinding that never happens.
+/// No value with a destructor lives across the calls of formatting functions: the compiler would
+/// add code for an unwinding that never happens.
 ///
 /// # Safety
 /// As for [`propose_with`].

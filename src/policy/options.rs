@@ -1,7 +1,8 @@
 //! What can be chosen: the values, their defaults, and where they are read from.
 //!
-//! The values that a program writes down live in its `Freestone`; [`frozen`](super::frozen) joins them with the
-//! environment ([`variables`](super::variables) has the one table) when the first block is asked for.
+//! The values that a program writes down live in its `Freestone`; [`frozen`](super::frozen) joins
+//! them with the environment ([`variables`](super::variables) has the one table) when the first
+//! block is asked for.
 
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 pub(crate) use super::frozen::{are_in_force, get, mend, propose, propose_defaults, propose_with};
@@ -12,9 +13,9 @@ pub(crate) use super::frozen::{are_in_force, get, mend, propose, propose_default
 pub enum HugePagePolicy {
     /// Nothing, even where the kernel backs everything with them (`always`).
     Never,
-    /// Large blocks that grow, from 8 MiB on, and slabs' chunks once there are many; none for a while after one
-    /// that took longer to fault in than its small pages would have. Chunks not under a memory limit, which
-    /// counts what slabs use.
+    /// Large blocks that grow, from 8 MiB on, and slabs' chunks once there are many; none for a
+    /// while after one that took longer to fault in than its small pages would have. Chunks not
+    /// under a memory limit, which counts what slabs use.
     Adaptive,
     /// All chunks and every mapping of 2 MiB and more.
     Always,

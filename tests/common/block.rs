@@ -23,8 +23,8 @@ fn pattern() -> &'static [u8] {
     })
 }
 
-/// A live block from `S`, filled with the pattern from a place that its tag decides. Checked and freed
-/// when dropped.
+/// A live block from `S`, filled with the pattern from a place that its tag decides. Checked and
+/// freed when dropped.
 pub(crate) struct Filled<S: Source> {
     source: S,
     start: NonNull<u8>,
@@ -35,7 +35,8 @@ pub(crate) struct Filled<S: Source> {
 /// A block from the global allocator.
 pub(crate) type Block = Filled<Global>;
 
-// SAFETY: a block is memory that only its holder touches, and its source may be asked by any thread.
+// SAFETY: a block is memory that only its holder touches, and its source may be asked by any
+// thread.
 unsafe impl<S: Source + Send> Send for Filled<S> {}
 
 pub(crate) fn layout(size: usize, align: usize) -> Layout {

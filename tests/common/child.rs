@@ -1,7 +1,9 @@
-//! Tests that need a process of their own: the test starts its program once more, with its own name,
-//! and what is there to do is done in that process alone. The one way to do so for every test here.
+//! Tests that need a process of their own: the test starts its program once more, with its own
+//! name, and what is there to do is done in that process alone. The one way to do so for every test
+//! here.
 //!
-//! A job is a closure in the test, not a test of its own: nothing is green because it was never asked.
+//! A job is a closure in the test, not a test of its own: nothing is green because it was never
+//! asked.
 
 use std::env;
 use std::ffi::{CString, OsStr};
@@ -35,8 +37,8 @@ pub(crate) struct Child {
 impl Child {
     /// A child of the calling test that is to do `job`; `case` tells the test's children apart.
     ///
-    /// In that child `job` is done here, and the process ends with it. None in a child that is there
-    /// for another case.
+    /// In that child `job` is done here, and the process ends with it. None in a child that is
+    /// there for another case.
     pub(crate) fn new(case: impl Display, job: impl FnOnce()) -> Option<Self> {
         let test = thread::current().name().expect("the harness names its threads").to_owned();
         Self::of(&test, case, job)
@@ -92,7 +94,8 @@ impl Child {
     pub(crate) fn in_group(mut self, folder: &Path) -> Self {
         let file = CString::new(folder.join("cgroup.procs").as_os_str().as_bytes()).expect("a path");
         let join = move || {
-            // SAFETY: the path is a C string, the text is readable, and both calls are allowed after a fork.
+            // SAFETY: the path is a C string, the text is readable, and both calls are allowed
+            // after a fork.
             let written = unsafe {
                 let file = libc::open(file.as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
                 libc::write(file, b"0".as_ptr().cast(), 1)
@@ -197,12 +200,14 @@ fn no_core_dump() {
     unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const none) };
 }
 
-/// How many tests hold files that nobody else may have open for a moment, or may be writing a program.
+/// How many tests hold files that nobody else may have open for a moment, or may be writing a
+/// program.
 static HOLDERS: Mutex<usize> = Mutex::new(0);
 static FREE: Condvar = Condvar::new();
 
-/// While it lives, no test of this program starts a child: one has every open file until it has become
-/// another program, so that a lock outlives its file's closing, and a program just written is busy.
+/// While it lives, no test of this program starts a child: one has every open file until it has
+/// become another program, so that a lock outlives its file's closing, and a program just written
+/// is busy.
 pub(crate) struct Files(());
 
 pub(crate) fn files() -> Files {

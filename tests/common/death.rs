@@ -1,10 +1,11 @@
-//! How a process ends that was caught at something: by which signal, and with what on standard error,
-//! to the byte. The tests of the C library's door use this file, too.
+//! How a process ends that was caught at something: by which signal, and with what on standard
+//! error, to the byte. The tests of the C library's door use this file, too.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::Output;
 
-/// Why `output` is not that of a process that died by `signal` with exactly `said` on standard error.
+/// Why `output` is not that of a process that died by `signal` with exactly `said` on standard
+/// error.
 pub(crate) fn by(output: &Output, signal: i32, said: &str) -> Result<(), String> {
     let found = String::from_utf8_lossy(&output.stderr);
     if output.status.signal() != Some(signal) {

@@ -38,8 +38,8 @@ pub(crate) fn dies_of(child: Child, case: impl Display, what: &str) {
     death::by(&output, libc::SIGABRT, &expected).unwrap_or_else(|why| panic!("case {case}: {why}"));
 }
 
-/// Fails unless `job` is ended by such a report or, where nothing is known of the address, by a fault
-/// that says nothing.
+/// Fails unless `job` is ended by such a report or, where nothing is known of the address, by a
+/// fault that says nothing.
 #[track_caller]
 pub(crate) fn is_reported_or_faults(test: &str, case: usize, what: &str, job: impl FnOnce()) {
     let Some(child) = Child::of(test, case, job) else { return };

@@ -1,4 +1,5 @@
-//! System calls that the kernel refuses to the calling thread for good (seccomp(2)). Nothing here allocates.
+//! System calls that the kernel refuses to the calling thread for good (seccomp(2)). Nothing here
+//! allocates.
 
 use std::ffi::c_long;
 use std::io;

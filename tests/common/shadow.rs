@@ -54,7 +54,8 @@ fn align(random: &mut StdRng) -> usize {
     }
 }
 
-/// One thread's blocks from `S`: what they contain, and that none overlaps another that `ranges` knows.
+/// One thread's blocks from `S`: what they contain, and that none overlaps another that `ranges`
+/// knows.
 pub(crate) struct Live<S: Source> {
     source: S,
     ranges: Arc<Ranges>,
@@ -86,7 +87,8 @@ impl<'h, K: freestone::heaps::Kind> Model<'h, K> {
         Self { source: heap, ranges: Arc::default(), blocks: Vec::new(), next_tag: first_tag }
     }
 
-    /// A random operation, with some `enough` blocks live in the long run; not done where the heap is full.
+    /// A random operation, with some `enough` blocks live in the long run; not done where the heap
+    /// is full.
     pub(crate) fn step(&mut self, random: &mut StdRng, enough: usize) {
         let operation = Operation::random(random, self.live(), enough);
         self.try_apply(operation);

@@ -2,10 +2,12 @@
 
 use std::env;
 
-/// Set to 1 where everything can be tested. Not named as the library's own variables are: it would warn.
+/// Set to 1 where everything can be tested. Not named as the library's own variables are: it would
+/// warn.
 const VARIABLE: &str = "TEST_NO_SKIP";
 
-/// Leaves the calling test or job, since this machine lacks what it needs: `skip!("no control groups")`.
+/// Leaves the calling test or job, since this machine lacks what it needs:
+/// `skip!("no control groups")`.
 macro_rules! skip {
     ($($reason:tt)*) => {{
         $crate::common::skip::note(&format!($($reason)*));

@@ -23,7 +23,8 @@ impl Mapping {
         Some(Self { protection, flags: flags.split_whitespace().map(str::to_owned).collect() })
     }
 
-    /// Whether the kernel shows this flag: `hg` huge pages, `nh` none, `lo` locked, `nr` not reserved.
+    /// Whether the kernel shows this flag: `hg` huge pages, `nh` none, `lo` locked, `nr` not
+    /// reserved.
     pub(crate) fn has(&self, flag: &str) -> bool {
         self.flags.iter().any(|have| have == flag)
     }

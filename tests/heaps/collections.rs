@@ -93,7 +93,8 @@ fn keeps_the_allocators_contract(heap: &impl Allocator) {
     let mut block = heap.allocate_zeroed(layout(sizes[0])).expect("room").cast::<u8>();
     for pair in sizes.windows(2) {
         let (old, new) = (layout(pair[0]), layout(pair[1]));
-        // SAFETY: the block is live with the old layout, and the new one is longer or shorter as the method needs.
+        // SAFETY: the block is live with the old layout, and the new one is longer or shorter as
+        // the method needs.
         let fresh = unsafe {
             if pair[1] > pair[0] { heap.grow_zeroed(block, old, new) } else { heap.shrink(block, old, new) }
         };

@@ -265,8 +265,8 @@ fn another_version_is_refused_by_its_number() {
     assert!(matches!(small(&path), Err(Error::Version { found: 99, .. })));
 }
 
-/// Every bit of what a sync wrote about the heap matters: whatever is changed there, opening says so, or takes
-/// the superblock before, or the file is as it was.
+/// Every bit of what a sync wrote about the heap matters: whatever is changed there, opening says
+/// so, or takes the superblock before, or the file is as it was.
 #[test]
 fn damage_is_noticed() {
     let Place { path, _folder, _files } = place();

@@ -1,5 +1,5 @@
-//! A process that uses a file heap is killed at any moment: the file is what it was at the last sync, to
-//! the block and to the byte.
+//! A process that uses a file heap is killed at any moment: the file is what it was at the last
+//! sync, to the block and to the byte.
 
 use std::env;
 use std::fs::{self, File as OsFile};
@@ -180,7 +180,8 @@ fn round(child: Child, folder: &Path, random: &mut StdRng) -> Found {
     found
 }
 
-/// Opens the heap, if it is there, and closes it in half of the cases. Which generation it was closed at.
+/// Opens the heap, if it is there, and closes it in half of the cases. Which generation it was
+/// closed at.
 fn close_at_random(folder: &Path, random: &mut StdRng) -> Option<u64> {
     if !folder.join("heap").exists() {
         return None;
@@ -198,7 +199,8 @@ fn close_at_random(folder: &Path, random: &mut StdRng) -> Option<u64> {
 fn rounds(rounds: usize) {
     // The first child is what each round starts again.
     let Some(first) = Child::new("killed", work_until_killed) else { return };
-    // On a disk, and in memory, where there is less waiting for the disk and more else to be killed in.
+    // On a disk, and in memory, where there is less waiting for the disk and more else to be killed
+    // in.
     let folders = [env::temp_dir(), PathBuf::from("/dev/shm")]
         .into_iter()
         .filter(|folder| folder.is_dir())

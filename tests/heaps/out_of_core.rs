@@ -1,5 +1,5 @@
-//! A file heap several times as long as its process may have memory: the kernel writes pages out and
-//! reads them again.
+//! A file heap several times as long as its process may have memory: the kernel writes pages out
+//! and reads them again.
 
 use std::ptr::NonNull;
 use std::time::{Duration, Instant};

@@ -1,5 +1,5 @@
-//! The index in a file: the second start finds what the first has built, and a start that was killed is
-//! as none.
+//! The index in a file: the second start finds what the first has built, and a start that was
+//! killed is as none.
 
 use std::fs;
 use std::path::Path;

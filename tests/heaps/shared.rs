@@ -1,5 +1,5 @@
-//! Shared heaps: both sides of a fork allocate and free at once, and whoever dies inside does not lock
-//! the others out.
+//! Shared heaps: both sides of a fork allocate and free at once, and whoever dies inside does not
+//! lock the others out.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -151,7 +151,8 @@ fn who_is_killed_inside_does_not_lock_the_others_out() {
     });
 }
 
-/// The same in a file, killed in the middle of syncs: each opening and the survivor find what was synced.
+/// The same in a file, killed in the middle of syncs: each opening and the survivor find what was
+/// synced.
 #[test]
 fn who_is_killed_in_a_sync_leaves_a_whole_file() {
     child::alone(|| {

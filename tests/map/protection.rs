@@ -92,7 +92,8 @@ fn code_runs_only_where_execution_is_allowed() {
     let mapping = Mapping::file(&crate::support::file(&CODE)).protection(Protection::READ_EXECUTE).map();
     let mapping = mapping.expect("maps");
     let run = |mapping: &Mapping| {
-        // SAFETY: the bytes are a function that answers 42, or can't be run, which a child finds out.
+        // SAFETY: the bytes are a function that answers 42, or can't be run, which a child finds
+        // out.
         let code: extern "C" fn() -> i32 = unsafe { std::mem::transmute(mapping.as_ptr()) };
         assert_eq!(code(), 42);
     };

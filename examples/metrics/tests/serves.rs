@@ -1,4 +1,5 @@
-//! The server runs and answers: metrics that agree with what it keeps, a profile, and no for the rest.
+//! The server runs and answers: metrics that agree with what it keeps, a profile, and no for the
+//! rest.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;

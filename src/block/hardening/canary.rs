@@ -1,10 +1,11 @@
 //! A block's last eight bytes, its *canary*, and the *padding* before them.
 //!
-//! The canary is a keyed hash of the block's address. Its middle bits hold the size and alignment that
-//! were requested, and whether the block is free. The padding is the bytes between the requested size
-//! and the canary, of which at most one word holds the hash too. What is seen:
+//! The canary is a keyed hash of the block's address. Its middle bits hold the size and alignment
+//! that were requested, and whether the block is free. The padding is the bytes between the
+//! requested size and the canary, of which at most one word holds the hash too. What is seen:
 //!
-//! - A write beyond the end changes padding or canary, and is seen when the block is freed or resized.
+//! - A write beyond the end changes padding or canary, and is seen when the block is freed or
+//!   resized.
 //! - A write before the beginning changes the canary of the block before, and is seen when either
 //!   block is freed.
 //! - A layout that is not the block's differs from the one in its canary.
@@ -30,8 +31,8 @@ const WORD_BYTES: usize = size_of::<u64>();
 
 const NO_BYTE_ZERO: u64 = 0x0101_0101_0101_0101;
 
-/// The word of a block's padding, and the basis of its canary. No byte of it is zero: a string that is
-/// too long by one ends with a zero byte, which then differs.
+/// The word of a block's padding, and the basis of its canary. No byte of it is zero: a string that
+/// is too long by one ends with a zero byte, which then differs.
 #[derive(Clone, Copy)]
 pub(super) struct Mask(u64);
 
@@ -54,8 +55,8 @@ impl Mask {
     }
 }
 
-/// What a canary holds: in the lowest bits the requested size in bytes, above it the logarithm of the
-/// alignment, and above that one bit for a free block.
+/// What a canary holds: in the lowest bits the requested size in bytes, above it the logarithm of
+/// the alignment, and above that one bit for a free block.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Content(u64);
 
@@ -104,7 +105,8 @@ const_assert!(MAX_BLOCK_BYTES <= 1 << Content::ALIGN_SHIFT);
 
 // ---- the steps of a block's life ----
 
-/// Notes that the caller of the block of `class` at `start` now requests `layout`. The content stays.
+/// Notes that the caller of the block of `class` at `start` now requests `layout`. The content
+/// stays.
 #[inline(always)]
 pub(crate) fn seal_for(start: NonNull<u8>, class: Class, layout: Layout) {
     if !ON {
@@ -119,8 +121,8 @@ pub(crate) fn seal_for(start: NonNull<u8>, class: Class, layout: Layout) {
     }
 }
 
-/// Writes padding and canary of the block at `start` for a caller that requests `layout`. The caller's
-/// bytes in the word of the padding become those of `content`, see [`last_word`].
+/// Writes padding and canary of the block at `start` for a caller that requests `layout`. The
+/// caller's bytes in the word of the padding become those of `content`, see [`last_word`].
 ///
 /// # Safety
 /// The block is the caller's of this function, and has room for layout and canary.
@@ -145,10 +147,12 @@ pub(crate) unsafe fn mark_free(start: *mut u8, block_bytes: usize) {
     canary.store(Mask::of(Key::of(start)).canary(Content::FREE), Ordering::Relaxed);
 }
 
-/// Checks the block at `start`, `offset` bytes from the first of its slab, and makes it a free one. Its
-/// key, or none where a check fails: [`diagnose`] says which. `layout`: what the caller says it is.
+/// Checks the block at `start`, `offset` bytes from the first of its slab, and makes it a free one.
+/// Its key, or none where a check fails: [`diagnose`] says which. `layout`: what the caller says it
+/// is.
 ///
-/// One exchange of the canary frees the block, so that of two threads that free it at once one is refused.
+/// One exchange of the canary frees the block, so that of two threads that free it at once one is
+/// refused.
 ///
 /// # Safety
 /// A carved block of that length begins at `start`.
@@ -180,7 +184,8 @@ pub(crate) unsafe fn check_fast(
     if wrong != 0 {
         return None;
     }
-    // Relaxed: who frees the block passes it on by other words, and who is refused does nothing with it.
+    // Relaxed: who frees the block passes it on by other words, and who is refused does nothing
+    // with it.
     let freed =
         canary.compare_exchange(found, mask.canary(Content::FREE), Ordering::Relaxed, Ordering::Relaxed);
     freed.ok().map(|_| key)
@@ -189,8 +194,8 @@ pub(crate) unsafe fn check_fast(
 /// The diagnosis of a block that is free already.
 pub(crate) const TWICE: &str = "double free";
 
-/// What is wrong with the block of `class` at `start`, `offset` bytes from the first of its slab, if
-/// anything is. `layout`: what the caller says it is. Never anything without `secure`.
+/// What is wrong with the block of `class` at `start`, `offset` bytes from the first of its slab,
+/// if anything is. `layout`: what the caller says it is. Never anything without `secure`.
 ///
 /// # Safety
 /// A carved block of that class begins at `start`.
@@ -251,8 +256,9 @@ unsafe fn canary_at<'block>(start: *const u8, block_bytes: usize) -> &'block Ato
     unsafe { AtomicU64::from_ptr(canary.cast_mut().cast()) }
 }
 
-/// The word of a block's padding, and half the number of its bits that are the caller's: two shifts by
-/// half never shift by all 64 bits at once. The word ends before the canary, which others may be reading.
+/// The word of a block's padding, and half the number of its bits that are the caller's: two shifts
+/// by half never shift by all 64 bits at once. The word ends before the canary, which others may be
+/// reading.
 #[inline(always)]
 fn padding(start: *const u8, size: usize, block_bytes: usize) -> (*mut u64, u32) {
     let offset = size.min(block_bytes.wrapping_sub(CANARY_BYTES + WORD_BYTES));

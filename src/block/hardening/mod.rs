@@ -46,8 +46,8 @@ pub(crate) fn prepare() {
     }
 }
 
-/// The class of a layout whose size is below [`INLINE_LIMIT`] and whose alignment every class has: as
-/// [`size_class::inline_class`], with room for the canary.
+/// The class of a layout whose size is below [`INLINE_LIMIT`] and whose alignment every class has:
+/// as [`size_class::inline_class`], with room for the canary.
 #[inline(always)]
 pub(crate) const fn inline_class(layout: Layout) -> Option<Class> {
     if !ON {

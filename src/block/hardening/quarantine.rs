@@ -3,8 +3,8 @@
 use super::ON;
 use crate::block::free_list::{Block, FreeList};
 
-/// Freed blocks of a slab that are handed out only once the slab has no others. The default build has
-/// the field, so that both builds have one slab record, and nothing is ever on the list.
+/// Freed blocks of a slab that are handed out only once the slab has no others. The default build
+/// has the field, so that both builds have one slab record, and nothing is ever on the list.
 pub(crate) struct Quarantine(FreeList);
 
 impl Quarantine {

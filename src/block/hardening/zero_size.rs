@@ -1,7 +1,7 @@
 //! Zero-size blocks of the `secure` build: addresses at which nothing can be read or written.
 //!
-//! State: one inaccessible mapping for the process, and a bit for each address in it. Without `secure`
-//! no block lies here.
+//! State: one inaccessible mapping for the process, and a bit for each address in it. Without
+//! `secure` no block lies here.
 
 use core::num::NonZeroUsize;
 use core::ptr::{self, NonNull};

@@ -1,8 +1,8 @@
 //! A block handed out to a caller, and cleared when it comes back.
 //!
 //! In the `secure` build a free block begins with an encoded link and is zero behind it, up to
-//! [`ZEROED_BYTES`] or its canary. So a write to the first bytes of a free block is seen when the block
-//! is handed out, and a caller reads nothing of the caller before there.
+//! [`ZEROED_BYTES`] or its canary. So a write to the first bytes of a free block is seen when the
+//! block is handed out, and a caller reads nothing of the caller before there.
 
 use core::alloc::Layout;
 use core::ptr::NonNull;
@@ -20,8 +20,8 @@ const ZEROED_BYTES: usize = 1024;
 /// Bytes of a free block's link.
 const HEAD_BYTES: usize = size_of::<Link>();
 
-/// Bytes that are compared when a block is handed out: the link, and a cache line, in which most writes
-/// through stale pointers begin.
+/// Bytes that are compared when a block is handed out: the link, and a cache line, in which most
+/// writes through stale pointers begin.
 const FIRST_BYTES: usize = HEAD_BYTES + 4 * PAIR_BYTES;
 
 const WORD_BYTES: usize = size_of::<u64>();
@@ -32,8 +32,8 @@ const PAIR_BYTES: usize = 2 * WORD_BYTES;
 /// The shortest block with a pair between link and canary.
 const LEAST_OF_PAIRS: usize = HEAD_BYTES + PAIR_BYTES + CANARY_BYTES;
 
-/// The block as the caller's memory. In the `secure` build a block that was written to while it was free
-/// is reported.
+/// The block as the caller's memory. In the `secure` build a block that was written to while it was
+/// free is reported.
 #[inline(always)]
 pub(crate) fn hand_out(block: Block, class: Class, layout: Layout) -> NonNull<u8> {
     if !ON {
@@ -151,8 +151,8 @@ fn zeroed(block_bytes: usize) -> usize {
 }
 
 /// The offsets of the pairs of words in the cache line behind a block's link. The last pair of the
-/// block begins at `last`. There are always four, the last one repeated where the block has fewer, so
-/// that there is no branch to predict.
+/// block begins at `last`. There are always four, the last one repeated where the block has fewer,
+/// so that there is no branch to predict.
 #[inline(always)]
 fn first_pairs(last: usize) -> [usize; 4] {
     [0, 1, 2, 3].map(|pair: usize| pair.wrapping_mul(PAIR_BYTES).wrapping_add(HEAD_BYTES).min(last))

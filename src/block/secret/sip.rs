@@ -42,7 +42,8 @@ pub(super) const fn hash([first, second]: [u64; 2], word: u64) -> u64 {
 mod tests {
     use super::hash;
 
-    /// The ninth of the paper's vectors: eight bytes from zero up, under the key of sixteen from zero up.
+    /// The ninth of the paper's vectors: eight bytes from zero up, under the key of sixteen from
+    /// zero up.
     #[test]
     fn the_vector_of_eight_bytes() {
         let key = [0x0706_0504_0302_0100, 0x0f0e_0d0c_0b0a_0908];

@@ -87,7 +87,8 @@ mod tests {
         let sampler = Sampler::new();
         let samples = (0..2_000_000).filter(|_| sampler.falls_due(10).is_some()).count();
         super::super::INTERVAL.store(0, crate::base::atomic::Ordering::Relaxed);
-        // Blocks of 10 bytes hold a sample with a chance of 0.00995: 19,900 of them, give or take 140.
+        // Blocks of 10 bytes hold a sample with a chance of 0.00995: 19,900 of them, give or take
+        // 140.
         assert!((19_000..21_000).contains(&samples), "{samples}");
     }
 }

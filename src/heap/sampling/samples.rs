@@ -39,8 +39,8 @@ pub(crate) fn prepare() {
 /// Whether the heap of sampled blocks was given up: no small block is sampled any more.
 static IS_LOST: AtomicBool = AtomicBool::new(false);
 
-/// Gives up the records, and the heap of sampled blocks, that another thread of the parent was changing.
-/// For a child.
+/// Gives up the records, and the heap of sampled blocks, that another thread of the parent was
+/// changing. For a child.
 ///
 /// # Safety
 /// As for [`Lock::mend`].
@@ -121,7 +121,8 @@ impl Trace {
     }
 }
 
-/// A sampled block of `class`, if the allocation that `heap` had no block at hand for is to be sampled.
+/// A sampled block of `class`, if the allocation that `heap` had no block at hand for is to be
+/// sampled.
 pub(crate) fn sample(heap: &'static Heap, class: Class) -> Option<Found> {
     let bytes = class.shape().block as usize;
     let mean = heap.sampler.falls_due(bytes)?;

@@ -1,4 +1,5 @@
-//! The slot as a symbol of our own in the static TLS block: the `initial-exec` model of the ELF TLS ABI.
+//! The slot as a symbol of our own in the static TLS block: the `initial-exec` model of the ELF TLS
+//! ABI.
 
 use core::arch::{asm, global_asm};
 
@@ -32,12 +33,13 @@ global_asm!(
     new = sym NEW,
 );
 
-/// Distance of the slot from a thread's pointer, which is negative on x86-64. The linker makes it a number in a
-/// program; in a shared object the loader puts it into the global offset table.
+/// Distance of the slot from a thread's pointer, which is negative on x86-64. The linker makes it a
+/// number in a program; in a shared object the loader puts it into the global offset table.
 #[inline(always)]
 fn offset() -> isize {
     let offset;
-    // SAFETY: reads a constant. `pure` and `nomem`: it is the same for all threads as long as the process lives.
+    // SAFETY: reads a constant. `pure` and `nomem`: it is the same for all threads as long as the
+    // process lives.
     unsafe {
         #[cfg(target_arch = "x86_64")]
         asm!(
@@ -60,8 +62,8 @@ fn offset() -> isize {
 #[inline(always)]
 pub(crate) fn get() -> *const Heap {
     let heap;
-    // SAFETY: reads the calling thread's slot. Not `pure`: two reads may happen in different threads, if the
-    // caller switches stacks between them.
+    // SAFETY: reads the calling thread's slot. Not `pure`: two reads may happen in different
+    // threads, if the caller switches stacks between them.
     unsafe {
         #[cfg(target_arch = "x86_64")]
         asm!(

@@ -48,8 +48,8 @@ pub(super) fn is_next(others: usize, is_filled: impl FnOnce(usize) -> bool) -> b
 }
 
 impl Chunk {
-    /// Whether enough units are in slabs of short blocks, and nearly all of those blocks are carved.
-    /// Under the depot's lock.
+    /// Whether enough units are in slabs of short blocks, and nearly all of those blocks are
+    /// carved. Under the depot's lock.
     pub(crate) fn is_filled(&'static self) -> bool {
         let slabs = (1..u32::from(self.mapped.get())).map(|unit| self.record(unit));
         let short = slabs.filter(|slab| slab.is_open() && Blocks::of(slab.block_bytes()) == Blocks::Short);
@@ -70,7 +70,8 @@ mod tests {
 
     static INBOX: Inbox = Inbox::new();
 
-    /// Whether a chunk is filled whose units are all in slabs of blocks of `bytes`, so many of them carved.
+    /// Whether a chunk is filled whose units are all in slabs of blocks of `bytes`, so many of them
+    /// carved.
     fn is_filled_with(bytes: usize, carved: usize) -> bool {
         let chunk = Chunk::map(1, Blocks::Long, |_| false).expect("a chunk");
         let class = Class::of(bytes);

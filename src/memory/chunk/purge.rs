@@ -88,8 +88,8 @@ impl Chunk {
     }
 
     /// Advises the kernel of what [`stop_huge`](Self::stop_huge) decided, unless there are many
-    /// chunks: the chunk becomes a mapping apart from its neighbours. Without the advice some purged
-    /// pages may come back by themselves.
+    /// chunks: the chunk becomes a mapping apart from its neighbours. Without the advice some
+    /// purged pages may come back by themselves.
     pub(crate) fn advise_small(&self) {
         if !are_many() {
             // SAFETY: the range is the chunk's.
@@ -121,8 +121,8 @@ impl Run {
         }
     }
 
-    /// Ends the count of units that are clean now, once they are back in the free set. A child takes
-    /// those that are out for dirty: they must not be counted off twice.
+    /// Ends the count of units that are clean now, once they are back in the free set. A child
+    /// takes those that are out for dirty: they must not be counted off twice.
     pub(crate) fn count_purged(&self, state: State) {
         if state == State::Clean {
             COMMITTED.release(self.bytes);

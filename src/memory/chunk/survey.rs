@@ -37,8 +37,9 @@ impl Chunk {
         }
     }
 
-    /// Counts units, and calls `each` with every slab that has room. Full slabs are counted by their
-    /// heaps (`heap/tally`), so a chunk of full slabs is one word to read. Under the depot's lock.
+    /// Counts units, and calls `each` with every slab that has room. Full slabs are counted by
+    /// their heaps (`heap/tally`), so a chunk of full slabs is one word to read. Under the depot's
+    /// lock.
     pub(crate) fn parts(&'static self, mut each: impl FnMut(&'static Slab)) -> Parts {
         let (mapped, free, dirty) = (u32::from(self.mapped.get()), self.free.get(), self.dirty.get());
         let mut rest = run_mask(0, mapped as usize) & !1 & !free & !self.full.load(Ordering::Relaxed);

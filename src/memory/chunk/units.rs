@@ -1,8 +1,8 @@
 //! Units that slabs take and bring back, and what is known of the free ones.
 //!
 //! Another thread may be in the middle of any function here when the process is copied (fork(2)).
-//! Each orders its writes so that the copy, after [`Chunk::mend`], has every free unit free or lost,
-//! and none clean that is not.
+//! Each orders its writes so that the copy, after [`Chunk::mend`], has every free unit free or
+//! lost, and none clean that is not.
 
 use core::ptr;
 
@@ -49,8 +49,8 @@ impl Chunk {
         self.record(first)
     }
 
-    /// Takes the run of `slab` back. It is dirty as far as the slab was carved, or was dirty before.
-    /// Returns the bytes that are clean.
+    /// Takes the run of `slab` back. It is dirty as far as the slab was carved, or was dirty
+    /// before. Returns the bytes that are clean.
     pub(crate) fn put(&self, slab: &Slab) -> usize {
         let first = first_unit_of(slab);
         let used = slab.used_units();

@@ -212,8 +212,8 @@ pub(crate) fn with_chunk(address: usize, visit: impl FnOnce(ChunkRef)) {
     }
 }
 
-/// Calls `visit` with the chunk that `address` lies in, if it lies in one. None where the lock could
-/// not be had within a while: the caller may be the one that holds it.
+/// Calls `visit` with the chunk that `address` lies in, if it lies in one. None where the lock
+/// could not be had within a while: the caller may be the one that holds it.
 pub(crate) fn inspect<T>(address: usize, visit: impl FnOnce(Option<ChunkRef>) -> T) -> Option<T> {
     let _depot = DEPOT.lock_within_a_while()?;
     Some(visit(chunk_at(address)))
@@ -244,8 +244,8 @@ impl Depot {
         if chunk.is_for_short() { &self.short } else { &self.chunks }
     }
 
-    /// The chunk where a run of `units` fits best. For short blocks one with huge pages, if there is
-    /// one; for long ones one without.
+    /// The chunk where a run of `units` fits best. For short blocks one with huge pages, if there
+    /// is one; for long ones one without.
     fn best(&self, units: usize, blocks: Blocks) -> Option<ChunkRef> {
         let short = (blocks == Blocks::Short).then(|| self.short.best(units)).flatten();
         short.or_else(|| self.chunks.best(units))

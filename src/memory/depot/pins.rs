@@ -1,4 +1,5 @@
-//! Pinned chunks: a helper has taken a slab from a heap whose thread may be about to read its record.
+//! Pinned chunks: a helper has taken a slab from a heap whose thread may be about to read its
+//! record.
 //!
 //! A chunk is pinned under the depot's lock. All pins end when the last heap on whose account there
 //! are any has taken a slow path.
@@ -11,8 +12,8 @@ use crate::os;
 /// Heaps on whose account chunks are pinned.
 static ROBBED_HEAPS: AtomicUsize = AtomicUsize::new(0);
 
-/// Keeps a chunk mapped, of which a slab is about to be released, until [`unpin`] was called for the
-/// heap that had the slab. `is_first`: none was pinned on that heap's account.
+/// Keeps a chunk mapped, of which a slab is about to be released, until [`unpin`] was called for
+/// the heap that had the slab. `is_first`: none was pinned on that heap's account.
 pub(crate) fn pin(chunk: ChunkRef, is_first: bool) {
     let _depot = DEPOT.lock();
     chunk.pinned.set(true);

@@ -1,9 +1,9 @@
 //! Purging: giving free units' pages back to the kernel, and unmapping unused chunks.
 //!
-//! A *purge tick* is a pass over the chunks of the queue that are due. It makes a chunk's dirty units
-//! stale, and purges those that were stale before. Slow paths make the ticks, each bounded in bytes;
-//! with the `background-purge` feature a thread does. Memory that is likely to be needed again is
-//! kept.
+//! A *purge tick* is a pass over the chunks of the queue that are due. It makes a chunk's dirty
+//! units stale, and purges those that were stale before. Slow paths make the ticks, each bounded in
+//! bytes; with the `background-purge` feature a thread does. Memory that is likely to be needed
+//! again is kept.
 //!
 //! State: counters, in atomic words.
 
@@ -86,8 +86,8 @@ pub(crate) fn purge_all() {
     DEPOT.lock().demand.forget();
 }
 
-/// Gives back the pages inside free blocks of `slab`, which the caller owns. Its units stay its own,
-/// and committed: the blocks may be used again at any moment. Returns the bytes given back.
+/// Gives back the pages inside free blocks of `slab`, which the caller owns. Its units stay its
+/// own, and committed: the blocks may be used again at any moment. Returns the bytes given back.
 pub(crate) fn purge_inside(slab: &'static Slab) -> usize {
     let chunk = chunk::chunk_of(slab);
     let may_be_huge = {
@@ -162,8 +162,8 @@ fn purge_idle(mut depot: Guard<'static, Depot>, chunk: ChunkRef, most_bytes: usi
     purge_stale(depot, chunk, most_bytes, are_many)
 }
 
-/// Purges stale units of a chunk taken from the queue, at most `most_bytes`, and unmaps it if it has
-/// nothing else; else queues it again. Returns the bytes given back.
+/// Purges stale units of a chunk taken from the queue, at most `most_bytes`, and unmaps it if it
+/// has nothing else; else queues it again. Returns the bytes given back.
 ///
 /// The lock is held from the queue on: a chunk that is neither queued nor has a unit out could be
 /// unmapped by another thread.
@@ -222,7 +222,8 @@ fn purge_stale(
     purged
 }
 
-/// Unmaps a chunk that is on no list and not in the index, or takes it back where the kernel refuses.
+/// Unmaps a chunk that is on no list and not in the index, or takes it back where the kernel
+/// refuses.
 fn unmap(chunk: ChunkRef) {
     // SAFETY: no unit is in a slab, and nobody can find the chunk.
     if unsafe { chunk.unmap() } {

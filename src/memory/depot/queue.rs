@@ -1,7 +1,7 @@
 //! The purge queue: chunks with something to purge or unmap, first in, first out.
 //!
-//! A chunk is in the queue at most once, which its `planned` says. It is due one purge delay after it
-//! entered. The queue is linked through `next_due`; [`NEXT_DUE_MS`] follows its first chunk.
+//! A chunk is in the queue at most once, which its `planned` says. It is due one purge delay after
+//! it entered. The queue is linked through `next_due`; [`NEXT_DUE_MS`] follows its first chunk.
 
 use core::ptr;
 

@@ -16,8 +16,8 @@ impl Range {
         unsafe { advise(start, bytes, huge::of_large(self.bytes)) };
     }
 
-    /// Advises about a range that was `old_bytes` long: to have huge pages if those were filled, for
-    /// it is likely that the rest is filled soon. Else the advice of an earlier growth ends.
+    /// Advises about a range that was `old_bytes` long: to have huge pages if those were filled,
+    /// for it is likely that the rest is filled soon. Else the advice of an earlier growth ends.
     pub(super) fn advise_growth(self, old_bytes: usize) -> Self {
         // A shelf has its own advice, which the next block in the slot must find.
         if self.mapping.is_shelved() {

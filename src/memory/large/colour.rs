@@ -10,8 +10,8 @@ use crate::base::config::LINE_BYTES;
 use crate::block::hardening;
 use crate::policy::options;
 
-/// 2^32 divided by the golden ratio: multiples of it, modulo 2^32, lie evenly apart, and so do those of
-/// every second or third (Knuth, TAOCP 6.4).
+/// 2^32 divided by the golden ratio: multiples of it, modulo 2^32, lie evenly apart, and so do
+/// those of every second or third (Knuth, TAOCP 6.4).
 const GOLDEN: u32 = 0x9e37_79b9;
 
 /// The offset of a block in its range, of which it leaves `slack` bytes, in multiples of `align`.

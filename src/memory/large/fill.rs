@@ -1,8 +1,8 @@
 //! Whether a block is filled, as far as a sample of its pages tells.
 //!
-//! A huge page does not tell: all of it is resident after one touch. So when a block grows, *windows*
-//! of it keep small pages, one for each doubling, whatever the rest is advised to have. Where a small
-//! page is there already, the kernel makes no huge one on a fault.
+//! A huge page does not tell: all of it is resident after one touch. So when a block grows,
+//! *windows* of it keep small pages, one for each doubling, whatever the rest is advised to have.
+//! Where a small page is there already, the kernel makes no huge one on a fault.
 //!
 //! There is no state: windows lie at fixed offsets.
 
@@ -58,8 +58,8 @@ pub(super) unsafe fn keep_small(range: Range, bytes: usize) {
     }
 }
 
-/// Offset of the first whole huge page beyond the first `bytes` of `range` that no window lies in: a
-/// first touch faults it in as a whole.
+/// Offset of the first whole huge page beyond the first `bytes` of `range` that no window lies in:
+/// a first touch faults it in as a whole.
 pub(super) fn fresh_huge_page(range: Range, bytes: usize) -> Option<usize> {
     let start = range.start.addr().get();
     let first = align_up(start.wrapping_add(bytes), HUGE_PAGE_BYTES).wrapping_sub(start);
@@ -102,7 +102,8 @@ mod tests {
 
     const MIB: usize = 1 << 20;
 
-    /// Writes the first byte of every page of what `range` has from `from` on, one in so many of them.
+    /// Writes the first byte of every page of what `range` has from `from` on, one in so many of
+    /// them.
     fn write(range: Range, from: usize, one_in: usize) {
         let page = os::page_bytes();
         for at in (from..range.bytes).step_by(page * one_in) {

@@ -79,8 +79,8 @@ pub(super) fn unmap(range: Range, now_ms: u64) {
     if let Some(rejected) = rejected {
         COMMITTED.release(rejected.bytes);
         let (start, bytes) = guard::with_guards(rejected);
-        // SAFETY: as above. A range whose guards are marks cannot be written to now; any other begins
-        // with a page that can.
+        // SAFETY: as above. A range whose guards are marks cannot be written to now; any other
+        // begins with a page that can.
         unsafe {
             if rejected.mapping.is_marked() {
                 pending::keep_noted_or_lose(start, bytes);

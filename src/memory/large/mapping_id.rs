@@ -29,8 +29,8 @@ const CHANGED: u64 = 1 << 61;
 const ADVISED: u64 = 1 << 60;
 const NUMBER: u64 = ADVISED - 1;
 
-/// A mapping's kind and number. Only ranges of one mapping may be joined: the kernel does not resize
-/// a range that spans two (mremap(2), `EFAULT`).
+/// A mapping's kind and number. Only ranges of one mapping may be joined: the kernel does not
+/// resize a range that spans two (mremap(2), `EFAULT`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(transparent)]
 pub(super) struct MappingId(u64);

@@ -1,7 +1,7 @@
 //! The registry of large allocations: an open-addressed hash table from address to range.
 //!
-//! State: the table, which its user locks. A copy of the process may catch it between any two writes
-//! (fork(2)): slots are written so that each is whole in one position at least.
+//! State: the table, which its user locks. A copy of the process may catch it between any two
+//! writes (fork(2)): slots are written so that each is whole in one position at least.
 
 use core::ptr::{self, NonNull};
 
@@ -134,8 +134,8 @@ impl Registry {
         self.in_use().slots
     }
 
-    /// Enters the allocation that begins `offset` bytes, less than a page, into `range`. Returns its
-    /// address; None where the table is full and cannot grow.
+    /// Enters the allocation that begins `offset` bytes, less than a page, into `range`. Returns
+    /// its address; None where the table is full and cannot grow.
     #[must_use]
     pub(super) fn insert(&mut self, range: Range, offset: usize) -> Option<NonNull<u8>> {
         let taken = self.used.wrapping_add(self.reserved);
@@ -161,14 +161,14 @@ impl Registry {
         start
     }
 
-    /// Makes the table whole, of which another thread of the parent may have been moving a slot: each
-    /// is whole in one position at least. For a child.
+    /// Makes the table whole, of which another thread of the parent may have been moving a slot:
+    /// each is whole in one position at least. For a child.
     pub(super) fn mend(&mut self) {
         let (mut used, mut live_bytes) = (0_usize, 0_usize);
         let table = self.table();
         let mask = table.len().wrapping_sub(1);
-        // From a free slot on, each slot goes to the first position from its home on that is free or
-        // its own, which is not behind its present one.
+        // From a free slot on, each slot goes to the first position from its home on that is free
+        // or its own, which is not behind its present one.
         let start = table.iter().position(|slot| slot.address == 0).unwrap_or(0);
         for step in 0..table.len() {
             let at = start.wrapping_add(step) & mask;
@@ -220,7 +220,8 @@ impl Registry {
         if found.address == 0 {
             return None;
         }
-        // Closes the gap: moves up every later slot of the cluster whose home is not after the hole.
+        // Closes the gap: moves up every later slot of the cluster whose home is not after the
+        // hole.
         let mask = table.len().wrapping_sub(1);
         let mut at = hole;
         loop {
@@ -249,8 +250,8 @@ impl Registry {
         slots.map(|slot| (slot.address, slot.usable_bytes()))
     }
 
-    /// Writes allocations into `into`, from position `at` of the table on. Returns how many, and the
-    /// position to go on from; None there at the table's end.
+    /// Writes allocations into `into`, from position `at` of the table on. Returns how many, and
+    /// the position to go on from; None there at the table's end.
     pub(super) fn list(&mut self, at: usize, into: &mut [(usize, usize)]) -> (usize, Option<usize>) {
         let slots = self.table().iter().enumerate().skip(at);
         let mut found = slots.filter(|(_, slot)| slot.address != 0);
@@ -378,8 +379,8 @@ mod tests {
             let gone = pages[random.random_range(0..pages.len())];
             let (before, mut after) = (registry.first, registry);
             assert!(after.remove(at(gone)).is_some());
-            // The hole wanders from the removed slot to the last that moved; it stops on the way, the slot half
-            // written and the next one in two places, or whole.
+            // The hole wanders from the removed slot to the last that moved; it stops on the way,
+            // the slot half written and the next one in two places, or whole.
             let changed: Vec<usize> = (0..FIRST_SLOTS)
                 .map(|step| (home(&before, gone << 12) + step) % FIRST_SLOTS)
                 .filter(|at| before[*at].address != after.first[*at].address)

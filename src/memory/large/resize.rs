@@ -1,5 +1,5 @@
-//! Resizing a large allocation: in place, into the retained range behind it, by moving its pages, or
-//! by copying.
+//! Resizing a large allocation: in place, into the retained range behind it, by moving its pages,
+//! or by copying.
 //!
 //! State: the bytes copied, an atomic word.
 
@@ -15,8 +15,8 @@ use crate::os::watch;
 use crate::policy::limit::COMMITTED;
 use crate::policy::options;
 
-/// A range that grows by less than one part in so many grows by as much: a block that grows in small
-/// steps calls the kernel for few of them. The room is not touched, so it is not resident.
+/// A range that grows by less than one part in so many grows by as much: a block that grows in
+/// small steps calls the kernel for few of them. The room is not touched, so it is not resident.
 const ROOM: usize = 8;
 
 static COPIED_BYTES: AtomicU64 = AtomicU64::new(0);
@@ -26,8 +26,8 @@ pub(crate) fn copied_bytes() -> u64 {
     COPIED_BYTES.load(Ordering::Relaxed)
 }
 
-/// Resizes the large allocation at `start` to `size` bytes, keeping `align`. Where that fails the old
-/// allocation is untouched.
+/// Resizes the large allocation at `start` to `size` bytes, keeping `align`. Where that fails the
+/// old allocation is untouched.
 pub(crate) fn reallocate(start: NonNull<u8>, size: usize, align: usize) -> Option<NonNull<u8>> {
     // A statement of its own: the lock must end before anything else.
     let have = REGISTRY.lock().get(start);
@@ -68,8 +68,8 @@ fn stays(have: usize, size: usize) -> bool {
     have.checked_sub(size).is_some_and(|spare| spare <= room(have))
 }
 
-/// Bytes that a block of `bytes` may have beyond the requested ones: none where a guard is to follow
-/// them.
+/// Bytes that a block of `bytes` may have beyond the requested ones: none where a guard is to
+/// follow them.
 fn room(bytes: usize) -> usize {
     if options::get().guard_pages { 0 } else { bytes / ROOM }
 }

@@ -1,8 +1,8 @@
 //! Retained ranges: freed ranges kept for reuse, bounded in number, bytes and time.
 //!
-//! A range is given out in part and the rest stays; ranges that are neighbours in one mapping become
-//! one again. So blocks of changing sizes are cut from memory that is resident, without a call to the
-//! kernel, and a growing block takes in the free range behind it.
+//! A range is given out in part and the rest stays; ranges that are neighbours in one mapping
+//! become one again. So blocks of changing sizes are cut from memory that is resident, without a
+//! call to the kernel, and a growing block takes in the free range behind it.
 //!
 //! State: the table, which its user locks; when the oldest range is due, an atomic word. A copy of
 //! the process may catch the table between any two writes (fork(2)): it loses one range at most.
@@ -78,8 +78,8 @@ impl Retained {
         found
     }
 
-    /// A range for a block of `bytes`, cut from the shortest that is long enough; else the longest that
-    /// has at least half, to be grown.
+    /// A range for a block of `bytes`, cut from the shortest that is long enough; else the longest
+    /// that has at least half, to be grown.
     fn find(&mut self, bytes: usize) -> Option<Range> {
         // The rest needs guards and a page of its own, where there are guards.
         let fits = |range: Range| range.bytes <= bytes || range.split(bytes).1.is_some();
@@ -155,8 +155,8 @@ impl Retained {
         self.changing = 0;
     }
 
-    /// Makes the table whole, of which another thread of the parent may have been changing an entry:
-    /// that one is abandoned. For a child.
+    /// Makes the table whole, of which another thread of the parent may have been changing an
+    /// entry: that one is abandoned. For a child.
     pub(super) fn mend(&mut self) {
         if let Some(at) = self.changing.checked_sub(1) {
             self.change(at, None);
@@ -176,8 +176,8 @@ impl Retained {
         NEXT_DUE_MS.store(if count == 0 { u64::MAX } else { 0 }, Ordering::Relaxed);
     }
 
-    /// Keeps `range`. Returns the range that has to go for it: the oldest, or itself where it is too
-    /// long to be kept.
+    /// Keeps `range`. Returns the range that has to go for it: the oldest, or itself where it is
+    /// too long to be kept.
     pub(super) fn put(&mut self, range: Range, now_ms: u64) -> Option<Range> {
         let bytes = self.bytes.wrapping_add(range.bytes);
         let most = options::get().retained_bytes.min(RETAINED_BYTES.max(self.demand.keep()));

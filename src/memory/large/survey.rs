@@ -1,5 +1,5 @@
-//! What there is of large allocations, for statistics, pictures, `describe` and the question whether
-//! a request can ever be met.
+//! What there is of large allocations, for statistics, pictures, `describe` and the question
+//! whether a request can ever be met.
 
 use super::{REGISTRY, RETAINED, shelf};
 use crate::base::address::align_up;
@@ -49,8 +49,8 @@ pub(crate) fn could_map(bytes: usize) -> bool {
 const LISTED: usize = 32;
 
 /// Calls `each` with address and length of every live large allocation, then of every retained
-/// range. No lock is held meanwhile. A range that changes during the walk may be listed twice or not
-/// at all.
+/// range. No lock is held meanwhile. A range that changes during the walk may be listed twice or
+/// not at all.
 pub(crate) fn list(mut each: impl FnMut(usize, usize, Life)) {
     let mut ranges = [(0, 0); LISTED];
     let mut next = Some(0);
@@ -76,9 +76,9 @@ pub(crate) fn list(mut each: impl FnMut(usize, usize, Life)) {
     }
 }
 
-/// The range that `address` lies in: where it begins, its length, and whose it is. `Err` where a lock
-/// could not be had within a while: the caller may be the one that holds it. Nothing is called while a
-/// lock is held.
+/// The range that `address` lies in: where it begins, its length, and whose it is. `Err` where a
+/// lock could not be had within a while: the caller may be the one that holds it. Nothing is called
+/// while a lock is held.
 pub(crate) fn inspect(address: usize) -> Result<Option<(usize, usize, Life)>, Busy> {
     let holds = |start: usize, bytes: usize| address.wrapping_sub(start) < bytes;
     let mut registry = REGISTRY.lock_within_a_while().ok_or(Busy)?;

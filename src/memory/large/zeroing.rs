@@ -64,8 +64,8 @@ pub(super) unsafe fn zero_range(start: NonNull<u8>, bytes: usize) {
     }
 }
 
-/// Makes a block read as zero. Without samples: where its pages were all touched once, writing them is
-/// quick at its length.
+/// Makes a block read as zero. Without samples: where its pages were all touched once, writing them
+/// is quick at its length.
 ///
 /// # Safety
 /// The block is the caller's, and nothing refers to it.
@@ -85,8 +85,8 @@ pub(crate) unsafe fn zero_block(start: NonNull<u8>, bytes: usize) {
     }
 }
 
-/// Whether pages of so many bytes may go back: not where they are to stay resident, nor where giving
-/// back a part would split a huge page.
+/// Whether pages of so many bytes may go back: not where they are to stay resident, nor where
+/// giving back a part would split a huge page.
 fn may_give_back(bytes: usize) -> bool {
     let options = options::get();
     let stays = options.populate || options.lock_in_memory || huge::are_everywhere();
@@ -111,7 +111,8 @@ unsafe fn zero_by_segments(start: NonNull<u8>, bytes: usize, sparse: usize) {
     let (mut kept, mut at) = (0_usize, 0_usize);
     while at < bytes {
         let length = SEGMENT_BYTES.min(bytes.wrapping_sub(at));
-        // SAFETY: every part of the range from `kept` on is untouched here; the rest is the caller's.
+        // SAFETY: every part of the range from `kept` on is untouched here; the rest is the
+        // caller's.
         unsafe {
             let segment = start.byte_add(at);
             if !is_sparse(segment, length, sparse) {

@@ -16,8 +16,8 @@ impl Slab {
         self.around(0).0
     }
 
-    /// The slab that the unit at this record belongs to, and the offset in it of `address`, which is in
-    /// the unit.
+    /// The slab that the unit at this record belongs to, and the offset in it of `address`, which
+    /// is in the unit.
     #[inline(always)]
     pub(crate) fn around(&'static self, address: usize) -> (&'static Self, usize) {
         let lead = usize::from(self.lead.load(Ordering::Relaxed));
@@ -54,9 +54,9 @@ impl Slab {
         address / UNIT_BYTES == self.unit.get()
     }
 
-    /// Whether a carved block begins at `address`, in the first unit. For the owner. Divisibility by
-    /// multiplication with the inverse modulo 2^32 (Lemire, Kaser and Kurz 2019): exact for dividends of
-    /// 16 bits and divisors up to 2^13, those of slabs of one unit.
+    /// Whether a carved block begins at `address`, in the first unit. For the owner. Divisibility
+    /// by multiplication with the inverse modulo 2^32 (Lemire, Kaser and Kurz 2019): exact for
+    /// dividends of 16 bits and divisors up to 2^13, those of slabs of one unit.
     #[inline(always)]
     pub(crate) fn has_block_in_first_unit(&self, address: usize) -> bool {
         let offset = address % UNIT_BYTES;
@@ -70,8 +70,8 @@ impl Slab {
     }
 
     /// Whether a carved block begins at `offset`. As in
-    /// [`has_block_in_first_unit`](Self::has_block_in_first_unit), exact for dividends and divisors of 32
-    /// bits.
+    /// [`has_block_in_first_unit`](Self::has_block_in_first_unit), exact for dividends and divisors
+    /// of 32 bits.
     #[inline]
     pub(crate) fn has_block(&self, offset: usize) -> bool {
         let inverse = self.long_inverse.get();

@@ -43,8 +43,8 @@ impl Slab {
         }
     }
 
-    /// Faults in the pages of a slab that was just opened over untouched units. They are resident from
-    /// now on, and are given back with the carved ones.
+    /// Faults in the pages of a slab that was just opened over untouched units. They are resident
+    /// from now on, and are given back with the carved ones.
     pub(crate) fn populate(&self) {
         let Some(start) =
             NonNull::new(self.pointer(0)).filter(|_| self.uncarved.get() == Uncarved::Untouched)
@@ -53,19 +53,20 @@ impl Slab {
         };
         // SAFETY: the units are the slab's. Where the kernel refuses, they are faulted in singly.
         let answer = unsafe { os::populate(start, self.units().wrapping_mul(UNIT_BYTES)) };
-        // `EINVAL`: the kernel does not know the advice, and did nothing. Any other refusal may come
-        // half-way (madvise(2), `MADV_POPULATE_WRITE`).
+        // `EINVAL`: the kernel does not know the advice, and did nothing. Any other refusal may
+        // come half-way (madvise(2), `MADV_POPULATE_WRITE`).
         if answer != Err(os::Errno(libc::EINVAL)) {
             self.uncarved.set(Uncarved::Populated);
         }
     }
 
-    /// Carves some blocks of a current slab with [`has_uncarved`](Self::has_uncarved). The first block is
-    /// returned, the others join the free list.
+    /// Carves some blocks of a current slab with [`has_uncarved`](Self::has_uncarved). The first
+    /// block is returned, the others join the free list.
     ///
-    /// Untouched memory is carved to the end of the OS page in which the next block ends, so that the
-    /// pages behind it stay untouched. Memory that was used before is likely resident: as many bytes are
-    /// carved as there are carved ones, so that few blocks cost little and many need few steps.
+    /// Untouched memory is carved to the end of the OS page in which the next block ends, so that
+    /// the pages behind it stay untouched. Memory that was used before is likely resident: as many
+    /// bytes are carved as there are carved ones, so that few blocks cost little and many need few
+    /// steps.
     pub(crate) fn carve(&self) -> Carved {
         let zero = self.uncarved.get() != Uncarved::Dirty;
         let block = self.block_bytes();
@@ -87,8 +88,8 @@ impl Slab {
         Carved { block: nth(0), zero }
     }
 
-    /// Prepares the blocks just carved, those from the offset `from` on: in the `secure` build each gets
-    /// a canary that says *free*, and is zeroed where the memory was used before.
+    /// Prepares the blocks just carved, those from the offset `from` on: in the `secure` build each
+    /// gets a canary that says *free*, and is zeroed where the memory was used before.
     pub(crate) fn prepare_carved(&self, from: usize, carved: &Carved) {
         if !hardening::ON {
             return;

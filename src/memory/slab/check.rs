@@ -13,9 +13,9 @@ use crate::block::hardening::{self, Key};
 use crate::os::fatal;
 
 impl Slab {
-    /// The key of the block at `start`, at that offset, which is about to be freed; none where a check
-    /// fails. In the `secure` build the block's canary says *free* afterwards, so that of two threads
-    /// that free it at once one is refused. `layout`: what the caller says it is.
+    /// The key of the block at `start`, at that offset, which is about to be freed; none where a
+    /// check fails. In the `secure` build the block's canary says *free* afterwards, so that of two
+    /// threads that free it at once one is refused. `layout`: what the caller says it is.
     #[inline(always)]
     pub(crate) fn check_fast(&self, start: *const u8, offset: usize, layout: Option<Layout>) -> Option<Key> {
         if !hardening::ON {
@@ -42,7 +42,8 @@ impl Slab {
         }
     }
 
-    /// What is wrong with the block at `start`, if anything is. `layout`: what the caller says it is.
+    /// What is wrong with the block at `start`, if anything is. `layout`: what the caller says it
+    /// is.
     pub(crate) fn diagnose(&self, start: *const u8, layout: Option<Layout>) -> Option<&'static str> {
         if !hardening::ON {
             return None;
@@ -51,15 +52,15 @@ impl Slab {
         unsafe { hardening::diagnose(start, self.class(), start.addr().wrapping_sub(self.base()), layout) }
     }
 
-    /// Bytes of the blocks, for [`hardening::clear_for_list`]; zero in the default build, which does not
-    /// clear, so that no field is read.
+    /// Bytes of the blocks, for [`hardening::clear_for_list`]; zero in the default build, which
+    /// does not clear, so that no field is read.
     #[inline(always)]
     pub(crate) fn cleared_block_bytes(&self) -> usize {
         if hardening::ON { self.block_bytes() } else { 0 }
     }
 
-    /// Whether the block at `address`, which looks free, is free. For the owner. In the default build
-    /// data may look like the mark of a free block, so the free list answers, by its notes.
+    /// Whether the block at `address`, which looks free, is free. For the owner. In the default
+    /// build data may look like the mark of a free block, so the free list answers, by its notes.
     pub(crate) fn is_listed(&self, address: usize) -> bool {
         #[cfg(not(feature = "secure"))]
         return self.is_listed_by_notes(address);

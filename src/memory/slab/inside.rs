@@ -24,8 +24,9 @@ pub(crate) enum SinceTick {
 const PURGED: u64 = 1;
 
 impl Slab {
-    /// What happened to the free blocks since the last call. For the owner. Their number and the first
-    /// of them are compared: where both are the same, changes have gone unseen, and cost page faults.
+    /// What happened to the free blocks since the last call. For the owner. Their number and the
+    /// first of them are compared: where both are the same, changes have gone unseen, and cost page
+    /// faults.
     pub(crate) fn since_last_tick(&self) -> SinceTick {
         // The last block that came back.
         let first = self.quarantine.or(&self.free).head();
@@ -40,8 +41,8 @@ impl Slab {
         }
     }
 
-    /// Calls `each` with the whole pages that nobody needs: inside each free block, between its link and
-    /// its canary, and behind the carved blocks. For the owner, after
+    /// Calls `each` with the whole pages that nobody needs: inside each free block, between its
+    /// link and its canary, and behind the carved blocks. For the owner, after
     /// [`since_last_tick`](Self::since_last_tick).
     pub(crate) fn purge_inside(&self, mut each: impl FnMut(NonNull<u8>, usize)) {
         self.last_tick.set(self.last_tick.get() | PURGED);

@@ -5,7 +5,8 @@ use core::ptr;
 
 use super::Slab;
 
-/// Slabs in a doubly linked list, in the order that its heap chooses. Only the heap's owner touches it.
+/// Slabs in a doubly linked list, in the order that its heap chooses. Only the heap's owner touches
+/// it.
 pub(crate) struct SlabList {
     first: Cell<*const Slab>,
     last: Cell<*const Slab>,

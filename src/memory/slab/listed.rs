@@ -1,14 +1,14 @@
 //! Whether a block is on its slab's free list, without a walk of the whole list.
 //!
 //! Data may look like the mark of a free block. If each free of such data walked the list, whoever
-//! chooses the data would choose how long a free takes. So blocks on the list have *notes* beside their
-//! marks: how many blocks lie below, and the index of one further down to skip to. From the first block
-//! any other one is some two dozen steps away (Myers, "An applicative random-access stack", 1983).
-//! Nothing is kept elsewhere, and the fast paths know nothing of notes.
+//! chooses the data would choose how long a free takes. So blocks on the list have *notes* beside
+//! their marks: how many blocks lie below, and the index of one further down to skip to. From the
+//! first block any other one is some two dozen steps away (Myers, "An applicative random-access
+//! stack", 1983). Nothing is kept elsewhere, and the fast paths know nothing of notes.
 //!
 //! The list is last in, first out: below a block nothing changes while it is there. A block that is
-//! handed out loses its note, and one that comes back has none. So only blocks above the first noted one
-//! need a note, and each free pays for one at most.
+//! handed out loses its note, and one that comes back has none. So only blocks above the first
+//! noted one need a note, and each free pays for one at most.
 
 use core::ptr;
 
@@ -113,8 +113,8 @@ impl Slab {
     /// The block on the list with `below` blocks below it. All have notes.
     fn listed_above(&self, below: u32) -> Option<*mut u8> {
         let mut block = self.free.head();
-        // Bounded, where the program wrote to free blocks; else the steps are a small multiple of the
-        // logarithm.
+        // Bounded, where the program wrote to free blocks; else the steps are a small multiple of
+        // the logarithm.
         for _ in 0..self.available() {
             let note = self.note_at(block)?;
             if note.below <= below {

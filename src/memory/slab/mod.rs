@@ -1,10 +1,10 @@
 //! A slab: a run of units cut into equal blocks of one size class, and its record.
 //!
-//! The record lies in the chunk header, apart from the blocks: records of many slabs are spread evenly
-//! over the sets of a cache, and a full page of blocks stays a page of blocks.
+//! The record lies in the chunk header, apart from the blocks: records of many slabs are spread
+//! evenly over the sets of a cache, and a full page of blocks stays a page of blocks.
 //!
-//! State: the 128 bytes of each record. One thread owns a slab, the one whose heap has it or who holds
-//! that heap's lock; the table at [`Slab`] says which fields others read or write.
+//! State: the 128 bytes of each record. One thread owns a slab, the one whose heap has it or who
+//! holds that heap's lock; the table at [`Slab`] says which fields others read or write.
 //!
 //! | file | what it decides |
 //! | --- | --- |
@@ -59,9 +59,9 @@ pub(crate) enum Occupancy {
     Empty,
 }
 
-/// A slab's record. `used + free = carved ≤ capacity`: *used* counts the blocks that callers hold and
-/// those on their way back, in an outbox, on the remote list or in a deferred double-free check; *free*
-/// counts those on the free list and in quarantine.
+/// A slab's record. `used + free = carved ≤ capacity`: *used* counts the blocks that callers hold
+/// and those on their way back, in an outbox, on the remote list or in a deferred double-free
+/// check; *free* counts those on the free list and in quarantine.
 ///
 /// | offset | bytes | field | written by | read by |
 /// | ---: | ---: | --- | --- | --- |
@@ -98,7 +98,8 @@ pub(crate) struct Slab {
     /// Number of the first unit: its address divided by a unit's bytes. A plain cell, as the next
     /// three: the compiler needs no instruction of its own to load one. Other threads compute them.
     unit: Cell<usize>,
-    /// Bytes of the carved blocks: those ever handed out or linked. Memory behind them is `uncarved`.
+    /// Bytes of the carved blocks: those ever handed out or linked. Memory behind them is
+    /// `uncarved`.
     carved_bytes: Cell<usize>,
     /// 2^32 / `block_bytes`, rounded up: see [`Self::has_block_in_first_unit`].
     inverse: Cell<u32>,
@@ -106,8 +107,8 @@ pub(crate) struct Slab {
     bound: Cell<u32>,
     /// Free blocks, last in, first out.
     free: FreeList,
-    /// `-(used + kept)`. Negated so that the increment that counts a free also sets the zero flag when
-    /// the slab becomes empty. With `kept` one, it does not become zero.
+    /// `-(used + kept)`. Negated so that the increment that counts a free also sets the zero flag
+    /// when the slab becomes empty. With `kept` one, it does not become zero.
     count: AtomicI32,
     /// A [`Place`].
     place: AtomicU8,
@@ -133,10 +134,12 @@ pub(crate) struct Slab {
     lead: AtomicU8,
     /// Blocks freed by other threads.
     remote: RemoteList,
-    /// Offset of the last block of `remote`; written between the first publication and its announcement.
+    /// Offset of the last block of `remote`; written between the first publication and its
+    /// announcement.
     remote_last: AtomicU32,
-    /// One more than the offset of a block that another thread has freed and that looked free already;
-    /// zero where there is none. Its double-free check is deferred to the owner, see [`remote`].
+    /// One more than the offset of a block that another thread has freed and that looked free
+    /// already; zero where there is none. Its double-free check is deferred to the owner, see
+    /// [`remote`].
     deferred: AtomicU32,
     /// The next announced slab of the same inbox.
     next_announced: AtomicPtr<Slab>,
@@ -168,11 +171,12 @@ pub(crate) const HOME_OFFSET: usize = offset_of!(Slab, home);
 
 const COUNT_OFFSET: usize = offset_of!(Slab, count);
 
-// SAFETY: the cells are touched by the slab's owner alone: the thread whose heap has it, or which holds
-// the lock of the heap that has it. While no heap has it, its owner is the thread that took it: out of
-// the spare slabs by an atomic exchange, or its units from the depot under the depot's lock. The empty
-// slab, which all share, nobody writes to. The rest is atomic, but for `quarantine`, which is the
-// owner's as the cells are, and which nobody writes in the default build.
+// SAFETY: the cells are touched by the slab's owner alone: the thread whose heap has it, or which
+// holds the lock of the heap that has it. While no heap has it, its owner is the thread that took
+// it: out of the spare slabs by an atomic exchange, or its units from the depot under the depot's
+// lock. The empty slab, which all share, nobody writes to. The rest is atomic, but for
+// `quarantine`, which is the owner's as the cells are, and which nobody writes in the default
+// build.
 unsafe impl Sync for Slab {}
 
 impl Slab {
@@ -287,8 +291,8 @@ impl Slab {
         self.count.load(Ordering::Relaxed).unsigned_abs().saturating_sub(self.kept.get().into())
     }
 
-    /// Used blocks that callers hold or that wait in an outbox: those on the remote list are left out.
-    /// Any thread may ask.
+    /// Used blocks that callers hold or that wait in an outbox: those on the remote list are left
+    /// out. Any thread may ask.
     pub(crate) fn held(&self) -> u32 {
         self.used().saturating_sub(self.remote.peek().map_or(0, |chain| chain.blocks))
     }

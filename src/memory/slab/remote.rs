@@ -1,8 +1,8 @@
 //! Frees by other threads than the owner, from their publication to their adoption.
 //!
-//! State: the second cache line of a slab's record, and the [`Inbox`] of each heap. A publisher that
-//! finds the slab's remote list empty announces the slab at its home's inbox; the owner adopts the
-//! blocks of the slabs announced there.
+//! State: the second cache line of a slab's record, and the [`Inbox`] of each heap. A publisher
+//! that finds the slab's remote list empty announces the slab at its home's inbox; the owner adopts
+//! the blocks of the slabs announced there.
 
 use core::ptr::{self, NonNull};
 
@@ -13,8 +13,8 @@ use crate::block::free_list::{self, Block};
 use crate::block::remote_list::{Chain, Published, Stack, Stacked};
 use crate::os::fatal;
 
-/// A heap's slabs with remote frees. In a cache line of its own: other threads write it, and beside it
-/// lie fields that the owner writes all the time.
+/// A heap's slabs with remote frees. In a cache line of its own: other threads write it, and beside
+/// it lie fields that the owner writes all the time.
 #[repr(C, align(64))]
 pub(crate) struct Inbox {
     announced: Stack<Slab>,
@@ -81,7 +81,8 @@ impl Slab {
                 return Occupancy::Used;
             }
             let first = self.pointer(chain.first);
-            // A mark that came first has made the announcement: then no publisher wrote the last block.
+            // A mark that came first has made the announcement: then no publisher wrote the last
+            // block.
             let last = match taken.marked {
                 true => last_of(first, chain.blocks),
                 false => self.pointer(noted),
@@ -101,12 +102,12 @@ impl Slab {
         if self.count.load(Ordering::Relaxed) == 0 { Occupancy::Empty } else { Occupancy::Used }
     }
 
-    /// Whether nobody holds a block of this slab, and none is in an outbox: all used ones are on the remote
-    /// list. For the holder of the lock of the heap's lists, of a slab on one of them.
+    /// Whether nobody holds a block of this slab, and none is in an outbox: all used ones are on
+    /// the remote list. For the holder of the lock of the heap's lists, of a slab on one of them.
     ///
-    /// Until the slab leaves that list, the number of used blocks only falls. The number of published ones
-    /// only rises, and is never above it. So once both were read as equal, even one after the other, they
-    /// are equal.
+    /// Until the slab leaves that list, the number of used blocks only falls. The number of
+    /// published ones only rises, and is never above it. So once both were read as equal, even one
+    /// after the other, they are equal.
     pub(crate) fn is_unheld(&self) -> bool {
         // Acquire: the counterpart of the owner's counting, which follows its writes to the slab.
         let used = self.count.load(Ordering::Acquire).unsigned_abs();
@@ -130,8 +131,8 @@ impl Slab {
         false
     }
 
-    /// Does the double-free check of the block at `offset`, which looked free when another thread freed
-    /// it, and takes the block back.
+    /// Does the double-free check of the block at `offset`, which looked free when another thread
+    /// freed it, and takes the block back.
     #[cold]
     fn check_deferred(&self, offset: u32) {
         let block = self.block_at(offset);
@@ -145,8 +146,9 @@ impl Slab {
     }
 
     /// Takes a block that looks free already from a thread other than the owner, and defers the
-    /// double-free check to the owner: only the owner may read the free list. Where another block waits
-    /// for its check, this one is returned as the error. Else the home, if the slab was announced.
+    /// double-free check to the owner: only the owner may read the free list. Where another block
+    /// waits for its check, this one is returned as the error. Else the home, if the slab was
+    /// announced.
     pub(crate) fn defer_check(&'static self, block: Block) -> Result<Option<&'static Inbox>, Block> {
         let offset = self.offset_of(block.address() as *const u8).wrapping_add(1);
         if self.deferred.compare_exchange(0, offset, Ordering::Release, Ordering::Relaxed).is_err() {
@@ -158,8 +160,8 @@ impl Slab {
         })
     }
 
-    /// Publishes the chain of `blocks` from `first` to `last` to the slab's owner. Returns the home if the
-    /// slab was announced, or if all its blocks have come back now.
+    /// Publishes the chain of `blocks` from `first` to `last` to the slab's owner. Returns the home
+    /// if the slab was announced, or if all its blocks have come back now.
     ///
     /// # Safety
     /// The caller owns the chain: used blocks of this slab, linked from first to last.

@@ -41,8 +41,8 @@ impl Slab {
         Place::from_byte(self.place.load(Ordering::Acquire))
     }
 
-    /// Whether this is the record of an open slab's first unit. Any thread may ask, and then sees what
-    /// [`open`](Self::open) wrote.
+    /// Whether this is the record of an open slab's first unit. Any thread may ask, and then sees
+    /// what [`open`](Self::open) wrote.
     pub(crate) fn is_open(&self) -> bool {
         self.place() != Place::Nowhere && self.lead.load(Ordering::Relaxed) == 0
     }

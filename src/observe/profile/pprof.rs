@@ -1,7 +1,7 @@
 //! The profile in pprof's format: a gzipped protocol buffer.
 //!
-//! The messages are those of `profile.proto` in <https://github.com/google/pprof>, as far as a heap's
-//! profile has need of them.
+//! The messages are those of `profile.proto` in <https://github.com/google/pprof>, as far as a
+//! heap's profile has need of them.
 
 use std::collections::HashMap;
 use std::io::{self, Write};

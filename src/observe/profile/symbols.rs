@@ -15,7 +15,8 @@ pub(super) struct Frame {
 pub(super) struct Symbols(HashMap<usize, Vec<Frame>>);
 
 impl Symbols {
-    /// The functions at a return address: the innermost first, more than one where some are inlined.
+    /// The functions at a return address: the innermost first, more than one where some are
+    /// inlined.
     pub(super) fn at(&mut self, address: usize) -> &[Frame] {
         self.0.entry(address).or_insert_with(|| look_up(address))
     }

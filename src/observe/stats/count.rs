@@ -20,10 +20,10 @@ use crate::policy::limit::{self, COMMITTED};
 
 use super::{CallStats, ClassStats, HeapUser, Stats, ThreadStats};
 
-/// Counts what is allocated, kept and mapped: microseconds for a small program. Makes no system call and does
-/// not allocate. Looks at each chunk of 4 MiB, at each slab that has room, and at each heap's counts; full slabs
-/// cost nothing. First-class heaps ([`heaps`](crate::heaps)) count for `resident` only: each has
-/// statistics of its own.
+/// Counts what is allocated, kept and mapped: microseconds for a small program. Makes no system
+/// call and does not allocate. Looks at each chunk of 4 MiB, at each slab that has room, and at
+/// each heap's counts; full slabs cost nothing. First-class heaps ([`heaps`](crate::heaps)) count
+/// for `resident` only: each has statistics of its own.
 #[must_use]
 pub fn stats() -> Stats {
     let large = large::survey();

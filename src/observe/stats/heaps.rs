@@ -23,8 +23,9 @@ pub struct ThreadStats {
     pub address: usize,
     /// Who uses it.
     pub user: HeapUser,
-    /// Bytes of blocks in its slabs that callers hold, whichever thread has allocated or will free them, and of
-    /// those that other threads have freed and hold back: each of them at most 64 blocks or 8 KiB of a slab.
+    /// Bytes of blocks in its slabs that callers hold, whichever thread has allocated or will free
+    /// them, and of those that other threads have freed and hold back: each of them at most 64
+    /// blocks or 8 KiB of a slab.
     pub allocated: usize,
     /// How many blocks those are.
     pub blocks: usize,

@@ -1,8 +1,9 @@
 //! Where memory is: what the allocator knows of itself, counted from its records.
 //!
 //! One figure costs a fast path an instruction, the bytes asked for: what is live is found in the
-//! slabs' own counts, and what is counted one by one is counted on slow paths. Heaps count their full slabs, so
-//! only slabs with room are looked at. For exact counts of calls there is [`Counted`](crate::counting::Counted).
+//! slabs' own counts, and what is counted one by one is counted on slow paths. Heaps count their
+//! full slabs, so only slabs with room are looked at. For exact counts of calls there is
+//! [`Counted`](crate::counting::Counted).
 
 use crate::block::size_class::CLASSES;
 
@@ -24,11 +25,12 @@ pub use heaps::{HeapUser, ThreadStats};
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Stats {
-    /// Blocks that callers hold, rounded as they are allocated: to their size class, or to the OS page
-    /// for large allocations.
+    /// Blocks that callers hold, rounded as they are allocated: to their size class, or to the OS
+    /// page for large allocations.
     pub allocated: usize,
-    /// Blocks freed by other threads than their slab's, which it has not taken back yet: its thread does at its next
-    /// slow path. Of each slab, a thread that frees holds back at most 64 blocks or 8 KiB.
+    /// Blocks freed by other threads than their slab's, which it has not taken back yet: its thread
+    /// does at its next slow path. Of each slab, a thread that frees holds back at most 64 blocks
+    /// or 8 KiB.
     pub in_flight: usize,
     /// Blocks that callers hold, as they asked for them through `GlobalAlloc`. A block that goes
     /// through both doors, in by one and out by the other, makes it inexact.
@@ -44,8 +46,8 @@ pub struct Stats {
     pub slabs: usize,
     /// Free units of chunks whose pages may be resident.
     pub dirty: usize,
-    /// Free units of chunks without a resident page: purged, or never touched; and what lies between the blocks
-    /// of a shared mapping.
+    /// Free units of chunks without a resident page: purged, or never touched; and what lies
+    /// between the blocks of a shared mapping.
     pub clean: usize,
     /// Freed large ranges that wait for reuse, and whatever the kernel did not take back yet.
     pub retained: usize,
@@ -70,8 +72,9 @@ pub struct Stats {
     /// Address space perhaps lost: the kernel refused to move pages, and to say whether their
     /// target is still mapped.
     pub lost_total: u64,
-    /// Huge pages that took longer to fault in than the small pages they stand for; after each, none are
-    /// asked for during a while ([`HugePagePolicy::Adaptive`](crate::HugePagePolicy::Adaptive)).
+    /// Huge pages that took longer to fault in than the small pages they stand for; after each,
+    /// none are asked for during a while
+    /// ([`HugePagePolicy::Adaptive`](crate::HugePagePolicy::Adaptive)).
     pub dear_huge_pages_total: u64,
     calls: [CallStats; 4],
     #[cfg_attr(feature = "serde", serde(serialize_with = "only_used"))]

@@ -1,5 +1,5 @@
-//! Every public item of Freestone that exists on all targets, used by one program: where the allocator itself does
-//! not run, this compiles and runs as well, and says what is forwarded.
+//! Every public item of Freestone that exists on all targets, used by one program: where the
+//! allocator itself does not run, this compiles and runs as well, and says what is forwarded.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::process::ExitCode;

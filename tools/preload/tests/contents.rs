@@ -1,12 +1,13 @@
-//! What a block holds says nothing of how long its free takes, also where it holds what a free one does.
+//! What a block holds says nothing of how long its free takes, also where it holds what a free one
+//! does.
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 
 mod common;
 
 use common::{Language, Linked, compile, preloaded, succeed, text};
 
-/// So much longer may it take, at worst: the slow path and noise. A walk through a slab's list takes 300 times
-/// as long.
+/// So much longer may it take, at worst: the slow path and noise. A walk through a slab's list
+/// takes 300 times as long.
 const MOST: u64 = 30;
 /// Frees in a run of the program.
 const FREES: u64 = 8192;

@@ -18,7 +18,8 @@ fn run(scenario: &str, report: &str) -> String {
     text(&output.stderr)
 }
 
-/// The program with the archive in it, whose code runs no earlier than the program's own constructors.
+/// The program with the archive in it, whose code runs no earlier than the program's own
+/// constructors.
 fn with_archive() -> PathBuf {
     let program = folder().join(format!("process-archive-{}", std::process::id()));
     let source = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs/process.c");

@@ -1,5 +1,5 @@
-//! What `mallinfo2` and `malloc_trim` say, and that they ask the kernel for nothing where nothing has changed; the
-//! checks are in `programs/statistics.c`.
+//! What `mallinfo2` and `malloc_trim` say, and that they ask the kernel for nothing where nothing
+//! has changed; the checks are in `programs/statistics.c`.
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 
 mod common;

@@ -73,7 +73,8 @@ impl Block {
         let before = Moment::now();
         ranges::remove(self.start.addr().get(), self.layout.size());
         let answer = clock.around(Call::Reallocate, layout, || {
-            // SAFETY: the block is live, of this layout, and the new size neither zero nor too large.
+            // SAFETY: the block is live, of this layout, and the new size neither zero nor too
+            // large.
             unsafe { self.door.reallocate(self.start, self.layout, size) }
         });
         let Some(start) = NonNull::new(answer) else {

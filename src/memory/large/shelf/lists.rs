@@ -125,8 +125,8 @@ impl Shelves {
     }
 
     /// Makes the lists whole again. Their `next` links are true at each moment. A shelf that was
-    /// being listed or taken down may be on no list: it keeps its blocks, and gets no new ones. For a
-    /// child.
+    /// being listed or taken down may be on no list: it keeps its blocks, and gets no new ones. For
+    /// a child.
     fn mend(&mut self) {
         for first in self.with_room.as_flattened_mut() {
             let mut next = core::mem::replace(first, ptr::null_mut());

@@ -1,14 +1,15 @@
 //! Shelves: mappings that many blocks share, each block in a slot of its own.
 //!
-//! A block whose alignment is greater than its length leaves most of its mapping to be cut off. No two
-//! such mappings can become one, and the kernel limits their number. On a shelf the memory between two
-//! blocks stays mapped and is never touched. A slot reads as zero while no block has it, and none of
-//! its pages is resident; where there are guards, nobody can touch it.
+//! A block whose alignment is greater than its length leaves most of its mapping to be cut off. No
+//! two such mappings can become one, and the kernel limits their number. On a shelf the memory
+//! between two blocks stays mapped and is never touched. A slot reads as zero while no block has
+//! it, and none of its pages is resident; where there are guards, nobody can touch it.
 //!
 //! This file takes slots and gives them back; `lists` has the lists of shelves with room.
 //!
-//! State: [`Shelves`] under one lock, under which only the lock of `records` is taken; the address of
-//! the last shelf and the bytes of free slots, in atomic words. The kernel is called without the lock.
+//! State: [`Shelves`] under one lock, under which only the lock of `records` is taken; the address
+//! of the last shelf and the bytes of free slots, in atomic words. The kernel is called without the
+//! lock.
 
 use core::ptr::{self, NonNull};
 
@@ -97,8 +98,8 @@ pub(super) unsafe fn put(range: Range) {
     watch::open(range.start.as_ptr(), range.bytes);
     SPARE_BYTES.fetch_add(range.bytes, Ordering::Relaxed);
     let Some((_, between)) = shape_of(range) else { return };
-    // Where the kernel refuses the guards, the free slot reads as zero and can be touched. What lies around it stays
-    // guarded, and to open a slot without guards changes nothing.
+    // Where the kernel refuses the guards, the free slot reads as zero and can be touched. What
+    // lies around it stays guarded, and to open a slot without guards changes nothing.
     // SAFETY: forwarded to the caller.
     let _ = unsafe { clear(range.start, range.bytes, between) };
     give_slot_back(range);
@@ -178,8 +179,8 @@ fn slots(stride: usize, between: Between) -> Slots {
     (Slots::MAX >> Slots::BITS.wrapping_sub(count)) & (Slots::MAX << first)
 }
 
-/// Bytes of a shelf with the slots `all`: up to the last one's end. None where they are more than an
-/// address space.
+/// Bytes of a shelf with the slots `all`: up to the last one's end. None where they are more than
+/// an address space.
 fn mapped_bytes(stride: usize, all: Slots) -> Option<usize> {
     stride.checked_mul(Slots::BITS.wrapping_sub(all.leading_zeros()) as usize)
 }
