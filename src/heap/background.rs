@@ -1,10 +1,13 @@
-//! A thread that purges when a delay has passed, so that a process shrinks that has gone idle: its
-//! own slow paths, which would, no longer run. Only with the `background-purge` feature.
+//! The background purger: a thread that purges once the purge delay has passed, so that an idle
+//! process shrinks. Without it only slow paths purge, and an idle process takes none. Only with the
+//! `background-purge` feature.
 //!
-//! A free that leaves something to purge wants it, and the door that the free came by starts it,
-//! when nothing is half done any more: a new thread allocates. It has no heap, allocates nothing,
-//! and takes no signals. When there was nothing to do for a second it ends; so it does when the
-//! program's other threads have all ended, or the process would not. A child starts its own.
+//! A slow path that leaves something to purge wakes the purger, or sets [`WANTED`] if there is
+//! none. Then the door through which that call came starts the thread at the end of the call:
+//! starting a thread allocates, and by then the heap is in order. The purger has no heap, allocates
+//! nothing, and blocks all signals. It ends after a second without work. It also ends when it is
+//! the program's last thread, since the process would otherwise live on. A forked child starts a
+//! purger of its own.
 
 use core::ffi::c_void;
 use core::sync::atomic::fence;
@@ -20,7 +23,8 @@ use crate::os::{self, threads};
 /// Most bytes purged at a time.
 const STEP_BYTES: usize = 16 << 20;
 
-/// How long the purger waits for something to do, and at most until it looks whether it is alone.
+/// How long the purger waits for work before it ends, and how often it checks whether it is the
+/// last thread.
 const PATIENCE_MS: u64 = 1_000;
 
 /// Starts the purger if one is wanted. Called at the end of a call by any door, with no lock held
@@ -37,13 +41,14 @@ pub(crate) fn start_wanted() {
 fn start() {
     WANTED.store(false, Ordering::Relaxed);
     let is_first = !RUNNING.swap(true, Ordering::Relaxed);
-    // May allocate and so come here again, where there is one already. Refused, slow paths purge.
+    // Starting a thread may allocate and so call this function again, which finds `RUNNING` set. If
+    // the kernel refuses a thread, slow paths purge as they do without this feature.
     if is_first && threads::spawn(run).is_err() {
         RUNNING.store(false, Ordering::Relaxed);
     }
 }
 
-/// Forgets the purger of the parent. For a child.
+/// Forgets the parent's purger, which the child does not have. For a forked child.
 pub(crate) fn forget() {
     ASLEEP.store(0, Ordering::Relaxed);
     RUNNING.store(false, Ordering::Relaxed);
@@ -81,7 +86,7 @@ fn sleep_ms(milliseconds: u64) {
     os::sleep_ns(milliseconds.wrapping_mul(1_000_000));
 }
 
-/// Waits for something to do, not for long.
+/// Waits until a slow path wakes the purger, at most [`PATIENCE_MS`].
 fn sleep() {
     ASLEEP.store(1, Ordering::Relaxed);
     fence(Ordering::SeqCst);
@@ -98,13 +103,13 @@ fn has_ended() -> bool {
     }
     RUNNING.store(false, Ordering::Relaxed);
     fence(Ordering::SeqCst);
-    // Occupancy meanwhile by somebody who saw a purger: unless another was started since, this one
-    // goes on.
+    // A thread that still saw a purger may have left work meanwhile. Then this purger goes on,
+    // unless another one was started since.
     due_ms() == u64::MAX || RUNNING.swap(true, Ordering::Relaxed)
 }
 
 fn work(now_ms: u64) {
-    // What ended threads left may have fallen empty meanwhile, and what live ones put aside is
+    // Slabs of ended threads may have fallen empty meanwhile. Spare slabs of live threads are
     // unused.
     help::help_due(now_ms);
     shared::trim();

@@ -1,8 +1,8 @@
 //! Empty slabs that a heap has put aside, one of each class: closed, with their blocks as they
 //! were.
 //!
-//! A loop that fills slabs and empties them finds them here again at the price of an atomic
-//! exchange, and a purge by another thread finds them as well, so a thread that rests pins nothing.
+//! A loop that fills slabs and empties them takes its slabs from here again, at the price of an
+//! atomic exchange. A purge by another thread takes them too, so an idle thread pins no empty slab.
 
 use core::cell::Cell;
 use core::ptr;
@@ -13,12 +13,13 @@ use crate::block::size_class::{CLASSES, Class};
 use crate::memory::depot;
 use crate::memory::slab::Slab;
 
-/// A place for a slab of each class. Its heap's thread puts, any thread takes.
+/// One place for each class. The heap's thread puts slabs here, and any thread takes them.
 pub(super) struct Spares {
     places: [Place; CLASSES],
-    /// Whether there may be a slab in any, so that a purge need not look at each.
+    /// Whether any place may have a slab. A purge looks at the places only then.
     filled: AtomicBool,
-    /// Bytes carved of what was put here, taken by others or not. The heap's own.
+    /// Carved bytes of the slabs put here, whether other threads have taken them since or not. Only
+    /// the heap's thread uses it.
     bytes: Cell<usize>,
 }
 
@@ -33,7 +34,7 @@ impl Spares {
         }
     }
 
-    /// Puts a closed slab aside; what there is no room for goes to the depot.
+    /// Puts a closed slab aside. A slab for which there is no room goes to the depot.
     pub(super) fn put(&self, slab: &'static Slab) {
         let bytes = self.bytes.get().wrapping_add(slab.carved_bytes());
         if bytes > SPARE_BYTES {
@@ -42,7 +43,7 @@ impl Spares {
         self.bytes.set(bytes);
         let Some(place) = self.places.get(slab.class().index()) else { return };
         let other = place.exchange(slab);
-        // After: whoever finds this set finds the slab, and whoever looked too early leaves it set.
+        // After the exchange: a thread that sees `filled` set also sees the slab.
         self.filled.store(true, Ordering::Release);
         if let Some(other) = other {
             self.count_gone(other);
@@ -62,16 +63,16 @@ impl Spares {
         self.bytes.set(self.bytes.get().wrapping_sub(slab.carved_bytes()));
     }
 
-    /// Gives all back to the depot. For the heap's thread.
+    /// Gives all slabs back to the depot. For the heap's thread.
     pub(super) fn give_back(&self) {
         if self.bytes.replace(0) != 0 {
             self.give_up();
         }
     }
 
-    /// Gives all back to the depot. Any thread may.
+    /// Gives all slabs back to the depot. For any thread.
     pub(super) fn give_up(&self) {
-        // A thread that has none is the usual case: without a write, its line stays where it is.
+        // Most heaps have none. Without a write their cache line stays with their thread.
         if !self.filled.load(Ordering::Relaxed) || !self.filled.swap(false, Ordering::Acquire) {
             return;
         }
@@ -84,16 +85,16 @@ impl Spares {
 }
 
 impl Place {
-    /// A moment's impression.
+    /// Whether there is no slab; the answer may be outdated at once.
     fn is_empty(&self) -> bool {
         self.0.load(Ordering::Relaxed).is_null()
     }
 
-    /// Puts `slab` here instead of what there was.
+    /// Puts `slab` here and returns the slab that was here.
     fn exchange(&self, slab: *const Slab) -> Option<&'static Slab> {
-        // Whoever takes a slab sees what the one who put it wrote there.
-        // SAFETY: a slab that was put aside is nobody else's, and its chunk stays mapped: to the
-        // depot its units are taken.
+        // Acquire and release: the taker sees what the putter wrote to the record.
+        // SAFETY: a slab that was put aside belongs to nobody else. Its chunk stays mapped, since
+        // the depot counts the slab's units as in use.
         unsafe { self.0.swap(slab.cast_mut(), Ordering::AcqRel).as_ref() }
     }
 }

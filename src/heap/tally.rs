@@ -10,7 +10,7 @@ use crate::block::size_class::{CLASSES, Class};
 /// Blocks of each class that threads without a heap have freed; wraps.
 static SENT_WITHOUT_HEAP: [AtomicU32; CLASSES] = [const { AtomicU32::new(0) }; CLASSES];
 
-/// Counted by the heap's owner, read by anybody.
+/// Counts of one heap. The heap's owner counts, and any thread reads.
 pub(crate) struct Tally {
     /// The heap that was made before this one. Heaps are never unmapped, so the list only grows.
     older: AtomicPtr<Heap>,
@@ -145,11 +145,12 @@ pub(crate) fn in_flight() -> [u32; CLASSES] {
             *blocks = blocks.wrapping_add(tally.outstanding());
         }
     }
-    // Read one after another, so that a block may be adopted before it was sent.
+    // The counts are read one after another, so a block may count as adopted before it counts as
+    // sent: then the difference is negative.
     classes.map(|blocks| blocks.cast_signed().max(0).cast_unsigned())
 }
 
-/// The heap made last.
+/// The heap that was made last; each names the one made before it.
 static NEWEST: AtomicPtr<Heap> = AtomicPtr::new(ptr::null_mut());
 
 /// Puts a new heap on the list of all.

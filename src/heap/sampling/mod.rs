@@ -1,6 +1,7 @@
-//! Which blocks the profiler follows: the countdown of each thread, and the blocks that it hit.
+//! Which blocks the profiler follows: each thread's countdown to its next sample, and the blocks
+//! that were sampled.
 //!
-//! Sampling is part of a heap's slow paths. Who reads the records is in `observe/profile`.
+//! A heap samples on its slow paths. `observe/profile` reads the records.
 
 use crate::base::atomic::{AtomicUsize, Ordering};
 

@@ -1,11 +1,11 @@
-//! The samples: each stack once, with what is alive and what was allocated from it, and the live
-//! blocks.
+//! The samples: each stack once, with the bytes that are live and the bytes that were allocated
+//! from it; and the sampled blocks that are live.
 
 use super::rows::{Plain, Rows};
 use super::samples;
 use crate::base::random::mix;
 
-/// What a stack stands for: blocks in thousandths, and bytes.
+/// The blocks, in thousandths, and the bytes that a stack stands for.
 #[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct Sums {
     pub(crate) live_blocks: u64,
@@ -14,7 +14,7 @@ pub(crate) struct Sums {
     pub(crate) all_bytes: u64,
 }
 
-/// A stack: a stretch of the frames' row, innermost first.
+/// A stack: a part of the row of all frames, innermost frame first.
 #[derive(Clone, Copy)]
 pub(super) struct Stack {
     hash: u64,
@@ -41,7 +41,7 @@ unsafe impl Plain for Sample {}
 const NONE: usize = 0;
 const GONE: usize = 1;
 
-/// All of it, under the profiler's lock.
+/// Everything that is recorded. Under the profiler's lock.
 pub(super) struct Records {
     frames: Rows<usize>,
     stacks: Rows<Stack>,
@@ -58,7 +58,8 @@ impl Records {
         Self { frames: Rows::new(), stacks: Rows::new(), by_hash: Rows::new(), live: Rows::new(), used: 0 }
     }
 
-    /// Notes the block at `address`, which stands for so many. What there is no memory for is lost.
+    /// Notes the block at `address` and what it stands for. A block for which there is no memory is
+    /// not recorded.
     pub(super) fn add(&mut self, address: usize, frames: &[usize], (blocks, bytes): (u64, u64)) {
         let Some(stack) = self.intern(frames) else { return };
         if let Some(Stack { sums, .. }) = self.stacks.as_mut_slice().get_mut(stack) {
@@ -179,7 +180,7 @@ impl Records {
     }
 }
 
-/// A copy of the stacks, for those who write profiles.
+/// A copy of the stacks, for the writers of profiles.
 pub(crate) struct Snapshot {
     pub(crate) interval_bytes: usize,
     stacks: Vec<Stack>,
@@ -196,7 +197,7 @@ impl Snapshot {
     }
 }
 
-/// Copies the stacks. What the copy takes is allocated while the lock is not held.
+/// Copies the stacks. The memory for the copy is allocated while the lock is not held.
 pub(crate) fn snapshot(default_interval_bytes: usize) -> Snapshot {
     let interval_bytes = super::interval().unwrap_or(default_interval_bytes);
     let mut copy = Snapshot { interval_bytes, stacks: Vec::new(), frames: Vec::new() };

@@ -1,10 +1,11 @@
-//! Memory of the profiler's own records: mappings, so that nothing it does is an allocation.
+//! Memory for the profiler's records. It comes from mappings, so that the profiler never calls the
+//! allocator that it follows.
 
 use core::ptr::{self, NonNull};
 
 use crate::os;
 
-/// Data of which zeroes are a value.
+/// Types for which all bytes zero is a value.
 ///
 /// # Safety
 /// A value whose bytes are all zero is a valid one.

@@ -18,13 +18,13 @@ pub(crate) use super::records::Sample;
 /// Frames kept of a stack.
 const DEPTH: usize = 64;
 
-/// Where sampled blocks live: no thread's heap, so that no free of one is ordinary. Used under the
-/// lock of [`RECORDS`].
+/// The heap of sampled blocks. No thread owns it, so each free of such a block takes the slow path.
+/// Used under the lock of [`RECORDS`].
 static SAMPLED: Heap = Heap::new();
 
 static RECORDS: Lock<Records> = Lock::new(Records::new());
 
-/// How many live large allocations are sampled: with none, their frees need no look.
+/// How many live large allocations are sampled. If none is, frees of large blocks skip the records.
 static LARGE: AtomicUsize = AtomicUsize::new(0);
 
 static PREPARED: AtomicBool = AtomicBool::new(false);
@@ -55,7 +55,7 @@ pub(crate) unsafe fn mend() {
     unsafe { RECORDS.mend(forget) }
 }
 
-/// Lets `look` at the records, under their lock: it does not allocate.
+/// Calls `look` with the records, under their lock. `look` must not allocate.
 pub(super) fn with_records<T>(look: impl FnOnce(&Records) -> T) -> T {
     look(&RECORDS.lock())
 }
@@ -65,7 +65,7 @@ pub(crate) fn is_home(home: *const Inbox) -> bool {
     ptr::eq(home, SAMPLED.inbox()) && !IS_LOST.load(Ordering::Relaxed)
 }
 
-/// Gives back what the heap of sampled blocks only keeps.
+/// Gives back the empty slabs of the heap of sampled blocks.
 pub(crate) fn trim() {
     let _records = RECORDS.lock();
     if !IS_LOST.load(Ordering::Relaxed) {
@@ -101,7 +101,7 @@ impl Trace {
     #[inline(never)]
     fn here() -> Self {
         let mut trace = Self { frames: [0; DEPTH], depth: 0 };
-        // SAFETY: only unwinding, which needs no lock of the crate's: that is for symbols.
+        // SAFETY: this only unwinds. The lock of the `backtrace` crate is needed for symbols only.
         unsafe {
             backtrace::trace_unsynchronized(|frame| {
                 if frame.ip().is_null() {
