@@ -96,11 +96,12 @@ unsafe fn free_slow(heap: &'static Heap, pointer: *mut u8, layout: Option<Layout
             && !unsafe { free_list::looks_free(pointer) }
             && let Some(key) = slab.check_fast(pointer, offset, layout)
         {
-            heap.remember(slab);
             count_freed(heap, layout);
             if slab.is_sparse() {
-                let _ = heap.bring_home(slab, 1);
+                // SAFETY: the caller gives up the block.
+                return unsafe { give_sparse(heap, slab, pointer, key) };
             }
+            heap.remember(slab);
             // SAFETY: the caller gives up the block.
             return unsafe { give(slab, pointer, key) };
         }
@@ -243,21 +244,25 @@ unsafe fn give_long(slab: &'static Slab, pointer: *mut u8, key: Key) {
     put(slab, unsafe { retired(pointer, key, slab.cleared_block_bytes()) });
 }
 
-/// Takes back a block.
-#[inline(always)]
-fn put(slab: &'static Slab, block: Block) {
-    if slab.push(block) == Occupancy::Empty {
-        emptied(slab);
-    } else if slab.is_sparse() {
+/// Takes back a block of a sparse slab: with the last block that somebody holds, those in the bin go home.
+///
+/// # Safety
+/// As for [`give`].
+unsafe fn give_sparse(heap: &'static Heap, slab: &'static Slab, pointer: *mut u8, key: Key) {
+    let _ = heap.bring_home(slab, 1);
+    // SAFETY: forwarded to the caller.
+    let left = slab.push(unsafe { retired(pointer, key, slab.cleared_block_bytes()) });
+    if left == Occupancy::Empty {
         thinned(slab);
     }
 }
 
-/// Has the fast path forget a sparse slab.
-#[cold]
-#[inline(never)]
-fn thinned(slab: &'static Slab) {
-    thread::heap().forget(slab);
+/// Takes back a block.
+#[inline(always)]
+fn put(slab: &'static Slab, block: Block) {
+    if slab.push_counting(block) {
+        thinned(slab);
+    }
 }
 
 /// The block at `pointer`, with nothing in it.
@@ -282,11 +287,16 @@ pub(crate) fn reexposed(pointer: *mut u8) -> NonNull<u8> {
     unsafe { NonNull::new_unchecked(ptr::with_exposed_provenance_mut(pointer.addr())) }
 }
 
+/// Settles a slab that has fallen empty, or has the fast path forget it.
 #[cold]
 #[inline(never)]
-pub(crate) fn emptied(slab: &'static Slab) {
+fn thinned(slab: &'static Slab) {
+    let heap = thread::heap();
+    if slab.occupancy() == Occupancy::Used {
+        return heap.forget(slab);
+    }
     let _keep = KeepErrno::new();
-    thread::heap().settle(slab, Occupancy::Empty);
+    heap.settle(slab, Occupancy::Empty);
     start_purger();
 }
 

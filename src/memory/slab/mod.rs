@@ -244,15 +244,28 @@ impl Slab {
     }
 
     /// Takes a block back.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn push(&self, block: Block) -> Occupancy {
+        let _ = self.push_counting(block);
+        self.occupancy()
+    }
+
+    /// Takes a block back. True if the slab is [sparse](Self::is_sparse) from now on; where there are no bins, if it is
+    /// empty.
+    #[inline(always)]
+    pub(crate) fn push_counting(&self, block: Block) -> bool {
         self.quarantine.or(&self.free).push(block);
         // SAFETY: `count` is this record's own, at that offset.
-        if unsafe { atomic::increment::<COUNT_OFFSET>(ptr::from_ref(self).cast()) } {
-            Occupancy::Empty
-        } else {
-            Occupancy::Used
-        }
+        unsafe { atomic::increment::<COUNT_OFFSET>(ptr::from_ref(self).cast()) }
+    }
+
+    /// Whether blocks are used, or the slab is kept.
+    pub(crate) fn occupancy(&self) -> Occupancy {
+        if self.count.load(Ordering::Relaxed) == self.places() { Occupancy::Empty } else { Occupancy::Used }
+    }
+
+    fn places(&self) -> i32 {
+        i32::from(self.sparse.get())
     }
 
     /// Whether the thread of the heap with this inbox may [`push`](Self::push) at once: not into
@@ -296,7 +309,7 @@ impl Slab {
     pub(crate) fn is_sparse(&self) -> bool {
         // A plain read, which needs no register.
         // SAFETY: only the owner, which asks, writes the count.
-        !hardening::ON && unsafe { self.count.as_ptr().read() >= i32::from(self.sparse.get()) }
+        !hardening::ON && self.has_bin() && unsafe { self.count.as_ptr().read() >= 0 }
     }
 
     /// Whether there are bins for its blocks. For the owner.
@@ -324,7 +337,11 @@ impl Slab {
 
     /// Used blocks: carved ones that are not free. Any thread may ask.
     pub(crate) fn used(&self) -> u32 {
-        self.count.load(Ordering::Relaxed).unsigned_abs().saturating_sub(self.kept.get().into())
+        self.places()
+            .wrapping_sub(self.count.load(Ordering::Relaxed))
+            .wrapping_sub(self.kept.get().into())
+            .max(0)
+            .unsigned_abs()
     }
 
     /// Used blocks that callers hold or that wait in an outbox: those on the remote list are left out.

@@ -23,7 +23,7 @@ impl Slab {
     pub(crate) fn use_all(&self) {
         self.carved.set(self.capacity.get());
         self.carved_bytes.set(self.capacity.get().wrapping_mul(self.block_bytes.get()));
-        self.count.store(self.capacity.get().cast_signed().wrapping_neg(), Ordering::Relaxed);
+        self.count.store(self.places().wrapping_sub(self.capacity.get().cast_signed()), Ordering::Relaxed);
     }
 
     /// Takes back the block at `index`, a used one that nobody holds.

@@ -92,10 +92,6 @@ impl Slab {
         Some(self.occupancy())
     }
 
-    fn occupancy(&self) -> Occupancy {
-        if self.count.load(Ordering::Relaxed) == 0 { Occupancy::Empty } else { Occupancy::Used }
-    }
-
     /// Takes the remote list into the free list. Whether that was marked.
     fn adopt_chain(&self) -> bool {
         // Before the list is taken: the next publisher overwrites it.
@@ -131,7 +127,7 @@ impl Slab {
     /// are equal.
     pub(crate) fn is_unheld(&self) -> bool {
         // Acquire: the counterpart of the owner's counting, which follows its writes to the slab.
-        let used = self.count.load(Ordering::Acquire).unsigned_abs();
+        let used = self.places().wrapping_sub(self.count.load(Ordering::Acquire)).unsigned_abs();
         self.remote.peek().is_some_and(|chain| chain.blocks == used)
     }
 

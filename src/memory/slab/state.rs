@@ -51,13 +51,13 @@ impl Slab {
     pub(crate) fn open(&'static self, class: Class, zero: bool, home: &'static Inbox) {
         let Shape { block, units, capacity } = class.shape();
         hardening::prepare();
-        self.count.store(0, Ordering::Relaxed);
+        self.count.store(class.binned() as i32, Ordering::Relaxed);
         self.free.clear();
         self.quarantine.or(&self.free).clear();
         self.unit.set(self.base() / UNIT_BYTES);
         self.carved.set(0);
         self.carved_bytes.set(0);
-        self.sparse.set((class.binned() as i8).wrapping_neg());
+        self.sparse.set(class.binned() as i8);
         self.bin.set(class.index().wrapping_mul(BIN_STEP) as u32);
         self.block_bytes.set(block);
         let inverse = u32::MAX.checked_div(block).unwrap_or(0).wrapping_add(1);
@@ -107,6 +107,9 @@ impl Slab {
         let used = self.used().cast_signed();
         let kept = if kept { KEPT } else { 0 };
         self.kept.set(kept);
-        self.count.store(used.wrapping_add(kept.into()).wrapping_neg(), Ordering::Relaxed);
+        self.count.store(
+            i32::from(self.sparse.get()).wrapping_sub(used).wrapping_sub(kept.into()),
+            Ordering::Relaxed,
+        );
     }
 }
