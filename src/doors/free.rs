@@ -127,10 +127,12 @@ unsafe fn slab_of(address: usize, layout: Option<Layout>) -> Option<(&'static Sl
             return None;
         }
         if !hardening::ON {
+            if chunk::is_header(address) {
+                return None;
+            }
             // SAFETY: forwarded to the caller: a slab's record is where the address is in no
             // header.
-            return (!chunk::is_header(address))
-                .then(|| unsafe { &*chunk::record_at(address) }.around(address));
+            return Some(unsafe { &*chunk::record_at(address) }.around(address));
         }
     }
     slab_with_block(address)

@@ -85,6 +85,7 @@ mod purger {
 
     use super::c;
     use crate::base::atomic::AtomicU32;
+    use crate::os::time::timespec_of_ns;
     use crate::os::{Errno, KeepErrno, Result, read_file};
 
     /// A thread's function.
@@ -131,10 +132,7 @@ mod purger {
     /// futex(2), `FUTEX_WAIT_PRIVATE`: sleeps while the word holds `value`, until it is woken or
     /// the time is over. It may also return early (`EINTR`, `EAGAIN`): the caller looks again.
     pub(crate) fn wait(word: &AtomicU32, value: u32, milliseconds: u64) {
-        let time = libc::timespec {
-            tv_sec: (milliseconds / 1_000) as libc::time_t,
-            tv_nsec: (milliseconds % 1_000).wrapping_mul(1_000_000) as _,
-        };
+        let time = timespec_of_ns(milliseconds.wrapping_mul(1_000_000));
         let operation = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
         // SAFETY: the word is a live, aligned 32-bit integer, and the time is readable.
         let _ = unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), operation, value, &raw const time) };

@@ -34,14 +34,19 @@ pub(crate) fn yield_now() {
     let _ = unsafe { libc::syscall(libc::SYS_sched_yield) };
 }
 
+/// The time as the kernel takes it: whole seconds apart, since it refuses them in `tv_nsec`
+/// (`EINVAL`).
+pub(super) fn timespec_of_ns(nanoseconds: u64) -> libc::timespec {
+    libc::timespec {
+        tv_sec: (nanoseconds / 1_000_000_000) as libc::time_t,
+        tv_nsec: (nanoseconds % 1_000_000_000) as _,
+    }
+}
+
 /// nanosleep(2). A signal ends it early (`EINTR`): the caller looks again anyway. By number, since
 /// the C library's function is a cancellation point (pthreads(7)).
 pub(crate) fn sleep_ns(nanoseconds: u64) {
-    // `EINVAL` if a whole second or more were in `tv_nsec`.
-    let time = libc::timespec {
-        tv_sec: (nanoseconds / 1_000_000_000) as libc::time_t,
-        tv_nsec: (nanoseconds % 1_000_000_000) as _,
-    };
+    let time = timespec_of_ns(nanoseconds);
     let _keep = KeepErrno::new();
     // SAFETY: `time` is readable for the call; null means that the remainder is not wanted.
     let _ = unsafe { libc::syscall(libc::SYS_nanosleep, &raw const time, ptr::null_mut::<libc::timespec>()) };
