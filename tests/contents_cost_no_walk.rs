@@ -9,7 +9,7 @@ use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 
 use common::block::layout;
-use common::{KIB, alone, border_sizes};
+use common::{KIB, alone, border_sizes, clock};
 use freestone::heaps::Heap;
 use freestone::untyped;
 
@@ -28,10 +28,7 @@ const PAIRS: u64 = 4000;
 
 /// Nanoseconds that the calling thread has run.
 fn thread_ns() -> u64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the structure is writable for the call.
-    assert_eq!(unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) }, 0);
-    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+    clock::of_thread().as_nanos() as u64
 }
 
 /// The shortest of five runs of `job`.

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::block::{Block, layout};
-use common::{KIB, MIB, child};
+use common::{KIB, MIB, child, clock};
 
 #[global_allocator]
 static ALLOC: freestone::Freestone =
@@ -95,26 +95,15 @@ fn the_purger_ends_with_its_work_and_comes_again() {
     });
 }
 
-/// Processor time of the process, user and system.
-fn processor_time() -> Duration {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `time` is writable for the call.
-    assert_eq!(unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) }, 0);
-    Duration::new(
-        time.tv_sec.try_into().expect("not negative"),
-        time.tv_nsec.try_into().expect("not negative"),
-    )
-}
-
 #[test]
 fn the_purger_takes_no_time_while_it_waits() {
     child::succeeds("the_purger_takes_no_time_while_it_waits", || {
         let without = threads();
         leave_something();
         within_patience("the purger's start", || threads() == without + 1);
-        let before = processor_time();
+        let before = clock::of_process();
         thread::sleep(Duration::from_secs(3));
-        let taken = processor_time() - before;
+        let taken = clock::of_process() - before;
         assert!(taken < Duration::from_millis(300), "{taken:?} in three seconds of waiting");
         assert_eq!(threads(), without + 1, "there was still something to wait for");
     });
