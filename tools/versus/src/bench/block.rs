@@ -27,9 +27,7 @@ impl Block {
     /// A block of `size` bytes aligned to `align`, whose pages have all been
     /// written to. `align` is a power of two.
     pub(crate) fn aligned(size: usize, align: usize) -> Self {
-        let layout = Self::layout(size, align);
-        // SAFETY: `layout` has at least one byte.
-        let mut block = Self::own(unsafe { alloc::alloc(layout) }, layout);
+        let mut block = Self::untouched(size, align);
         block.touch();
         block
     }
@@ -37,14 +35,17 @@ impl Block {
     /// A block of `size` bytes, of which up to the first `written` have been
     /// written.
     pub(crate) fn begun(size: usize, written: usize) -> Self {
-        let layout = Self::layout(size, size_of::<usize>());
-        // SAFETY: `layout` has at least one byte.
-        let block = Self::own(unsafe { alloc::alloc(layout) }, layout);
-        for offset in 0..written.min(layout.size()) {
-            // SAFETY: `offset` lies below the size, so the byte is ours.
-            unsafe { block.start.add(offset).write(1) };
-        }
+        let block = Self::untouched(size, size_of::<usize>());
+        // SAFETY: the block has at least that many bytes.
+        unsafe { block.start.write_bytes(1, written.min(block.size())) };
         std::hint::black_box(block)
+    }
+
+    /// A block whose memory is as the allocator gave it.
+    fn untouched(size: usize, align: usize) -> Self {
+        let layout = Self::layout(size, align);
+        // SAFETY: `layout` has at least one byte.
+        Self::own(unsafe { alloc::alloc(layout) }, layout)
     }
 
     /// A block of `size` bytes, all zero, not touched.

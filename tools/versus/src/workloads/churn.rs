@@ -23,7 +23,7 @@ pub(super) fn workloads() -> Vec<Workload> {
             Workload::new(
                 format!("churn/{name}"),
                 "a cache or an index: random objects of a live set replaced and written",
-                move |bench| churn(bench, live, |size| Block::begun(size, WRITTEN)),
+                move |bench| churn(bench, live, WRITTEN),
             )
             .on_threads(),
         );
@@ -31,7 +31,7 @@ pub(super) fn workloads() -> Vec<Workload> {
             Workload::new(
                 format!("churn/{name}-untouched"),
                 "the same without a write, so that only the allocator's own misses count",
-                move |bench| churn(bench, live, |size| Block::begun(size, 0)),
+                move |bench| churn(bench, live, 0),
             )
             .full_only(),
         );
@@ -39,18 +39,19 @@ pub(super) fn workloads() -> Vec<Workload> {
     workloads
 }
 
-/// All threads together hold `live` blocks.
-fn churn(bench: &mut Bench, live: usize, make: impl Fn(usize) -> Block + Sync) {
+/// All threads together hold `live` blocks, of each of which the first `written` bytes are written.
+fn churn(bench: &mut Bench, live: usize, written: usize) {
     let live = live / bench.threads();
     bench.crew(REPLACED as u64, |mut worker| {
         let mut sizes = Sizes::power_law(&mut worker.random, 16, 4096);
-        let mut held: Vec<Option<Block>> = (0..live).map(|_| Some(make(sizes.next()))).collect();
+        let mut held: Vec<Option<Block>> =
+            (0..live).map(|_| Some(Block::begun(sizes.next(), written))).collect();
         worker.measured(|worker| {
             for _ in 0..worker.rounds as usize * REPLACED {
                 let place = &mut held[worker.random.usize(..live)];
                 // The old block first: a full set makes room before it takes.
                 *place = None;
-                *place = Some(make(sizes.next()));
+                *place = Some(Block::begun(sizes.next(), written));
             }
         });
         black_box(held);
