@@ -4,56 +4,53 @@
 mod common;
 
 use std::alloc::{GlobalAlloc, alloc, dealloc, realloc};
+use std::collections::HashMap;
 use std::hint::black_box;
 use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 
 use common::block::layout;
-use common::{KIB, alone, border_sizes, clock};
+use common::cost::cost;
+use common::{KIB, alone, border_sizes};
 use freestone::heaps::Heap;
 use freestone::untyped;
 
 #[global_allocator]
 static ALLOC: freestone::Freestone = freestone::Freestone::new();
 
-/// So much longer than an ordinary pair may one take whose value has holes: noise.
+/// A pair whose value has holes costs at most so many ordinary ones.
 const MOST: u64 = 10;
-/// And one of a block that holds the mark: the slow path as well. A walk through a slab's list
-/// takes 300 times as long. Without optimisation the slow path is some three times as far from the
-/// fast one.
-const MOST_SUSPECTED: u64 = if cfg!(debug_assertions) { 100 } else { 30 };
+/// And a pair of a block that holds the mark: it takes the slow path as well. A walk through a
+/// slab's list costs hundreds.
+const MOST_SUSPECTED: u64 = 30;
 /// Blocks of 16 bytes in a slab, the most that a walk may have to pass.
 const SLAB_BLOCKS: usize = 4096;
-const PAIRS: u64 = 4000;
+const PAIRS: u64 = 4;
+/// Blocks of 16 bytes that are freed one after another while their cost is counted.
+const MANY: usize = 40;
 
-/// Nanoseconds that the calling thread has run.
-fn thread_ns() -> u64 {
-    clock::of_thread().as_nanos() as u64
+/// The cost of `job`, which has been run before.
+fn settled(job: &mut dyn FnMut()) -> u64 {
+    job();
+    cost(job)
 }
 
-/// The shortest of five runs of `job`.
-fn shortest(job: &mut dyn FnMut()) -> u64 {
-    let run = |_| {
-        let begin = thread_ns();
-        job();
-        thread_ns() - begin
-    };
-    (0..5).map(run).min().expect("five runs")
+/// Fails if `marked` is more than `most` times `ordinary`.
+fn compare(what: &str, most: u64, marked: u64, ordinary: u64) {
+    println!("{what}: {marked}, ordinary ones {ordinary}: {:.1}", marked as f64 / ordinary as f64);
+    assert!(marked <= ordinary * most, "{what}: {marked}, ordinary ones {ordinary}");
 }
 
-/// Fails if `job`, `PAIRS` allocations and frees, takes more than `most` times as long as ordinary
+/// Fails if `job`, `PAIRS` allocations and frees, costs more than `most` times as much as ordinary
 /// ones of `size` bytes.
 fn is_ordinary(what: &str, size: usize, most: u64, mut job: impl FnMut()) {
-    let least = shortest(&mut || {
+    let ordinary = settled(&mut || {
         for _ in 0..PAIRS {
             let start = black_box(allocate(size));
             release(start, size);
         }
     });
-    let taken = shortest(&mut job);
-    // A pair of a few nanoseconds may be as short as the clock's step is long.
-    let bound = least.max(5 * PAIRS) * most;
-    assert!(taken <= bound, "{what} of {size} bytes: {taken} ns for {PAIRS} pairs, ordinary ones {least} ns");
+    compare(&format!("{what} of {size} bytes"), most, settled(&mut job), ordinary);
 }
 
 fn allocate(size: usize) -> *mut u8 {
@@ -199,45 +196,49 @@ fn with_its_own_mark(size: usize, door: Door) {
 #[test]
 fn what_a_free_block_holds_costs_no_walk() {
     let _alone = alone();
-    for size in border_sizes(8 * KIB).into_iter().filter(|size| *size >= 16).step_by(5) {
+    for size in border_sizes(8 * KIB).into_iter().filter(|size| *size >= 16).step_by(15) {
         DOORS.into_iter().for_each(|door| with_its_own_mark(size, door));
     }
 }
 
-/// A whole slab of blocks that all hold the mark, in both orders.
+/// Writes into the second words of `blocks` what they held when they were last free.
+///
+/// The first of them is then freed through `give`, if they are `marked`: blocks of its slab that
+/// were freed without a suspicion are noted now.
+fn mark_all(blocks: &mut Vec<*mut u8>, words: &HashMap<usize, u64>, marked: bool, give: fn(*mut u8, usize)) {
+    for start in blocks.iter() {
+        let word = words.get(&start.addr()).copied().unwrap_or(0);
+        // SAFETY: the block has two words.
+        unsafe { second(*start).write_volatile(if marked { word } else { 7 }) };
+    }
+    give(blocks.remove(0), 16);
+}
+
+/// Frees many blocks, and says what their second words are now.
+fn free_many((_, get, give): Door) -> HashMap<usize, u64> {
+    let blocks: Vec<*mut u8> = (0..2 * SLAB_BLOCKS).map(|_| get(16)).collect();
+    blocks.iter().for_each(|start| give(*start, 16));
+    // SAFETY: none, as above.
+    blocks.iter().map(|start| (start.addr(), unsafe { second(*start).read_volatile() })).collect()
+}
+
+/// Many blocks that all hold the mark, in both orders, over a long list.
 #[test]
 fn many_blocks_that_hold_the_mark_cost_no_walk_each() {
     let _alone = alone();
     for (door, backwards) in DOORS.into_iter().flat_map(|door| [(door, false), (door, true)]) {
         let (what, get, give) = door;
         let round = |marked: bool| {
-            let mut blocks: Vec<(*mut u8, u64)> = (0..2 * SLAB_BLOCKS).map(|_| (get(16), 0)).collect();
-            for (start, _) in &blocks {
-                give(*start, 16);
-            }
-            for (start, word) in &mut blocks {
-                // SAFETY: none, as above.
-                *word = unsafe { second(*start).read_volatile() };
-            }
-            let words: std::collections::HashMap<usize, u64> =
-                blocks.iter().map(|(start, word)| (start.addr(), *word)).collect();
-            let mut again: Vec<*mut u8> = (0..2 * SLAB_BLOCKS).map(|_| get(16)).collect();
-            for start in &again {
-                let word = words.get(&start.addr()).copied().unwrap_or(0);
-                // SAFETY: the block has two words.
-                unsafe { second(*start).write_volatile(if marked { word } else { 7 }) };
-            }
+            let words = free_many(door);
+            let mut blocks: Vec<*mut u8> = (0..MANY).map(|_| get(16)).collect();
+            mark_all(&mut blocks, &words, marked, give);
             if backwards {
-                again.reverse();
+                blocks.reverse();
             }
-            let begin = thread_ns();
-            again.iter().for_each(|start| give(*start, 16));
-            thread_ns() - begin
+            cost(|| blocks.iter().for_each(|start| give(*start, 16)))
         };
-        let ordinary = (0..5).map(|_| round(false)).min().expect("five rounds");
-        let marked = (0..5).map(|_| round(true)).min().expect("five rounds");
-        let bound = ordinary.max(5 * 2 * SLAB_BLOCKS as u64) * MOST_SUSPECTED;
-        assert!(marked <= bound, "{what}, backwards {backwards}: {marked} ns, ordinary ones {ordinary} ns");
+        let what = format!("{what}, backwards {backwards}");
+        compare(&what, MOST_SUSPECTED, round(true), round(false));
     }
 }
 
@@ -273,12 +274,8 @@ fn a_block_that_holds_the_mark_is_resized_without_a_walk() {
         }
     };
     with_long_lists(24, || {
-        let ordinary = shortest(&mut || pair(false)).max(5 * PAIRS);
-        let marked = shortest(&mut || pair(true));
-        assert!(
-            marked <= ordinary * MOST_SUSPECTED,
-            "{marked} ns for {PAIRS} pairs, ordinary ones {ordinary} ns"
-        );
+        let ordinary = settled(&mut || pair(false));
+        compare("a pair", 5, settled(&mut || pair(true)), ordinary);
     });
 }
 
@@ -303,12 +300,8 @@ fn a_heap_of_ones_own_walks_no_list_either() {
             }
         }
     };
-    let ordinary = shortest(&mut || pairs(false)).max(5 * PAIRS);
-    let marked = shortest(&mut || pairs(true));
-    assert!(
-        marked <= ordinary * MOST_SUSPECTED,
-        "{marked} ns for {PAIRS} pairs, ordinary ones {ordinary} ns"
-    );
+    let ordinary = settled(&mut || pairs(false));
+    compare("a pair", MOST_SUSPECTED, settled(&mut || pairs(true)), ordinary);
 }
 
 /// Whatever is noted on the list, a block deep inside it is found, and one that is not is not.
@@ -350,34 +343,17 @@ fn a_second_free_is_told_from_data_that_looks_like_one() {
 #[test]
 fn blocks_that_hold_the_mark_go_back_to_their_thread_without_a_walk() {
     let _alone = alone();
-    const BLOCKS: usize = 2 * SLAB_BLOCKS;
     let round = |marked: bool| {
-        let first: Vec<*mut u8> = (0..BLOCKS).map(|_| allocate(16)).collect();
-        first.iter().for_each(|start| release(*start, 16));
-        // SAFETY: none, as above.
-        let words = first.iter().map(|start| (start.addr(), unsafe { second(*start).read_volatile() }));
-        let words: std::collections::HashMap<usize, u64> = words.collect();
-        let blocks: Vec<usize> = (0..BLOCKS)
-            .map(|_| {
-                let start = allocate(16);
-                let word = words.get(&start.addr()).copied().unwrap_or(0);
-                // SAFETY: the block has two words.
-                unsafe { second(start).write_volatile(if marked { word } else { 7 }) };
-                start.expose_provenance()
-            })
-            .collect();
+        let words = free_many(DOORS[0]);
+        let mut blocks: Vec<*mut u8> = (0..MANY).map(|_| allocate(16)).collect();
+        mark_all(&mut blocks, &words, marked, release);
+        let blocks: Vec<usize> = blocks.into_iter().map(|start| start.expose_provenance()).collect();
         let there = std::thread::spawn(move || {
-            let begin = thread_ns();
-            blocks.iter().for_each(|start| release(std::ptr::with_exposed_provenance_mut(*start), 16));
-            thread_ns() - begin
+            cost(|| {
+                blocks.iter().for_each(|start| release(std::ptr::with_exposed_provenance_mut(*start), 16));
+            })
         });
-        let there = there.join().expect("every free is well");
-        let begin = thread_ns();
-        freestone::thread_idle();
-        there + thread_ns() - begin
+        there.join().expect("every free is well") + cost(freestone::thread_idle)
     };
-    let ordinary = (0..5).map(|_| round(false)).min().expect("five rounds");
-    let marked = (0..5).map(|_| round(true)).min().expect("five rounds");
-    let bound = ordinary.max(5 * BLOCKS as u64) * MOST_SUSPECTED;
-    assert!(marked <= bound, "{marked} ns, ordinary ones {ordinary} ns");
+    compare("freed elsewhere", 4, round(true), round(false));
 }

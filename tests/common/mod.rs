@@ -9,6 +9,7 @@
 pub(crate) mod block;
 pub(crate) mod child;
 pub(crate) mod clock;
+pub(crate) mod cost;
 pub(crate) mod death;
 pub(crate) mod example;
 pub(crate) mod forked;

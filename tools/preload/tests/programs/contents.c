@@ -1,21 +1,13 @@
-/* What a block holds says nothing of how long its free takes: `contents BYTES`. Blocks that hold what a free block
- * holds are freed, and others, and it says how long either took a free, in nanoseconds. */
+/* What a block holds says nothing of how much work its free is: `contents BYTES`. Blocks that hold what a free block
+ * holds are freed, and others, and it says what either cost. */
 #include "check.h"
+#include "cost.h"
 
-#include <time.h>
-
-enum { BLOCKS = 8192, ROUNDS = 5 };
+enum { BLOCKS = 8192, COUNTED = 40 };
 
 static unsigned char *blocks[BLOCKS];
 static uint64_t words[BLOCKS];
 static size_t size;
-
-static uint64_t now(void)
-{
-    struct timespec time;
-    CHECK(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time) == 0);
-    return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
-}
 
 static volatile uint64_t *second(unsigned char *block)
 {
@@ -34,7 +26,7 @@ static int by_address(const void *one, const void *two)
     return (a > b) - (a < b);
 }
 
-/* Nanoseconds that the frees of all blocks take, whose second words are those of free blocks, or are not. */
+/* What frees cost of blocks whose second words are those of free blocks, or are not. */
 static uint64_t round_of(int marked)
 {
     static unsigned char *freed[BLOCKS];
@@ -47,54 +39,57 @@ static uint64_t round_of(int marked)
     for (int i = 0; i < BLOCKS; i++)
         words[i] = *second(freed[i]);
     allocate();
-    qsort(blocks, BLOCKS, sizeof blocks[0], by_address);
+    /* Of each two, the first is not counted: after it, its slab's list is known. All others lie below them in the
+     * lists. */
+    static unsigned char *marks[2 * COUNTED];
     int known = 0;
     for (int i = 0; i < BLOCKS; i++) {
         unsigned char **same = bsearch(&blocks[i], freed, BLOCKS, sizeof freed[0], by_address);
-        known += same != NULL;
-        *second(blocks[i]) = marked && same != NULL ? words[same - freed] : 7;
+        *second(blocks[i]) = 7;
+        if (same == NULL || known == 2 * COUNTED) {
+            free(blocks[i]);
+            continue;
+        }
+        if (marked)
+            *second(blocks[i]) = words[same - freed];
+        marks[known++] = blocks[i];
     }
-    CHECK(known > BLOCKS / 4);
-    uint64_t begin = now();
-    for (int i = 0; i < BLOCKS; i++)
-        free(blocks[(unsigned)i * 5 % BLOCKS]);
-    return now() - begin;
+    CHECK(known == 2 * COUNTED);
+    for (int i = 0; i < COUNTED; i++)
+        free(marks[2 * i]);
+    begin_cost();
+    for (int i = 0; i < COUNTED; i++)
+        free(marks[2 * i + 1]);
+    return end_cost();
 }
 
 /* A pair that holds, each time, what was there while it was free. */
 static uint64_t pairs_of(int marked)
 {
-    uint64_t word = 7, begin = now();
-    for (int i = 0; i < BLOCKS; i++) {
+    uint64_t word = 7;
+    /* After two, the slab's list is known to hold a block that looks free. */
+    for (int i = -2; i < COUNTED; i++) {
+        if (i == 0)
+            begin_cost();
         unsigned char *p = malloc(size);
         *second(p) = marked ? word : 7;
         free(p);
         word = *second(p);
     }
-    return now() - begin;
-}
-
-static uint64_t shortest(uint64_t (*run)(int), int marked)
-{
-    uint64_t least = UINT64_MAX;
-    for (int i = 0; i < ROUNDS; i++) {
-        uint64_t taken = run(marked);
-        least = taken < least ? taken : least;
-    }
-    return least;
+    return end_cost();
 }
 
 int main(int argc, char **argv)
 {
     CHECK(argc == 2);
     size = strtoul(argv[1], NULL, 10);
-    uint64_t rounds = shortest(round_of, 0), marked_rounds = shortest(round_of, 1);
+    uint64_t rounds = round_of(0), marked_rounds = round_of(1);
     /* A long list below them. */
     allocate();
     for (int i = 0; i < BLOCKS; i++)
         if (i % 40 != 0)
             free(blocks[i]);
-    uint64_t pairs = shortest(pairs_of, 0), marked_pairs = shortest(pairs_of, 1);
+    uint64_t pairs = pairs_of(0), marked_pairs = pairs_of(1);
     printf("%lu %lu\n%lu %lu\n", rounds, marked_rounds, pairs, marked_pairs);
     return 0;
 }
