@@ -17,14 +17,14 @@ impl Heap {
         if self.kept_bytes.get().wrapping_add(bytes) > KEPT_BYTES && bytes < KEPT_BYTES {
             // A slab that has used blocks again does not count.
             for class in Class::in_set(self.kept.get()) {
-                if self.current(class).used() > 0 {
-                    self.unkeep(self.current(class));
+                if self.bins.current(class).used() > 0 {
+                    self.unkeep(self.bins.current(class));
                 }
             }
         }
         let all = self.kept_bytes.get().wrapping_add(bytes);
         if all > KEPT_BYTES {
-            self.bin(slab.class()).0.set(&raw const EMPTY);
+            self.bins.set_current(slab.class(), &raw const EMPTY);
             return self.put_aside(slab);
         }
         if bytes != 0 {
@@ -56,10 +56,10 @@ impl Heap {
 
     /// Gives the current slab of `class` to the depot, if it is empty.
     pub(super) fn give_up_current(&'static self, class: Class) {
-        let slab = self.current(class);
+        let slab = self.bins.current(class);
         if !ptr::eq(slab, &raw const EMPTY) && slab.used() == 0 {
             self.unkeep(slab);
-            self.bin(class).0.set(&raw const EMPTY);
+            self.bins.set_current(class, &raw const EMPTY);
             self.give_back(slab);
         }
     }

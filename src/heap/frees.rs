@@ -5,7 +5,7 @@ use core::ptr;
 
 use super::Heap;
 use crate::block::free_list::{self, Block};
-use crate::memory::slab::{Occupancy, Place, Slab, SlabList};
+use crate::memory::slab::{Occupancy, Slab, SlabList, SlabState};
 use crate::os::fatal;
 
 impl Heap {
@@ -23,7 +23,7 @@ impl Heap {
                 return fatal::caught("double free", block.address());
             }
         }
-        if slab.place() == Place::Full {
+        if slab.state() == SlabState::Full {
             return self.free_into_full(slab, block);
         }
         if slab.push(block) == Occupancy::Empty {
@@ -99,7 +99,7 @@ impl Heap {
         self.deferred.take_all(&mut each);
         drop(lists);
         while let Some(slab) = emptied.pop() {
-            if slab.place() == Place::Current { self.keep(slab) } else { self.put_aside(slab) }
+            if slab.state() == SlabState::Current { self.keep(slab) } else { self.put_aside(slab) }
         }
     }
 

@@ -21,7 +21,7 @@ use crate::base::atomic::Ordering;
 use crate::block::size_class::Class;
 use crate::memory::chunk::{self, Chunk, UnitState};
 use crate::memory::depot;
-use crate::memory::slab::{Occupancy, Place, Slab, SlabList};
+use crate::memory::slab::{Occupancy, Slab, SlabList, SlabState};
 #[cfg(feature = "background-purge")]
 use crate::os;
 use crate::os::lock::Lock;
@@ -150,11 +150,11 @@ impl Heap {
             let _ = self.collect_one(slab);
             return;
         }
-        let is_unheld = match slab.place() {
-            Place::Full | Place::Partial if slab.is_unheld() => true,
+        let is_unheld = match slab.state() {
+            SlabState::Full | SlabState::Partial if slab.is_unheld() => true,
             // Of an owner that is awake it stays full: as a partial one, with blocks that somebody
             // holds, it would be out of reach when the owner sleeps.
-            Place::Full if is_idle => false,
+            SlabState::Full if is_idle => false,
             _ => return self.deferred.announce(slab),
         };
         let left = self.adopt(slab);
@@ -179,7 +179,7 @@ impl Heap {
     /// nobody else runs, and no lock can be taken.
     fn relist_all(&'static self) {
         for class in Class::in_set(u128::MAX) {
-            self.bin(class).1.forget();
+            self.bins.partial(class).forget();
         }
         self.full.forget();
         self.tally.forget_full();
@@ -188,10 +188,10 @@ impl Heap {
             if !ptr::eq(slab.home(), &self.inbox) {
                 return;
             }
-            match slab.place() {
-                Place::Full => self.enter_full(slab),
-                Place::Partial => self.bin(slab.class()).1.push_last(slab),
-                Place::Current | Place::Nowhere => {}
+            match slab.state() {
+                SlabState::Full => self.enter_full(slab),
+                SlabState::Partial => self.bins.partial(slab.class()).push_last(slab),
+                SlabState::Current | SlabState::Unlisted => {}
             }
         };
         for base in chunk::index::bases() {

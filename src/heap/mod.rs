@@ -9,7 +9,7 @@
 //! | file | what is in it |
 //! | --- | --- |
 //! | `mod` | the struct, with who reads and writes each field; the fast allocation |
-//! | `bins` | states and lists of slabs; the owned-slab cache of the fast free |
+//! | `lists` | states and lists of slabs; the owned-slab cache of the fast free |
 //! | `refill` | where a block comes from when none is at hand |
 //! | `frees` | frees beside the fast path; adoption of remote frees |
 //! | `empty`, `spares` | slabs that fell empty |
@@ -39,16 +39,16 @@ use crate::base::config::OWNED_SLABS;
 use crate::block::free_list::Block;
 use crate::block::size_class::{CLASSES, Class};
 use crate::memory::records;
-use crate::memory::slab::{Inbox, Slab, SlabList};
+use crate::memory::slab::{Bins, Inbox, Slab, SlabList};
 use crate::os::lock::Lock;
 
 #[cfg(feature = "background-purge")]
 pub(crate) mod background;
-mod bins;
 mod empty;
 mod fork;
 mod frees;
 pub(crate) mod help;
+mod lists;
 mod outbox;
 mod refill;
 #[cfg(feature = "profile")]
@@ -65,7 +65,7 @@ pub(crate) use refill::Found;
 use spares::Spares;
 use tally::Tally;
 
-/// The current slab of a bin without one, and the empty entry of the owned-slab cache: it never has
+/// The current slab of a class without one, and the empty entry of the owned-slab cache: it never has
 /// a block.
 static EMPTY: Slab = Slab::empty();
 
@@ -83,9 +83,9 @@ pub(crate) static BLANK: Heap = Heap::new();
 /// | 64 | 1 | `deferred` | helpers | owner, helpers |
 /// | 128 | 2 | `lists` | owner (slow paths), helpers | the same |
 /// | 136 | 2 | `requested` | owner, *fast* | statistics |
-/// | 144 | 2 to 16 | `current` | owner | owner, *fast* |
-/// | 1,064 | 16 to 48 | `owned` | owner; helpers clear entries | owner, *fast* |
-/// | 3,112 | 48 to 77 | `partial` | holder of `lists` | the same |
+/// | 144 | 2 to 16 | `bins`: current slabs | owner | owner, *fast* |
+/// | 1,064 | 16 to 45 | `bins`: partial slabs | holder of `lists` | the same |
+/// | 2,904 | 45 to 77 | `owned` | owner; helpers clear entries | owner, *fast* |
 /// | 4,952 | 77 | `full` | holder of `lists` | the same |
 /// | 4,976 | 77 to 78 | `classes`, `kept`, `kept_bytes` | owner | owner |
 /// | 5,016 | 78 to 92 | `spares` | owner puts, any thread takes | any thread |
@@ -102,19 +102,18 @@ pub(crate) struct Heap {
     inbox: Inbox,
     /// Announced slabs whose remote frees the owner alone may adopt: a helper moved them here.
     deferred: Inbox,
-    /// Guards `partial` and `full`, and the changes of a slab's state from or to them. The owner
+    /// Guards the partial slabs and `full`, and the changes of a slab's state from or to them. The owner
     /// takes it on slow paths. Its holder takes no other lock but the shared heap's.
     lists: Lock<()>,
     /// Bytes requested by this heap's thread, less those it freed; wraps, as some threads only
     /// free.
     requested: Seen<AtomicUsize>,
-    /// The slab that each class allocates from; never null.
-    current: [Cell<*const Slab>; CLASSES],
+    /// The slabs by class. Its lists have first the slabs with free blocks, then those with uncarved
+    /// ones only.
+    bins: Bins,
     /// The owned-slab cache, direct-mapped by unit number: some of the slabs that
     /// [take frees of this heap](Slab::takes_frees_of). Never null.
     owned: [AtomicPtr<Slab>; OWNED_SLABS],
-    /// Slabs with room by class: first those with free blocks, then those with uncarved ones only.
-    partial: [SlabList; CLASSES],
     /// Slabs without room.
     full: SlabList,
     /// The classes that have ever had a slab here, a bit each: a trim skips the others.
@@ -147,7 +146,7 @@ pub(crate) struct Heap {
 // What the table says, at the borders of its parts.
 const_assert!(offset_of!(Heap, inbox) == 0);
 const_assert!(offset_of!(Heap, requested) == 136);
-const_assert!(offset_of!(Heap, owned) == 1_064);
+const_assert!(offset_of!(Heap, owned) == 2_904);
 const_assert!(offset_of!(Heap, full) == 4_952);
 const_assert!(offset_of!(Heap, spares) == 5_016);
 const_assert!(offset_of!(Heap, outbox) == 5_976);
@@ -168,9 +167,8 @@ impl Heap {
             deferred: Inbox::new(),
             lists: Lock::new(()),
             requested: Seen::<AtomicUsize>::new(0),
-            current: [const { Cell::new(&raw const EMPTY) }; CLASSES],
+            bins: Bins::new([const { Cell::new(&raw const EMPTY) }; CLASSES]),
             owned: [const { AtomicPtr::new((&raw const EMPTY).cast_mut()) }; OWNED_SLABS],
-            partial: [const { SlabList::new() }; CLASSES],
             full: SlabList::new(),
             classes: Cell::new(0),
             kept: Cell::new(0),
@@ -214,7 +212,7 @@ impl Heap {
 
     #[inline(always)]
     fn pop_by(&'static self, pop: impl FnOnce(&Slab) -> Option<Block>, class: Class) -> Option<Block> {
-        let block = pop(self.current(class))?;
+        let block = pop(self.bins.current(class))?;
         #[cfg(feature = "profile")]
         if !self.sampler.count(class.shape().block as usize) {
             self.put_back(class, block);
@@ -228,7 +226,7 @@ impl Heap {
     #[cold]
     #[inline(never)]
     fn put_back(&'static self, class: Class, block: Block) {
-        let slab = self.current(class);
+        let slab = self.bins.current(class);
         let left = slab.push(block);
         self.settle(slab, left);
     }

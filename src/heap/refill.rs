@@ -27,7 +27,9 @@ impl Heap {
     /// over one long block takes this way every time.
     #[inline]
     pub(crate) fn pop_spare(&'static self, class: Class) -> Option<Block> {
-        if !ptr::eq(self.current(class), &raw const EMPTY) || depot::purge_ticks() != self.ticks_seen.get() {
+        if !ptr::eq(self.bins.current(class), &raw const EMPTY)
+            || depot::purge_ticks() != self.ticks_seen.get()
+        {
             return None;
         }
         let spare = self.spares.take(class)?;
@@ -48,7 +50,7 @@ impl Heap {
             self.trim();
         }
         loop {
-            let slab = self.current(class);
+            let slab = self.bins.current(class);
             if let Some(block) = slab.pop_any() {
                 return Some(Found { block, zero: false });
             }

@@ -10,7 +10,7 @@ use crate::base::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use crate::block::free_list::{self, Block};
 use crate::block::size_class::{CLASSES, Class};
 use crate::memory::depot;
-use crate::memory::slab::{Inbox, Place, Slab, SlabList};
+use crate::memory::slab::{Inbox, Slab, SlabList, SlabState};
 use crate::os::KeepErrno;
 use crate::os::lock::Lock;
 
@@ -180,12 +180,12 @@ pub(crate) fn adopt(class: Class, by: &'static Heap) -> Option<&'static Slab> {
     }
     let pop = |heap: &'static Heap| {
         heap.collect();
-        let (_, partial) = heap.bin(class);
+        let partial = heap.bins.partial(class);
         let slab = partial.pop();
         with_room.store(usize::from(partial.first().is_some()), Ordering::Relaxed);
         let slab = slab?;
         // Before it is the heap's: a helper expects a partial slab on its list.
-        slab.move_to(Place::Current);
+        slab.move_to(SlabState::Current);
         slab.set_home(by.inbox());
         Some(slab)
     };
@@ -207,12 +207,12 @@ pub(super) fn take_in(from: &Heap, list: &SlabList) {
     let take_some = |heap: &'static Heap| {
         for slab in core::iter::from_fn(|| list.pop()).take(STEP) {
             slab.set_home(heap.inbox());
-            if slab.place() == Place::Full {
+            if slab.state() == SlabState::Full {
                 from.tally.unfilled(slab.class());
                 heap.tally.filled(slab.class());
                 heap.full.push_first(slab);
             } else {
-                let (_, partial) = heap.bin(slab.class());
+                let partial = heap.bins.partial(slab.class());
                 partial.push_first(slab);
                 note_room(heap, slab.class());
             }
@@ -228,8 +228,8 @@ pub(super) fn take_in_with_room(list: &SlabList) {
         for slab in core::iter::from_fn(|| list.pop()).take(STEP) {
             // In this order, see `Slab::takes_frees_of`.
             slab.set_home(heap.inbox());
-            slab.move_to(Place::Partial);
-            let (_, partial) = heap.bin(slab.class());
+            slab.move_to(SlabState::Partial);
+            let partial = heap.bins.partial(slab.class());
             partial.push_first(slab);
             note_room(heap, slab.class());
         }

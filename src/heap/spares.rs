@@ -13,22 +13,22 @@ use crate::block::size_class::{CLASSES, Class};
 use crate::memory::depot;
 use crate::memory::slab::Slab;
 
-/// One place for each class. The heap's thread puts slabs here, and any thread takes them.
+/// One entry for each class. The heap's thread puts slabs here, and any thread takes them.
 pub(super) struct Spares {
-    places: [Place; CLASSES],
-    /// Whether any place may have a slab. A purge looks at the places only then.
+    entries: [Entry; CLASSES],
+    /// Whether any entry may have a slab. A purge looks at the entries only then.
     filled: AtomicBool,
     /// Carved bytes of the slabs put here, whether other threads have taken them since or not. Only
     /// the heap's thread uses it.
     bytes: Cell<usize>,
 }
 
-struct Place(AtomicPtr<Slab>);
+struct Entry(AtomicPtr<Slab>);
 
 impl Spares {
     pub(super) const fn new() -> Self {
         Self {
-            places: [const { Place(AtomicPtr::new(ptr::null_mut())) }; CLASSES],
+            entries: [const { Entry(AtomicPtr::new(ptr::null_mut())) }; CLASSES],
             filled: AtomicBool::new(false),
             bytes: Cell::new(0),
         }
@@ -41,8 +41,8 @@ impl Spares {
             return depot::release(slab);
         }
         self.bytes.set(bytes);
-        let Some(place) = self.places.get(slab.class().index()) else { return };
-        let other = place.exchange(slab);
+        let Some(entry) = self.entries.get(slab.class().index()) else { return };
+        let other = entry.exchange(slab);
         // After the exchange: a thread that sees `filled` set also sees the slab.
         self.filled.store(true, Ordering::Release);
         if let Some(other) = other {
@@ -53,8 +53,8 @@ impl Spares {
 
     /// The slab of `class` put aside, if there is one.
     pub(super) fn take(&self, class: Class) -> Option<&'static Slab> {
-        let place = self.places.get(class.index()).filter(|place| !place.is_empty())?;
-        let slab = place.exchange(ptr::null())?;
+        let entry = self.entries.get(class.index()).filter(|entry| !entry.is_empty())?;
+        let slab = entry.exchange(ptr::null())?;
         self.count_gone(slab);
         Some(slab)
     }
@@ -76,15 +76,15 @@ impl Spares {
         if !self.filled.load(Ordering::Relaxed) || !self.filled.swap(false, Ordering::Acquire) {
             return;
         }
-        for place in self.places.iter().filter(|place| !place.is_empty()) {
-            if let Some(slab) = place.exchange(ptr::null()) {
+        for entry in self.entries.iter().filter(|entry| !entry.is_empty()) {
+            if let Some(slab) = entry.exchange(ptr::null()) {
                 depot::release(slab);
             }
         }
     }
 }
 
-impl Place {
+impl Entry {
     /// Whether there is no slab; the answer may be outdated at once.
     fn is_empty(&self) -> bool {
         self.0.load(Ordering::Relaxed).is_null()

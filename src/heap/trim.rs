@@ -32,7 +32,7 @@ impl Heap {
         let least = os::page_bytes();
         let _lists = self.lists.lock();
         for class in Class::in_set(u128::MAX).filter(|class| class.shape().block as usize > least) {
-            let (_, partial) = self.bin(class);
+            let partial = self.bins.partial(class);
             for slab in core::iter::successors(partial.first(), |slab| SlabList::after(slab)) {
                 let since = slab.since_last_tick();
                 if since == SinceTick::Unchanged || (all && since == SinceTick::Changed) {
@@ -53,14 +53,13 @@ impl Heap {
             entry.store((&raw const EMPTY).cast_mut(), Ordering::Release);
         }
         for class in Class::in_set(self.classes.get()) {
-            let (current, partial) = self.bin(class);
-            let slab = self.current(class);
-            current.set(&raw const EMPTY);
+            let slab = self.bins.current(class);
+            self.bins.set_current(class, &raw const EMPTY);
             if !ptr::eq(slab, &raw const EMPTY) {
                 self.unkeep(slab);
                 self.park_listed(slab);
             }
-            shared::take_in(self, partial);
+            shared::take_in(self, self.bins.partial(class));
         }
         self.classes.set(0);
         shared::take_in(self, &self.full);

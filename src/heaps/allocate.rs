@@ -1,4 +1,4 @@
-//! Allocation of one block, from the bin of its class or as a span.
+//! Allocation of one block, from a slab of its class or as a span.
 
 use core::alloc::Layout;
 use core::ptr::NonNull;
@@ -8,7 +8,7 @@ use super::bitmap::{self, Bitmaps};
 use super::engine::{ALLOCATING, Engine};
 use crate::base::atomic::Ordering;
 use crate::block::size_class::{Class, Route, route};
-use crate::memory::slab::{Carved, Place, Slab};
+use crate::memory::slab::{Carved, Slab, SlabState};
 
 /// Memory for a block.
 pub(super) struct Fresh {
@@ -67,7 +67,7 @@ impl Engine {
     /// A block of `class`, whose bit is not set yet.
     fn take_block<B: Backing>(&'static self, backing: &B, class: Class) -> Option<Carved> {
         loop {
-            let slab = self.current(class);
+            let slab = self.bins.current(class);
             if let Some(block) = slab.pop_any() {
                 return Some(Carved { block, zero: false });
             }
@@ -84,14 +84,14 @@ impl Engine {
             if !self.is_empty_slab(slab) {
                 self.list_full(slab);
             }
-            self.move_to(next, Place::Current);
-            self.bin(class).0.set(next);
+            self.move_to(next, SlabState::Current);
+            self.bins.set_current(class, next);
         }
     }
 
     /// The next slab of `class` with a block to give, taken off its list.
     fn next_partial<B: Backing>(&'static self, class: Class) -> Option<&'static Slab> {
-        let (_, partial) = self.bin(class);
+        let partial = self.bins.partial(class);
         while let Some(slab) = partial.pop() {
             if slab.available() > 0 || slab.has_uncarved() || self.link_free::<B>(slab) {
                 return Some(slab);

@@ -1,4 +1,4 @@
-//! The state of one heap: bins and lists of slabs over chunks in one range of addresses.
+//! The state of one heap: lists of slabs over chunks in one range of addresses.
 //!
 //! The state lies in the heap's own range, so that every process that maps the range has it.
 //! Size classes, slabs, free lists and chunks are the global allocator's. No free is remote:
@@ -20,7 +20,7 @@ use crate::block::free_list::Block;
 use crate::block::hardening;
 use crate::block::size_class::{CLASSES, Class};
 use crate::memory::chunk::by_run::ByRun;
-use crate::memory::slab::{Inbox, Occupancy, Place, Slab, SlabList};
+use crate::memory::slab::{Bins, Inbox, Occupancy, Slab, SlabList, SlabState};
 use crate::os::fatal;
 use crate::os::mutex::SharedMutex;
 
@@ -43,12 +43,9 @@ pub struct Engine {
     /// Home of the other slabs. A free into a full slab moves the slab to another list. In a slab
     /// of several units only the first unit has a record.
     pub(super) slow_home: Inbox,
-    /// The slab of a bin that has none. Never written again once it is made.
+    /// The current slab of a class that has none. Never written again once it is made.
     empty: Slab,
-    /// The bins: for each class the slab that it allocates from, never null.
-    current: [Cell<*const Slab>; CLASSES],
-    /// For each class: slabs that may have a free block, the one to be used next first.
-    partial: [SlabList; CLASSES],
+    pub(super) bins: Bins,
     /// Slabs without a linked or uncarved block, the latest first.
     full: SlabList,
     /// Chunks with free units.
@@ -105,13 +102,10 @@ impl Engine {
         engine
     }
 
-    /// Empties the bins and lists, whatever they held. They are cells, since other references to
+    /// Empties the lists of slabs and chunks, whatever they held. They are cells, since other references to
     /// the state exist.
     pub(super) fn clear(&self) {
-        for current in &self.current {
-            current.set(&raw const self.empty);
-        }
-        self.partial.iter().for_each(SlabList::forget);
+        self.bins.clear(&raw const self.empty);
         self.full.forget();
         self.chunks.forget();
     }
@@ -185,10 +179,10 @@ impl Engine {
 
     // ---- the two fast paths of a heap without bitmaps ----
 
-    /// A block of `class` from its bin's slab.
+    /// A block of `class` from its current slab.
     #[inline(always)]
     pub(super) fn pop(&self, class: Class) -> Option<Block> {
-        self.current(class).pop()
+        self.bins.current(class).pop()
     }
 
     /// Whether a free into `slab` may be pushed inline: one comparison.
@@ -202,79 +196,64 @@ impl Engine {
         self.frees_fast(slab) || ptr::eq(slab.home(), &raw const self.slow_home)
     }
 
-    /// Changes the place of a slab, and its home accordingly.
-    pub(super) fn move_to(&'static self, slab: &'static Slab, place: Place) {
-        slab.move_to(place);
-        let fast = place != Place::Full && slab.units() == 1;
+    /// Changes the state of a slab, and its home accordingly.
+    pub(super) fn move_to(&'static self, slab: &'static Slab, state: SlabState) {
+        slab.move_to(state);
+        let fast = state != SlabState::Full && slab.units() == 1;
         slab.set_home(if fast { &self.fast_home } else { &self.slow_home });
     }
 
-    // ---- bins and lists ----
+    // ---- lists of slabs ----
 
-    /// The slab in the bin of `class`: the [empty slab](Self::is_empty_slab) where it has none.
-    #[inline(always)]
-    pub(super) fn current(&self, class: Class) -> &'static Slab {
-        // SAFETY: `class.index()` is below CLASSES, the array's length.
-        let slab = unsafe { self.current.get_unchecked(class.index()) };
-        // SAFETY: a bin points to the empty slab or to a current one, mapped with the heap.
-        unsafe { &*slab.get() }
-    }
-
-    /// The bin of `class`, and its list of partial slabs.
-    pub(super) fn bin(&self, class: Class) -> (&Cell<*const Slab>, &SlabList) {
-        // SAFETY: `class.index()` is below CLASSES, the arrays' length.
-        unsafe { (self.current.get_unchecked(class.index()), self.partial.get_unchecked(class.index())) }
-    }
-
-    /// Whether `slab` stands for none in a bin.
+    /// Whether `slab` stands for none.
     pub(super) fn is_empty_slab(&self, slab: &Slab) -> bool {
         ptr::eq(slab, &raw const self.empty)
     }
 
     /// Moves a slab that gained a free block to the list that it belongs to now. An empty slab that
-    /// no bin has gives its units back.
+    /// is not current gives its units back.
     pub(super) fn relist<const HAS_BITMAPS: bool>(&'static self, slab: &'static Slab, left: Occupancy) {
-        match (slab.place(), left) {
-            (Place::Full, Occupancy::Used) => {
+        match (slab.state(), left) {
+            (SlabState::Full, Occupancy::Used) => {
                 self.full.remove(slab);
                 self.list_partial(slab);
             }
-            (Place::Full | Place::Partial, Occupancy::Empty) => {
+            (SlabState::Full | SlabState::Partial, Occupancy::Empty) => {
                 self.unlist(slab);
                 self.release::<HAS_BITMAPS>(slab);
             }
-            (Place::Partial | Place::Current, _) => {}
-            (Place::Nowhere, _) => fatal::misuse("free into a slab that is not in use,", slab.base()),
+            (SlabState::Partial | SlabState::Current, _) => {}
+            (SlabState::Unlisted, _) => fatal::misuse("free into a slab that is not in use,", slab.base()),
         }
     }
 
-    /// Takes a slab off its list, or out of its bin.
+    /// Takes a slab off its list, or lets it be current no more.
     pub(super) fn unlist(&'static self, slab: &'static Slab) {
-        let (current, partial) = self.bin(slab.class());
-        match slab.place() {
-            Place::Full => self.full.remove(slab),
-            Place::Partial => partial.remove(slab),
-            Place::Current => current.set(&raw const self.empty),
-            Place::Nowhere => {}
+        let class = slab.class();
+        match slab.state() {
+            SlabState::Full => self.full.remove(slab),
+            SlabState::Partial => self.bins.partial(class).remove(slab),
+            SlabState::Current => self.bins.set_current(class, &raw const self.empty),
+            SlabState::Unlisted => {}
         }
     }
 
     /// Lists a slab that is on no list as one that may have a free block.
     pub(super) fn list_partial(&'static self, slab: &'static Slab) {
-        self.move_to(slab, Place::Partial);
-        self.bin(slab.class()).1.push_last(slab);
+        self.move_to(slab, SlabState::Partial);
+        self.bins.partial(slab.class()).push_last(slab);
     }
 
     /// Lists a slab that is on no list as one without a linked or uncarved block.
     pub(super) fn list_full(&'static self, slab: &'static Slab) {
-        self.move_to(slab, Place::Full);
+        self.move_to(slab, SlabState::Full);
         self.full.push_first(slab);
     }
 
-    /// Calls `each` with the bins' slabs.
+    /// Calls `each` with the current slabs.
     pub(super) fn each_current(&'static self, mut each: impl FnMut(&'static Slab)) {
         for class in (0..CLASSES).filter_map(Class::at) {
-            let slab = self.current(class);
+            let slab = self.bins.current(class);
             if !self.is_empty_slab(slab) {
                 each(slab);
             }
@@ -299,7 +278,7 @@ mod tests {
         let engine = unsafe { Engine::init(start, geometry) };
         let (empty, full) = (&engine.empty, &engine.full);
         engine.clear();
-        assert!(empty.place() == Place::Current && !empty.has_free() && full.first().is_none());
+        assert!(empty.state() == SlabState::Current && !empty.has_free() && full.first().is_none());
         assert!(engine.pop(Class::FIRST).is_none());
         // SAFETY: allocated above, and not referred to from here on.
         unsafe { dealloc(start.as_ptr(), layout) };

@@ -140,7 +140,7 @@
 //! | file | what it holds |
 //! | --- | --- |
 //! | `heap.rs`, `handle.rs`, `options.rs` | the public types |
-//! | `engine.rs` | the state of one heap: bins and lists of slabs |
+//! | `engine.rs` | the state of one heap: lists of slabs |
 //! | `allocate.rs`, `free.rs` | the paths of one block |
 //! | `space.rs`, `table.rs`, `geometry.rs` | chunks and spans; the table of the areas of 4 MiB; the layout of the range |
 //! | `bitmap.rs`, `rebuild.rs` | a bit for each block; records and lists rebuilt from these after a death |

@@ -1,4 +1,4 @@
-//! Records, free lists and bins rebuilt from the table and the bitmaps: when a file is opened, and
+//! Records and lists rebuilt from the table and the bitmaps: when a file is opened, and
 //! when a holder of the lock has died half-way through a change of them.
 
 use super::backing::Backing;
@@ -51,7 +51,7 @@ impl Engine {
         }
     }
 
-    /// Rebuilds bins, lists, chunk headers and slabs' records. No block moves.
+    /// Rebuilds lists, chunk headers and slabs' records. No block moves.
     pub(super) fn rebuild<B: Backing>(&'static self, _: &B) {
         self.clear();
         for (index, what) in self.in_force().walk(self.top()) {
@@ -63,7 +63,7 @@ impl Engine {
 
     fn rebuild_chunk<B: Backing>(&'static self, index: usize) {
         let units = self.geometry.get().bytes_from(index).min(CHUNK_BYTES) / UNIT_BYTES;
-        // SAFETY: the bins and lists are forgotten, so nothing refers into the header.
+        // SAFETY: the lists are forgotten, so nothing refers into the header.
         let chunk = unsafe { self.lay_out::<B>(self.area_address(index), units) };
         let bitmaps = self.bitmaps(index);
         let (in_force, synced) = (bitmaps.in_force(), self.synced_bitmap(index));
@@ -77,7 +77,7 @@ impl Engine {
             let shape = class.shape();
             let slab = chunk.claim(unit as u32, shape.units as usize);
             self.reopen(slab, class);
-            // Its free blocks are linked when the slab becomes its bin's: rebuilding touches no
+            // Its free blocks are linked when the slab becomes current: rebuilding touches no
             // block.
             if used < shape.capacity as usize {
                 self.list_partial(slab);

@@ -19,7 +19,7 @@ use super::superblock::Superblock;
 use super::table::{Table, Use};
 use crate::base::atomic::{AtomicU64, Ordering};
 use crate::map::Msync;
-use crate::memory::slab::Place;
+use crate::memory::slab::SlabState;
 use crate::os;
 
 impl Heap<File> {
@@ -141,17 +141,17 @@ impl Engine {
             }
             for (unit, _) in bitmaps.in_force().slabs() {
                 let slab = self.slab(index, unit);
-                match slab.place() {
-                    Place::Current | Place::Nowhere => {}
+                match slab.state() {
+                    SlabState::Current | SlabState::Unlisted => {}
                     _ if bitmaps.in_force().is_unused(unit) => {
                         self.unlist(slab);
                         self.release::<true>(slab);
                     }
-                    Place::Full if bitmaps.in_force().used(unit) < slab.carved() => {
+                    SlabState::Full if bitmaps.in_force().used(unit) < slab.carved() => {
                         self.unlist(slab);
                         self.list_partial(slab);
                     }
-                    Place::Full | Place::Partial => {}
+                    SlabState::Full | SlabState::Partial => {}
                 }
             }
         }

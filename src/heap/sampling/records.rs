@@ -78,10 +78,10 @@ impl Records {
             sums.live_blocks = sums.live_blocks.wrapping_add(sample.blocks);
             sums.live_bytes = sums.live_bytes.wrapping_add(sample.bytes);
         }
-        self.place(sample);
+        self.insert(sample);
     }
 
-    fn place(&mut self, sample: Sample) {
+    fn insert(&mut self, sample: Sample) {
         let slots = self.live.as_mut_slice();
         let mask = slots.len().wrapping_sub(1);
         let mut at = mix(sample.address as u64) as usize & mask;
@@ -124,7 +124,7 @@ impl Records {
         let Some(fresh) = Rows::zeroed(slots) else { return false };
         let old = core::mem::replace(&mut self.live, fresh);
         self.used = 0;
-        old.as_slice().iter().filter(|slot| slot.address > GONE).for_each(|slot| self.place(*slot));
+        old.as_slice().iter().filter(|slot| slot.address > GONE).for_each(|slot| self.insert(*slot));
         true
     }
 

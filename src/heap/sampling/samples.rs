@@ -107,8 +107,8 @@ impl Trace {
                 if frame.ip().is_null() {
                     return false;
                 }
-                let Some(place) = trace.frames.get_mut(trace.depth) else { return false };
-                *place = frame.ip().addr();
+                let Some(frame_address) = trace.frames.get_mut(trace.depth) else { return false };
+                *frame_address = frame.ip().addr();
                 trace.depth = trace.depth.wrapping_add(1);
                 true
             });

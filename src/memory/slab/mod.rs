@@ -9,12 +9,13 @@
 //! | file | what it decides |
 //! | --- | --- |
 //! | `mod` | the record, its two fast paths and its counts |
-//! | `state` | which of its owner's lists a slab is on; how it is opened, closed and handed on |
+//! | `state` | what list a slab is on; how it is opened, closed and handed on |
 //! | `address` | which slab, and which of its blocks, an address belongs to |
 //! | `carve` | how many new blocks are linked at a time, and what is known of the memory behind them |
 //! | `check` | what `secure` checks of a block; the equation in debug builds |
 //! | `remote` | frees by other threads, from their publication to their adoption |
 //! | `list` | slabs of one heap in a list |
+//! | `bins` | the slabs of a heap by class |
 //! | `inside` | pages inside the free blocks of a slab that nobody has used for a while |
 //! | `listed` | whether a block is on the free list, in two dozen steps |
 //! | `rebuild` | slabs of first-class heaps made again from their bit maps |
@@ -35,6 +36,7 @@ use crate::block::remote_list::RemoteList;
 use crate::block::size_class::Class;
 
 mod address;
+mod bins;
 mod carve;
 mod check;
 mod inside;
@@ -45,12 +47,13 @@ mod rebuild;
 mod remote;
 mod state;
 
+pub(crate) use bins::Bins;
 pub(crate) use carve::Carved;
 use carve::Uncarved;
 pub(crate) use inside::SinceTick;
 pub(crate) use list::SlabList;
 pub(crate) use remote::Inbox;
-pub(crate) use state::Place;
+pub(crate) use state::SlabState;
 
 /// Whether a free left used blocks behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +74,7 @@ pub(crate) enum Occupancy {
 /// | 20 | 4 | `bound` | who opens the slab | owner, at each free |
 /// | 24 | 8 | `free` | owner | owner, at each allocation and free |
 /// | 32 | 4 | `count` | owner | owner, at each allocation and free; any thread |
-/// | 36 | 1 | `place` | owner | any thread |
+/// | 36 | 1 | `state` | owner | any thread |
 /// | 37 | 1 | `kept` | owner | any thread |
 /// | 38 | 1 | `uncarved` | owner | owner |
 /// | 40 | 8 | `quarantine` | owner, in the `secure` build alone | owner |
@@ -110,14 +113,14 @@ pub(crate) struct Slab {
     /// `-(used + kept)`. Negated so that the increment that counts a free also sets the zero flag
     /// when the slab becomes empty. With `kept` one, it does not become zero.
     count: AtomicI32,
-    /// A [`Place`].
-    place: AtomicU8,
+    /// A [`SlabState`].
+    state: AtomicU8,
     /// One where the heap keeps the slab current even when it is empty, else zero.
     kept: Seen<AtomicU8>,
     uncarved: Cell<Uncarved>,
     /// Freed blocks that wait until `free` has none.
     quarantine: Quarantine,
-    /// The neighbours on the owner's list that `place` names.
+    /// The neighbours on the owner's list that `state` names.
     next: Cell<*const Slab>,
     previous: Cell<*const Slab>,
     /// The inbox of the heap that has the slab; null where no heap has it.
@@ -155,7 +158,7 @@ const_assert!(size_of::<Slab>() == RECORD_BYTES);
 const_assert!(offset_of!(Slab, unit) == 0 && offset_of!(Slab, carved_bytes) == 8);
 const_assert!(offset_of!(Slab, inverse) == 16 && offset_of!(Slab, bound) == 20);
 const_assert!(offset_of!(Slab, free) == 24 && offset_of!(Slab, count) == 32);
-const_assert!(offset_of!(Slab, place) == 36 && offset_of!(Slab, kept) == 37);
+const_assert!(offset_of!(Slab, state) == 36 && offset_of!(Slab, kept) == 37);
 const_assert!(offset_of!(Slab, uncarved) == 38 && offset_of!(Slab, quarantine) == 40);
 const_assert!(offset_of!(Slab, next) == 48 && offset_of!(Slab, previous) == 56);
 const_assert!(offset_of!(Slab, home) == LINE_BYTES && offset_of!(Slab, block_bytes) == 72);
@@ -190,7 +193,7 @@ impl Slab {
             bound: Cell::new(0),
             free: FreeList::new(),
             count: AtomicI32::new(0),
-            place: AtomicU8::new(Place::Current as u8),
+            state: AtomicU8::new(SlabState::Current as u8),
             kept: Seen::<AtomicU8>::new(0),
             uncarved: Cell::new(Uncarved::Dirty),
             quarantine: Quarantine::new(),
@@ -246,11 +249,11 @@ impl Slab {
     }
 
     /// Whether the thread of the heap with this inbox may [`push`](Self::push) at once: not into
-    /// full slabs, which change their place then.
+    /// full slabs, which change their state then.
     #[inline]
     pub(crate) fn takes_frees_of(&self, inbox: *const Inbox) -> bool {
         // In this order: whoever gives a full slab to another heap does so before it moves it.
-        self.place() != Place::Full && ptr::eq(self.home.load(Ordering::Relaxed), inbox)
+        self.state() != SlabState::Full && ptr::eq(self.home.load(Ordering::Relaxed), inbox)
     }
 
     // ---- what it is ----

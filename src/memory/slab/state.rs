@@ -1,4 +1,4 @@
-//! Which of its owner's lists a slab is on, and how it is opened, closed and handed on.
+//! The state of a slab, which says what list it is on, and how it is opened, closed and handed on.
 
 use core::ptr;
 
@@ -10,12 +10,12 @@ use crate::block::hardening;
 use crate::block::size_class::{Class, Shape};
 use crate::os::watch;
 
-/// Where its owner has a slab.
+/// What its owner does with a slab.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(crate) enum Place {
+pub(crate) enum SlabState {
     /// On no list: the unit is free or not the first one of its slab, or the slab is spare.
-    Nowhere = 0,
+    Unlisted = 0,
     /// The one that its class allocates from.
     Current,
     /// On its class's list, with room.
@@ -24,27 +24,27 @@ pub(crate) enum Place {
     Full,
 }
 
-impl Place {
+impl SlabState {
     const fn from_byte(byte: u8) -> Self {
         match byte {
             1 => Self::Current,
             2 => Self::Partial,
             3 => Self::Full,
-            _ => Self::Nowhere,
+            _ => Self::Unlisted,
         }
     }
 }
 
 impl Slab {
-    pub(crate) fn place(&self) -> Place {
+    pub(crate) fn state(&self) -> SlabState {
         // Acquire: the counterpart of the store in `move_to`.
-        Place::from_byte(self.place.load(Ordering::Acquire))
+        SlabState::from_byte(self.state.load(Ordering::Acquire))
     }
 
     /// Whether this is the record of an open slab's first unit. Any thread may ask, and then sees
     /// what [`open`](Self::open) wrote.
     pub(crate) fn is_open(&self) -> bool {
-        self.place() != Place::Nowhere && self.lead.load(Ordering::Relaxed) == 0
+        self.state() != SlabState::Unlisted && self.lead.load(Ordering::Relaxed) == 0
     }
 
     /// Makes the record a slab of `class` over fresh units. `zero`: the units read as zero.
@@ -80,13 +80,13 @@ impl Slab {
     /// Ends the slab: no block is used. Its units may be given away afterwards.
     pub(crate) fn close(&self) {
         watch::open(self.pointer(0), self.carved_bytes());
-        self.move_to(Place::Nowhere);
+        self.move_to(SlabState::Unlisted);
         self.home.store(ptr::null_mut(), Ordering::Relaxed);
     }
 
     /// Gives a closed slab, with its free blocks as they were, to `home`.
     pub(crate) fn open_again(&self, home: &'static Inbox) {
-        self.move_to(Place::Partial);
+        self.move_to(SlabState::Partial);
         self.set_home(home);
     }
 
@@ -95,9 +95,9 @@ impl Slab {
         self.home.store(ptr::from_ref(home).cast_mut(), Ordering::Release);
     }
 
-    pub(crate) fn move_to(&self, place: Place) {
-        // Release: who finds the slab in its place sees what was done to it before.
-        self.place.store(place as u8, Ordering::Release);
+    pub(crate) fn move_to(&self, state: SlabState) {
+        // Release: who finds the slab in that state sees what was done to it before.
+        self.state.store(state as u8, Ordering::Release);
     }
 
     /// Whether the heap keeps the slab current even when it is empty. See the record's `count`.

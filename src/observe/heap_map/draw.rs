@@ -28,8 +28,8 @@ fn chunk(base: usize) -> Option<ChunkPicture> {
     let mut picture = ChunkPicture { address: base, units: [UnitPicture::More; UNITS], mapped: 0 };
     depot::with_chunk(base, |chunk| {
         chunk.survey(|unit| {
-            if let Some(place) = picture.units.get_mut(picture.mapped) {
-                *place = unit_picture(unit);
+            if let Some(entry) = picture.units.get_mut(picture.mapped) {
+                *entry = unit_picture(unit);
                 picture.mapped = picture.mapped.wrapping_add(1);
             }
         });

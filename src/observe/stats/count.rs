@@ -128,13 +128,13 @@ impl Stats {
 /// records of every slab, and does not allocate.
 pub fn heap_stats(into: &mut [ThreadStats]) -> usize {
     let mut count = 0_usize;
-    let mut places = into.iter_mut();
+    let mut entries = into.iter_mut();
     for heap in tally::heaps() {
-        if let Some(place) = places.next() {
+        if let Some(entry) = entries.next() {
             let sum = |what: fn(&tally::ClassTally) -> u64| {
                 heap.tally.classes().iter().map(what).fold(0, u64::wrapping_add)
             };
-            *place = ThreadStats {
+            *entry = ThreadStats {
                 address: ptr::from_ref(heap).addr(),
                 user: match heap.tally.thread() {
                     _ if count == 0 => HeapUser::Shared,

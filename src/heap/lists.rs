@@ -1,10 +1,9 @@
 //! The slabs of a heap by class: the current one, those with room, those without; and the
 //! owned-slab cache.
 //!
-//! Each slab of a heap is in one state (`Place`), and on the list that belongs to it. The lists'
+//! Each slab of a heap is in one state (`SlabState`), and on the list that belongs to it. The lists'
 //! lock guards both.
 
-use core::cell::Cell;
 use core::ptr;
 
 use super::{EMPTY, Heap, shared};
@@ -12,7 +11,7 @@ use crate::base::atomic::{AtomicPtr, Ordering};
 use crate::base::config::{OWNED_SLABS, UNIT_BYTES};
 use crate::block::size_class::Class;
 use crate::memory::chunk;
-use crate::memory::slab::{Occupancy, Place, Slab, SlabList};
+use crate::memory::slab::{Occupancy, Slab, SlabState};
 use crate::os::fatal;
 
 impl Heap {
@@ -51,28 +50,15 @@ impl Heap {
         }
     }
 
-    #[inline(always)]
-    pub(super) fn current(&self, class: Class) -> &'static Slab {
-        // SAFETY: `class.index()` is below CLASSES, the array's length.
-        let slab = unsafe { self.current.get_unchecked(class.index()) };
-        // SAFETY: a bin points to the empty slab or to a current one, whose chunk is mapped.
-        unsafe { &*slab.get() }
-    }
-
-    pub(super) fn bin(&self, class: Class) -> (&Cell<*const Slab>, &SlabList) {
-        // SAFETY: `class.index()` is below CLASSES, the arrays' length.
-        unsafe { (self.current.get_unchecked(class.index()), self.partial.get_unchecked(class.index())) }
-    }
-
     /// Makes an open slab on no list the current one of `class`, and parks the one before it.
     pub(super) fn replace_current(&'static self, class: Class, slab: &'static Slab) {
-        self.park(self.current(class));
+        self.park(self.bins.current(class));
         self.make_current(class, slab);
     }
 
     pub(super) fn make_current(&'static self, class: Class, slab: &'static Slab) {
-        slab.move_to(Place::Current);
-        self.bin(class).0.set(slab);
+        slab.move_to(SlabState::Current);
+        self.bins.set_current(class, slab);
         self.remember(slab);
         self.classes.set(self.classes.get() | (1 << class.index()));
     }
@@ -81,11 +67,11 @@ impl Heap {
     /// free blocks: it has free blocks, or `slab` has no uncarved ones either.
     pub(super) fn take_partial(&'static self, class: Class, slab: &'static Slab) -> Option<&'static Slab> {
         let _lists = self.lists.lock();
-        let (_, partial) = self.bin(class);
+        let partial = self.bins.partial(class);
         let first = partial.first().filter(|first| first.has_free() || !slab.has_uncarved())?;
         partial.remove(first);
         // Under the lock: a helper expects a partial slab on its list.
-        first.move_to(Place::Current);
+        first.move_to(SlabState::Current);
         Some(first)
     }
 
@@ -107,7 +93,7 @@ impl Heap {
             self.park_partial(slab);
         } else {
             self.forget(slab);
-            slab.move_to(Place::Full);
+            slab.move_to(SlabState::Full);
             self.enter_full(slab);
         }
     }
@@ -115,9 +101,9 @@ impl Heap {
     /// Enters a slab into its class's list. Those with free blocks stay before those with uncarved
     /// ones only.
     pub(super) fn park_partial(&'static self, slab: &'static Slab) {
-        slab.move_to(Place::Partial);
+        slab.move_to(SlabState::Partial);
         shared::note_room(self, slab.class());
-        let (_, partial) = self.bin(slab.class());
+        let partial = self.bins.partial(slab.class());
         let last = partial.last().filter(|last| !last.has_free() && slab.has_free());
         partial.push_last(slab);
         if let Some(last) = last {
@@ -144,9 +130,9 @@ impl Heap {
     /// For the owner.
     #[inline]
     pub(crate) fn settle(&'static self, slab: &'static Slab, left: Occupancy) {
-        match (slab.place(), left) {
-            (Place::Current, Occupancy::Empty) => self.keep(slab),
-            (Place::Partial | Place::Current, Occupancy::Used) => {}
+        match (slab.state(), left) {
+            (SlabState::Current, Occupancy::Empty) => self.keep(slab),
+            (SlabState::Partial | SlabState::Current, Occupancy::Used) => {}
             _ => {
                 let lists = self.lists.lock();
                 let emptied = self.relist(slab, left);
@@ -161,24 +147,24 @@ impl Heap {
     /// Moves a slab that gained free blocks to the list of its new state. Returns an empty slab,
     /// which is on no list any more. For the holder of the lists' lock.
     pub(super) fn relist(&'static self, slab: &'static Slab, left: Occupancy) -> Option<&'static Slab> {
-        match (slab.place(), left) {
-            (Place::Full, Occupancy::Used) => {
+        match (slab.state(), left) {
+            (SlabState::Full, Occupancy::Used) => {
                 self.leave_full(slab);
                 self.park_partial(slab);
             }
-            (Place::Full, Occupancy::Empty) => {
+            (SlabState::Full, Occupancy::Empty) => {
                 self.leave_full(slab);
-                slab.move_to(Place::Nowhere);
+                slab.move_to(SlabState::Unlisted);
                 return Some(slab);
             }
-            (Place::Partial, Occupancy::Empty) => {
-                self.bin(slab.class()).1.remove(slab);
-                slab.move_to(Place::Nowhere);
+            (SlabState::Partial, Occupancy::Empty) => {
+                self.bins.partial(slab.class()).remove(slab);
+                slab.move_to(SlabState::Unlisted);
                 return Some(slab);
             }
-            (Place::Current, Occupancy::Empty) => return Some(slab),
-            (Place::Partial | Place::Current, Occupancy::Used) => {}
-            (Place::Nowhere, _) => fatal::misuse("free into a slab that is not in use,", slab.base()),
+            (SlabState::Current, Occupancy::Empty) => return Some(slab),
+            (SlabState::Partial | SlabState::Current, Occupancy::Used) => {}
+            (SlabState::Unlisted, _) => fatal::misuse("free into a slab that is not in use,", slab.base()),
         }
         None
     }
