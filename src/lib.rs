@@ -104,5 +104,5 @@ pub use stats::stats;
 
 #[cfg(all(target_os = "linux", target_pointer_width = "64", feature = "profile"))]
 pub use observe::profile;
-#[cfg(all(target_os = "linux", target_pointer_width = "64", feature = "fault-injection"))]
+#[cfg(all(target_os = "linux", target_pointer_width = "64", freestone_fault_injection))]
 pub use os::fault::control as fault_injection;

@@ -1,8 +1,8 @@
 //! The slabs of a heap by class: the current one, those with room, those without; and the
 //! owned-slab cache.
 //!
-//! Each slab of a heap is in one state (`SlabState`), and on the list that belongs to it. The lists'
-//! lock guards both.
+//! Each slab of a heap is in one state (`SlabState`), and on the list that belongs to it. The
+//! lists' lock guards both.
 
 use core::ptr;
 

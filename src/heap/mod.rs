@@ -65,8 +65,8 @@ pub(crate) use refill::Found;
 use spares::Spares;
 use tally::Tally;
 
-/// The current slab of a class without one, and the empty entry of the owned-slab cache: it never has
-/// a block.
+/// The current slab of a class without one, and the empty entry of the owned-slab cache: it never
+/// has a block.
 static EMPTY: Slab = Slab::empty();
 
 /// A heap that is empty and never written: the pattern of new heaps, and the stand-in of a thread
@@ -102,14 +102,14 @@ pub(crate) struct Heap {
     inbox: Inbox,
     /// Announced slabs whose remote frees the owner alone may adopt: a helper moved them here.
     deferred: Inbox,
-    /// Guards the partial slabs and `full`, and the changes of a slab's state from or to them. The owner
-    /// takes it on slow paths. Its holder takes no other lock but the shared heap's.
+    /// Guards the partial slabs and `full`, and the changes of a slab's state from or to them. The
+    /// owner takes it on slow paths. Its holder takes no other lock but the shared heap's.
     lists: Lock<()>,
     /// Bytes requested by this heap's thread, less those it freed; wraps, as some threads only
     /// free.
     requested: Seen<AtomicUsize>,
-    /// The slabs by class. Its lists have first the slabs with free blocks, then those with uncarved
-    /// ones only.
+    /// The slabs by class. Its lists have first the slabs with free blocks, then those with
+    /// uncarved ones only.
     bins: Bins,
     /// The owned-slab cache, direct-mapped by unit number: some of the slabs that
     /// [take frees of this heap](Slab::takes_frees_of). Never null.

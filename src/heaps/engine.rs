@@ -102,8 +102,8 @@ impl Engine {
         engine
     }
 
-    /// Empties the lists of slabs and chunks, whatever they held. They are cells, since other references to
-    /// the state exist.
+    /// Empties the lists of slabs and chunks, whatever they held. They are cells, since other
+    /// references to the state exist.
     pub(super) fn clear(&self) {
         self.bins.clear(&raw const self.empty);
         self.full.forget();

@@ -1,10 +1,11 @@
 //! Refusals on demand: mapping calls fail as the kernel may let them fail, so that tests reach
-//! every answer. Only with the `fault-injection` feature; without it [`step`] does nothing.
+//! every answer. Only with `--cfg freestone_fault_injection`; without it [`step`] does nothing. No
+//! feature: cargo would then have it in every program whose dependencies agree on one build.
 
 use super::Result;
 
 /// The calls that may be refused.
-#[cfg_attr(not(feature = "fault-injection"), expect(unreachable_pub, reason = "public for tests only"))]
+#[cfg_attr(not(freestone_fault_injection), expect(unreachable_pub, reason = "public for tests only"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Call {
     /// mmap(2).
@@ -22,19 +23,19 @@ pub enum Call {
 }
 
 /// Called before each call to the kernel: an error is the call's answer.
-#[cfg(not(feature = "fault-injection"))]
+#[cfg(not(freestone_fault_injection))]
 #[inline(always)]
 pub(crate) fn step(_call: Call) -> Result<()> {
     Ok(())
 }
 
-#[cfg(feature = "fault-injection")]
+#[cfg(freestone_fault_injection)]
 pub(crate) use control::step;
 
 /// The tests' control over refusals, for the whole process. Not part of the library's promises.
 ///
 /// A refused `madvise` does nothing, like every refused call. Nothing here allocates.
-#[cfg(feature = "fault-injection")]
+#[cfg(freestone_fault_injection)]
 pub mod control {
     use crate::base::random;
     use core::ffi::c_int;

@@ -14,7 +14,7 @@ mod huge;
 mod lock;
 mod placement;
 mod protection;
-#[cfg(feature = "fault-injection")]
+#[cfg(freestone_fault_injection)]
 mod refused;
 mod residency;
 mod resize;
