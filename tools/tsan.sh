@@ -16,20 +16,34 @@ cd "$(dirname "$0")/.."
 # PART in its name. Faults end the process by their signal, as tests expect of a touched guard.
 excluded() {
     cat <<'LIST'
-heaps::file:: it maps memory where the sanitizer has its own, which ends the process ("mmap at bad address")
-map::lock:: the sanitizer makes mlock(2) do nothing, and the tests ask the kernel what is locked
-map::advice::discarding_locked_memory_is_einval the same: nothing is locked
-stats_kernel it compares with /proc/self/smaps, in which the sanitizer's own mappings are
-tls_destructors threads allocate after the sanitizer has forgotten them, which ends the process inside it
-map::split::unmapping_at_the_limit_of_mappings_gives_the_mapping_back its child makes 65,530 mappings before an alarm
-aligned_with_guards::thousands_take_tens_of_mappings it counts the process's mappings, of which the sanitizer adds some
-growth_small_steps::a_large_block_grows_with_few_calls resident bytes are those of the sanitizer's shadow as well
-sparse_blocks the same
-rhythm the same, and page faults
-contents_cost_no_walk it counts instructions by single steps, which the sanitizer's own code does not survive
-stats_cost the same
-fibers a fiber's stack moves between threads, of which the sanitizer is not told
-fork_copies it copies the process by clone(2), of which the sanitizer is not told: its child seems to have the parent's threads
+heaps::file maps memory where the sanitizer has its own, which ends the process ("mmap at bad address")
+heaps::out_of_core maps a file's heap as well
+heaps::shared::who_is_killed_in_a_sync_leaves_a_whole_file maps a file's heap as well
+heaps::release::a_purge_gives_the_pages_back counts resident bytes, of which the sanitizer's shadow has most
+aligned_beyond_length counts resident bytes, and mappings
+growth_small_steps::a_large_block_grows_with_few_calls counts resident bytes
+memory_goes_back counts resident bytes
+purge_inside_slabs counts resident bytes
+rhythm counts resident bytes and page faults
+short_threads::memory_stays_flat counts resident bytes, and the sanitizer remembers each thread
+sparse_blocks counts resident bytes
+stats_kernel compares with /proc/self/smaps, in which the sanitizer's mappings are
+zeroed_sparse counts resident bytes
+aligned_with_guards::thousands_take_tens_of_mappings counts mappings, to which the sanitizer adds some
+many_large_blocks::a_quarter_of_them_at_most counts mappings
+map::split::unmapping_at_the_limit_of_mappings_gives_the_mapping_back makes 65,530 mappings before an alarm
+map::placement::alignment_costs_no_more_than_its_pages_afterwards finds the sanitizer's shadow where nothing is mapped
+map::flags::unreserved_memory_is_not_promised asks for more address space than the sanitizer leaves
+map::lock:: asks the kernel what is locked, and the sanitizer makes mlock(2) do nothing
+map::advice::discarding_locked_memory_is_einval locks memory
+map::sync::invalidating_locked_pages_is_ebusy locks memory
+refused_by_kernel refuses calls that the sanitizer makes as well
+contents_cost_no_walk counts instructions by single steps, which the sanitizer's own code does not survive
+stats_cost counts instructions by single steps
+fibers moves stacks between threads, of which the sanitizer is not told
+fork_copies copies the process by clone(2), of which the sanitizer is not told: threads seem to go on in the child
+plugin builds and loads a library that lacks the sanitizer
+tls_destructors allocates in threads that the sanitizer has forgotten, which ends the process inside it
 LIST
 }
 
