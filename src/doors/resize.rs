@@ -156,6 +156,10 @@ const LEAST_BYTES: usize = 4 << 10;
 /// What a block has grown by, and gets besides, as a part of it.
 const ROOM: usize = 4;
 
+/// Blocks from this length on get as much again. Each is a slab of its own, whose pages are
+/// resident as far as they are used: the room is address space.
+const DOUBLED_FROM: usize = 64 << 10;
+
 /// Whether room is given: not where bytes that were not requested are guarded.
 const ON: bool = !(hardening::ON || cfg!(feature = "asan") || cfg!(feature = "valgrind"));
 
@@ -174,7 +178,8 @@ impl Roomy {
             return None;
         }
         let Route::Small(class) = route(new) else { return None };
-        let roomy = new.size().wrapping_add(new.size() / ROOM).min(MAX_BLOCK_BYTES);
+        let room = if new.size() < DOUBLED_FROM { new.size() / ROOM } else { new.size() };
+        let roomy = new.size().wrapping_add(room).min(MAX_BLOCK_BYTES);
         Some(Self { classes: [Class::of(roomy), class] })
     }
 
