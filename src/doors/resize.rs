@@ -8,7 +8,8 @@
 //! Small blocks that grow in small steps get room. A block that outgrows its class is copied.
 //! Classes are an eighth apart, so a block that grows by a few bytes a time would be copied eight
 //! times a doubling. One that has grown by less than a quarter will grow again: it gets a quarter
-//! more than was requested, and stays where it is until that is used up.
+//! more than was requested, or three quarters if it is long, and stays where it is until that is
+//! used up.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{self, NonNull};
@@ -156,9 +157,10 @@ const LEAST_BYTES: usize = 4 << 10;
 /// What a block has grown by, and gets besides, as a part of it.
 const ROOM: usize = 4;
 
-/// Blocks from this length on get as much again. Each is a slab of its own, whose pages are
-/// resident as far as they are used: the room is address space.
-const DOUBLED_FROM: usize = 64 << 10;
+/// Blocks of this length and more get three quarters. Each is a slab of its own, whose pages are
+/// resident as far as they are used: the room is address space. With more room a block would be
+/// less than half full, and no longer suit.
+const LONG_BYTES: usize = 64 << 10;
 
 /// Whether room is given: not where bytes that were not requested are guarded.
 const ON: bool = !(hardening::ON || cfg!(feature = "asan") || cfg!(feature = "valgrind"));
@@ -178,7 +180,8 @@ impl Roomy {
             return None;
         }
         let Route::Small(class) = route(new) else { return None };
-        let room = if new.size() < DOUBLED_FROM { new.size() / ROOM } else { new.size() };
+        let quarter = new.size() / ROOM;
+        let room = if new.size() < LONG_BYTES { quarter } else { quarter.wrapping_mul(3) };
         let roomy = new.size().wrapping_add(room).min(MAX_BLOCK_BYTES);
         Some(Self { classes: [Class::of(roomy), class] })
     }
@@ -213,7 +216,8 @@ mod tests {
     #[test]
     fn room_is_for_what_grows_in_small_steps() {
         let room = |had, size, align| Some(Roomy::of(had, layout(size, align))?.classes[0].block_bytes());
-        assert_eq!(room(64 << 10, (64 << 10) + 8, 8), Some(88 << 10));
+        assert_eq!(room(32 << 10, (32 << 10) + 8, 8), Some(44 << 10));
+        assert_eq!(room(64 << 10, (64 << 10) + 8, 8), Some(120 << 10));
         assert_eq!(room(64 << 10, 128 << 10, 8), None, "what doubles is copied seldom");
         assert_eq!(room(64 << 10, 60 << 10, 8), None, "what shrinks");
         assert_eq!(room(1000, 1010, 8), None, "too short");
