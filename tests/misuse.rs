@@ -198,7 +198,8 @@ fn resize_of_a_freed_mapping() {
 fn addresses_that_are_no_blocks() {
     static DATA: [u64; 8] = [7; 8];
     let addresses: [fn() -> *mut u8; 4] = [
-        || Box::leak(Box::new([0_u64; 8])).as_mut_ptr().wrapping_add(1 << 20).cast(),
+        // Where no block of any class begins, whatever slab may be there.
+        || Box::leak(Box::new([0_u64; 8])).as_mut_ptr().cast::<u8>().wrapping_add((8 << 20) + 8),
         || (&raw const DATA).cast_mut().cast(),
         // SAFETY: no preconditions.
         || unsafe { libc::malloc(64) }.cast(),
