@@ -67,14 +67,10 @@ impl Heap {
     ///
     /// # Safety
     /// The caller gives up the block, a used one of `slab`.
-    #[inline(never)]
+    #[inline]
     pub(crate) unsafe fn send(&'static self, slab: &'static Slab, block: Block) {
-        // Before: a slab whose last used block this is may be closed afterwards.
-        let class = slab.class();
         // SAFETY: forwarded to the caller.
-        if unsafe { self.outbox.put(slab, block) } {
-            self.tally.sent(class);
-        }
+        unsafe { self.outbox.put(slab, block, &self.tally) }
     }
 
     /// Adopts the remote frees of this heap's announced slabs.

@@ -93,7 +93,7 @@ pub(crate) static BLANK: Heap = Heap::new();
 /// | 5,956 | 93 | `calls_seen` | helpers | helpers |
 /// | 5,960 | 93 | `entries_cleared` | helpers, owner | owner (slow paths) |
 /// | 5,968 | 93 | `ticks_seen` | owner | owner |
-/// | 5,976 | 93 to 101 | `outbox` | owner | owner |
+/// | 5,976 | 93 to 101 | `outbox` | owner | owner, statistics |
 /// | 6,488 | 101 to 144 | `tally` | owner (slow paths) | statistics |
 /// | 9,264 | 144 | `next_idle`; before it the `sampler` of `profile` | holder of the idle list's lock | the same |
 #[repr(C, align(128))]

@@ -25,7 +25,7 @@ pub(crate) struct ClassTally {
     refills: Seen<AtomicU64>,
     /// Blocks freed by other threads and adopted.
     remote: Seen<AtomicU64>,
-    /// Blocks that the heap's thread has freed into other heaps' slabs; wraps.
+    /// Blocks that the heap's thread has published to other heaps' slabs; wraps.
     sent: Seen<AtomicU32>,
     /// Slabs of the heap that are full.
     full: Seen<AtomicU32>,
@@ -82,11 +82,10 @@ impl Tally {
         }
     }
 
-    /// Counts a block that was freed into another heap's slab.
-    #[inline]
-    pub(super) fn sent(&self, class: Class) {
+    /// Counts blocks that were published to another heap's slab.
+    pub(super) fn sent(&self, class: Class, blocks: u32) {
         if let Some(tally) = self.classes.get(class.index()) {
-            tally.sent.set(tally.sent.get().wrapping_add(1));
+            tally.sent.set(tally.sent.get().wrapping_add(blocks));
         }
     }
 
@@ -143,6 +142,11 @@ pub(crate) fn in_flight() -> [u32; CLASSES] {
     for heap in heaps() {
         for (blocks, tally) in classes.iter_mut().zip(heap.tally.classes()) {
             *blocks = blocks.wrapping_add(tally.outstanding());
+        }
+        for (class, pending) in heap.outbox.pending() {
+            if let Some(blocks) = classes.get_mut(class.index()) {
+                *blocks = blocks.wrapping_add(pending);
+            }
         }
     }
     // The counts are read one after another, so a block may count as adopted before it counts as

@@ -15,7 +15,7 @@ impl Heap {
     #[cold]
     pub(crate) fn trim(&'static self) {
         self.ticks_seen.set(depot::purge_ticks());
-        self.outbox.publish_all();
+        self.outbox.publish_all(&self.tally);
         self.collect();
         for class in Class::in_set(self.classes.get()) {
             self.give_up_current(class);

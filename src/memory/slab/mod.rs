@@ -252,8 +252,11 @@ impl Slab {
     /// full slabs, which change their state then.
     #[inline]
     pub(crate) fn takes_frees_of(&self, inbox: *const Inbox) -> bool {
-        // In this order: whoever gives a full slab to another heap does so before it moves it.
-        self.state() != SlabState::Full && ptr::eq(self.home.load(Ordering::Relaxed), inbox)
+        let is_home = || ptr::eq(self.home.load(Ordering::Relaxed), inbox);
+        // First the home alone: other threads must not read the line that the owner writes.
+        // Then the state before the home: whoever gives a full slab to another heap does so before
+        // it moves it.
+        is_home() && self.state() != SlabState::Full && is_home()
     }
 
     // ---- what it is ----
