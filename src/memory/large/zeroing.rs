@@ -17,7 +17,7 @@ use crate::os;
 use crate::policy::{huge, options};
 
 /// Memory shorter than this is written: that takes less than the two calls to the kernel.
-const LEAST_BYTES: usize = 256 << 10;
+const LEAST_BYTES: usize = 512 << 10;
 
 /// Memory of which less than one page in so many is resident is sparse. The number is the cost of a
 /// page given back and touched again, in pages written.
