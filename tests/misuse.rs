@@ -199,7 +199,7 @@ fn addresses_that_are_no_blocks() {
     static DATA: [u64; 8] = [7; 8];
     let addresses: [fn() -> *mut u8; 4] = [
         // Where no block of any class begins, whatever slab may be there.
-        || Box::leak(Box::new([0_u64; 8])).as_mut_ptr().cast::<u8>().wrapping_add((8 << 20) + 8),
+        || Box::leak(Box::new([0_u64; 8])).as_mut_ptr().cast::<u8>().wrapping_add((1 << 20) + 8),
         || (&raw const DATA).cast_mut().cast(),
         // SAFETY: no preconditions.
         || unsafe { libc::malloc(64) }.cast(),

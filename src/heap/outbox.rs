@@ -109,7 +109,7 @@ impl Slot {
         }
         match slab.defer_check(block) {
             Ok(announced_to) => {
-                tally.sent(slab.class(), 1);
+                self.count(tally, 1);
                 shared::collect_if_shared(announced_to);
             }
             Err(block) => self.add(block, tally),
@@ -121,10 +121,17 @@ impl Slot {
     fn begin(&self, slab: &'static Slab, tally: &Tally) {
         self.publish(tally);
         let bytes = slab.block_bytes();
-        let by_bytes = REMOTE_BATCH_BYTES.wrapping_add(bytes).wrapping_sub(1).checked_div(bytes).unwrap_or(1);
-        self.batch.set(by_bytes.min(REMOTE_BATCH_BLOCKS) as u16);
+        self.batch.set(REMOTE_BATCH_BYTES.div_ceil(bytes.max(1)).min(REMOTE_BATCH_BLOCKS) as u16);
         self.class.set(slab.class().index() as u8);
         self.slab.set(slab);
+    }
+
+    /// Counts blocks that leave. By the slot's class: once the last used block of a slab is
+    /// published, its record may be another slab's.
+    fn count(&self, tally: &Tally, blocks: u32) {
+        if let Some(class) = Class::at(self.class.get().into()) {
+            tally.sent(class, blocks);
+        }
     }
 
     #[inline(never)]
@@ -135,9 +142,7 @@ impl Slot {
         if blocks == 0 {
             return;
         }
-        if let Some(class) = Class::at(self.class.get().into()) {
-            tally.sent(class, blocks);
-        }
+        self.count(tally, blocks);
         self.blocks.set(0);
         // SAFETY: the slab has used blocks, these, so it is open; the chain is this slot's.
         shared::collect_if_shared(unsafe { (*slab).publish(first, self.last.get(), blocks) });

@@ -8,7 +8,7 @@ use common::{Language, Linked, compile, preloaded, succeed, text};
 
 /// So much more may it cost, at worst: the slow path. A walk through a slab's list costs hundreds
 /// of times as much.
-const MOST: u64 = 40;
+const MOST: u64 = 30;
 
 #[test]
 fn what_a_free_block_holds_costs_no_walk() {
