@@ -4,7 +4,7 @@ use core::sync::atomic::compiler_fence;
 // Where every call is forwarded, some are not needed.
 #[cfg_attr(not(all(target_os = "linux", target_pointer_width = "64")), allow(unused_imports))]
 pub(crate) use core::sync::atomic::{
-    AtomicBool, AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
+    AtomicBool, AtomicI8, AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
 };
 
 /// Orders two stores for a forked child: a child that has the second store has the first as well.
@@ -40,6 +40,7 @@ macro_rules! seen {
     };
 }
 
+seen!(AtomicI8, i8);
 seen!(AtomicU8, u8);
 seen!(AtomicU32, u32);
 seen!(AtomicU64, u64);

@@ -37,6 +37,37 @@ pub(crate) const KEPT_BYTES: usize = 64 << 10;
 /// block.
 pub(crate) const SPARE_BYTES: usize = MAX_BLOCK_BYTES;
 
+/// Most blocks in a bin. A program that frees as often as it allocates, in any order, finds it full
+/// or empty once in about as many calls.
+pub(crate) const BIN_BLOCKS: usize = 63;
+
+/// Units of a heap's slabs from which on it may have bins: more than a core's own cache holds.
+pub(crate) const BIN_FROM_UNITS: i32 = 64;
+
+/// Slabs in a row with few free blocks after which a class's frees count as scattered.
+pub(crate) const BIN_SCATTERED: i16 = 8;
+
+/// Few free blocks are at most such a part of the slab's: an eighth.
+pub(crate) const BIN_SCATTERED_PART: usize = 8;
+
+/// Blocks that go through a bin in one direction before it is closed: at least eight halves of it,
+/// which a random walk of frees and allocations goes once in 2^8 turns.
+pub(crate) const BIN_RUN: i16 = 256;
+
+/// Bytes of the blocks in a bin, unless it has the fewest.
+pub(crate) const BIN_BYTES: usize = 16 << 10;
+
+/// The fewest blocks that a bin has room for.
+pub(crate) const BIN_LEAST_BLOCKS: usize = 2;
+
+/// Bytes of the longest block that goes into a bin. A longer one may have a longer class than its
+/// layout's: see `doors::resize`.
+pub(crate) const BIN_LONGEST: usize = 2 << 10;
+
+/// Entries of a heap's table of slabs whose blocks go into bins, one a unit: enough for 64 MiB side
+/// by side. A power of two.
+pub(crate) const BINNED_UNITS: usize = 1 << 12;
+
 /// Entries of a heap's owned-slab cache, one a unit: enough for 16 MiB side by side. A power of
 /// two.
 pub(crate) const OWNED_SLABS: usize = 256;

@@ -15,7 +15,10 @@ use core::alloc::Layout;
 use static_assertions::const_assert;
 
 use crate::base::address::align_up;
-use crate::base::config::{INLINE_LIMIT, MAX_BLOCK_ALIGN, MAX_BLOCK_BYTES, UNIT_BYTES};
+use crate::base::config::{
+    BIN_BLOCKS, BIN_BYTES, BIN_LEAST_BLOCKS, BIN_LONGEST, INLINE_LIMIT, MAX_BLOCK_ALIGN, MAX_BLOCK_BYTES,
+    UNIT_BYTES,
+};
 
 /// Classes below the regular part: 16 to 64 by 8, then 80, 96, 112, 128.
 const FINE: usize = 11;
@@ -28,9 +31,19 @@ pub(crate) const CLASS_ALIGN: usize = 8;
 /// How many size classes there are.
 pub(crate) const CLASSES: usize = FINE + (MAX_BLOCK_BYTES.ilog2() as usize - FINE_LOG2) * STEPS;
 
+/// How many classes may have a bin: those of up to [`BIN_LONGEST`] bytes.
+const BINNED_CLASSES: usize = Class::of_inline(BIN_LONGEST).index() + 1;
+
+/// How many classes [`inline_class`] leads to.
+pub(crate) const INLINE_CLASSES: usize = Class::of_inline(INLINE_LIMIT - 1).index() + 1;
+
 /// Index of a size class; below [`CLASSES`] by construction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Class(u8);
+
+/// A slab's blocks go into its class's bin once it has so many times as many used ones as the bin
+/// has room for.
+pub(crate) const FEEDS_FROM: usize = 2;
 
 /// Where a layout's block lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +88,18 @@ pub(crate) const fn inline_class(layout: Layout) -> Option<Class> {
         return None;
     }
     Some(Class::of_inline(layout.size()))
+}
+
+/// The class of a layout whose block may go into a bin. As [`route`], of which it is a part.
+#[inline(always)]
+pub(crate) const fn binned_class(layout: Layout) -> Option<Class> {
+    let size = if layout.align() <= CLASS_ALIGN {
+        layout.size()
+    } else {
+        // An alignment is known at compile time as a rule.
+        align_up(if layout.size() == 0 { 1 } else { layout.size() }, layout.align())
+    };
+    if size > BIN_LONGEST { None } else { Some(Class::of_inline(size)) }
 }
 
 impl Class {
@@ -126,6 +151,22 @@ impl Class {
     #[inline]
     pub(crate) const fn shape(self) -> Shape {
         SHAPES[self.0 as usize]
+    }
+
+    /// Most blocks in its bin; zero where it has none.
+    #[inline]
+    pub(crate) const fn places(self) -> usize {
+        if self.index() >= BINNED_CLASSES {
+            return 0;
+        }
+        let fit = BIN_BYTES / self.shape().block as usize;
+        if fit > BIN_BLOCKS {
+            BIN_BLOCKS
+        } else if fit < BIN_LEAST_BLOCKS {
+            BIN_LEAST_BLOCKS
+        } else {
+            fit
+        }
     }
 
     /// Bytes of a block.
@@ -227,7 +268,22 @@ const fn table_is_sound() -> bool {
     previous == MAX_BLOCK_BYTES
 }
 
+/// A slab with enough used blocks for its class's bin has as many again, and one unit.
+const fn bins_fit_slabs() -> bool {
+    let mut index = 0;
+    while index < BINNED_CLASSES {
+        let class = Class(index as u8);
+        let shape = class.shape();
+        if class.places() * FEEDS_FROM + 2 > shape.capacity as usize || shape.units != 1 {
+            return false;
+        }
+        index += 1;
+    }
+    true
+}
+
 const_assert!(CLASSES <= u128::BITS as usize);
+const_assert!(BINNED_CLASSES <= INLINE_CLASSES && bins_fit_slabs());
 const_assert!(table_is_sound());
 
 #[cfg(test)]
@@ -248,6 +304,9 @@ mod tests {
                 );
                 if let Some(inline) = inline_class(layout) {
                     assert_eq!(inline, class, "{layout:?}");
+                }
+                if let Some(binned) = binned_class(layout) {
+                    assert_eq!(binned, class, "{layout:?}");
                 }
                 size += if size < 4096 { 1 } else { 61 };
             }

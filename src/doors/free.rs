@@ -9,14 +9,15 @@ use core::ptr::{self, NonNull};
 
 use crate::block::free_list::{self, Block};
 use crate::block::hardening::{self, Key, route};
-use crate::block::size_class::Route;
+use crate::block::size_class::{Class, Route, binned_class};
+use crate::heap::bins::Pushed;
 #[cfg(feature = "profile")]
 use crate::heap::sampling;
 use crate::heap::thread;
 use crate::heap::{Heap, shared};
 use crate::memory::chunk;
 use crate::memory::large;
-use crate::memory::slab::{Occupancy, Slab};
+use crate::memory::slab::Slab;
 use crate::os::KeepErrno;
 use crate::os::fatal;
 
@@ -27,6 +28,24 @@ use crate::os::fatal;
 /// As for `GlobalAlloc::dealloc`.
 #[inline(never)]
 pub(crate) unsafe fn dealloc_slow(heap: &'static Heap, pointer: *mut u8, layout: Layout) {
+    if heap.has_bins()
+        && let Some(class) = binned_class(layout)
+        && heap.is_fed_from(pointer.addr())
+        && heap.push_binned(class, reexposed(pointer)) == Pushed::Done
+    {
+        return heap.count_freed(layout.size());
+    }
+    // SAFETY: forwarded to the caller.
+    unsafe { dealloc_unbinned(heap, pointer, layout) }
+}
+
+/// Frees a block of `layout` that is not at hand for a bin. Apart, since the registers it saves
+/// would be saved by each free into a bin.
+///
+/// # Safety
+/// As for `GlobalAlloc::dealloc`.
+#[inline(never)]
+unsafe fn dealloc_unbinned(heap: &'static Heap, pointer: *mut u8, layout: Layout) {
     // SAFETY: forwarded to the caller.
     unsafe { free_slow(heap, pointer, Some(layout)) }
 }
@@ -53,6 +72,18 @@ unsafe fn free_slow(heap: &'static Heap, pointer: *mut u8, layout: Option<Layout
     // SAFETY: forwarded to the caller.
     if let Some((slab, offset)) = unsafe { slab_of(pointer.addr(), layout) } {
         let is_checked = hardening::ON || layout.is_none();
+        if let Some(layout) = layout
+            && heap.has_bins()
+            && let Some(class) = binned_class(layout)
+            && ptr::eq(slab.home(), heap.inbox())
+            && heap.is_fed_by(slab)
+        {
+            // SAFETY: forwarded to the caller.
+            return unsafe { give_to_bin(heap, slab, class, pointer, layout) };
+        }
+        if layout.is_none() && heap.has_bins() && heap.has_binned(slab, pointer.addr()) {
+            return fatal::caught("double free", pointer.addr());
+        }
         if slab.takes_frees_of(heap.inbox())
             && (is_checked || slab.units() == 1 || slab.has_block(offset))
             // SAFETY: blocks have at least two words.
@@ -75,6 +106,39 @@ unsafe fn free_slow(heap: &'static Heap, pointer: *mut u8, layout: Option<Layout
     }
     // SAFETY: forwarded to the caller.
     unsafe { free_checked(pointer, layout) }
+}
+
+/// Frees a block of `layout` into the bin of its class, or into its slab if that closes meanwhile.
+///
+/// # Safety
+/// The caller gives up the block at `pointer`, one of `slab`, which is one of `heap`, the calling
+/// thread's.
+unsafe fn give_to_bin(
+    heap: &'static Heap,
+    slab: &'static Slab,
+    class: Class,
+    pointer: *mut u8,
+    layout: Layout,
+) {
+    let start = reexposed(pointer);
+    let mut pushed = heap.push_binned(class, start);
+    let is_full = pushed == Pushed::Full;
+    let _keep = is_full.then(KeepErrno::new);
+    if is_full {
+        pushed = heap.push_onto_full(class, start);
+    }
+    match pushed {
+        Pushed::Done => heap.count_freed(layout.size()),
+        Pushed::Twice => fatal::caught("double free", pointer.addr()),
+        Pushed::Full => {
+            heap.count_freed(layout.size());
+            // SAFETY: forwarded to the caller.
+            heap.free(slab, unsafe { Block::from_raw(start) });
+        }
+    }
+    if is_full {
+        start_purger();
+    }
 }
 
 /// Frees through a layout count the bytes requested; the others have none.
@@ -182,8 +246,8 @@ unsafe fn give_long(slab: &'static Slab, pointer: *mut u8, key: Key) {
 /// Takes back a block.
 #[inline(always)]
 fn put(slab: &'static Slab, block: Block) {
-    if slab.push(block) == Occupancy::Empty {
-        emptied(slab);
+    if slab.push_told(block) {
+        settle(slab);
     }
 }
 
@@ -211,9 +275,9 @@ pub(crate) fn reexposed(pointer: *mut u8) -> NonNull<u8> {
 
 #[cold]
 #[inline(never)]
-pub(crate) fn emptied(slab: &'static Slab) {
+fn settle(slab: &'static Slab) {
     let _keep = KeepErrno::new();
-    thread::heap().settle(slab, Occupancy::Empty);
+    thread::heap().settle(slab, slab.occupancy());
     start_purger();
 }
 

@@ -156,6 +156,18 @@ impl Freestone {
         self
     }
 
+    /// Whether every double free through `GlobalAlloc` is found before the second call returns.
+    /// Then no thread keeps freed blocks in bins. Default false: one of a block in a bin is found
+    /// at once if the block was the last one of its size class to be freed, else when the bin's
+    /// blocks go to their slabs, unless it was handed out in between. Debug builds find every one
+    /// by the same thread at once, as [`untyped::free`](crate::untyped::free) does, and the
+    /// `secure` build has no bins. `FREESTONE_CHECK_FREES=1`.
+    #[must_use]
+    pub const fn check_frees(mut self, on: bool) -> Self {
+        self.options.check_frees = on;
+        self
+    }
+
     /// What detected misuse leads to. Default [`OnMisuse::Abort`]. `FREESTONE_ON_MISUSE`.
     #[must_use]
     pub const fn on_misuse(mut self, what: OnMisuse) -> Self {
@@ -208,21 +220,31 @@ mod tests {
             .lock_in_memory(true)
             .no_reserve(true)
             .guard_pages(true)
+            .check_frees(true)
             .show_stats(true)
             .verbose(true);
         let switches = |of: &Freestone| {
-            let Options { populate, lock_in_memory, no_reserve, guard_pages, show_stats, verbose, .. } =
-                of.options;
-            [populate, lock_in_memory, no_reserve, guard_pages, show_stats, verbose]
+            let Options {
+                populate,
+                lock_in_memory,
+                no_reserve,
+                guard_pages,
+                check_frees,
+                show_stats,
+                verbose,
+                ..
+            } = of.options;
+            [populate, lock_in_memory, no_reserve, guard_pages, check_frees, show_stats, verbose]
         };
-        assert_eq!(switches(&on), [true; 6]);
+        assert_eq!(switches(&on), [true; 7]);
         let off = on
             .populate(false)
             .lock_in_memory(false)
             .no_reserve(false)
             .guard_pages(false)
+            .check_frees(false)
             .show_stats(false)
             .verbose(false);
-        assert_eq!(switches(&off), [false; 6]);
+        assert_eq!(switches(&off), [false; 7]);
     }
 }

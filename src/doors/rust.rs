@@ -39,20 +39,14 @@ unsafe impl GlobalAlloc for Freestone {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let Some(class) = inline_class(layout) else { return self.start_and_alloc(layout) };
         let heap = thread::heap();
-        let block = match heap.pop(class) {
-            Some(block) => {
-                heap.count_requested(layout.size());
-                block
-            }
-            // With hardening there is more to do with the block: one call does all, and nothing is
-            // kept across it.
-            None if hardening::ON => return self.start_and_alloc(layout),
-            None => match self.start_and_refill(class, layout.size()) {
-                Some(block) => block,
-                None => return ptr::null_mut(),
-            },
+        let Some(block) = heap.pop(class) else {
+            return if hardening::ON {
+                self.start_and_alloc(layout)
+            } else {
+                self.alloc_binned(class, layout)
+            };
         };
-        // After both arms, so that the compiler can drop the writes which the caller overwrites.
+        heap.count_requested(layout.size());
         let start = hardening::hand_out(block, class, layout).as_ptr();
         watch::open(start, layout.size());
         start
@@ -130,14 +124,31 @@ impl Freestone {
         count_if_made(alloc_zeroed_slow(layout), layout)
     }
 
-    /// As [`refill`], counting `bytes` as requested.
+    /// A block of `layout`, of `class`, from the bin; or from a slab that becomes the current one.
     #[cold]
     #[inline(never)]
-    fn start_and_refill(&self, class: Class, bytes: usize) -> Option<Block> {
+    fn alloc_binned(&self, class: Class, layout: Layout) -> *mut u8 {
+        let heap = thread::heap();
+        match heap.pop_binned(class) {
+            Some(start) => {
+                heap.count_requested(layout.size());
+                watch::open(start.as_ptr(), layout.size());
+                start.as_ptr()
+            }
+            None => self.start_and_refill(class, layout),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn start_and_refill(&self, class: Class, layout: Layout) -> *mut u8 {
         start::with(&self.options);
-        let found = refill(class)?;
-        thread::count_requested(bytes);
-        Some(found)
+        let Some(block) = refill(class) else { return ptr::null_mut() };
+        thread::count_requested(layout.size());
+        thread::heap().open_bin_if_scattered(class);
+        let start = hardening::hand_out(block, class, layout).as_ptr();
+        watch::open(start, layout.size());
+        start
     }
 }
 
@@ -255,7 +266,7 @@ fn refill_or_release(class: Class) -> Option<Found> {
 /// A block of `class` from the thread's heap; from the shared heap where the thread has none.
 pub(crate) fn refill_once(class: Class) -> Option<Found> {
     let Some(heap) = thread::own_heap() else { return shared::refill(class) };
-    if let Some(block) = heap.pop(class) {
+    if let Some(block) = heap.pop(class).or_else(|| heap.pop_open_bin(class)) {
         return Some(Found { block, zero: false });
     }
     #[cfg(feature = "profile")]

@@ -207,7 +207,8 @@ impl Home {
         let Self::Slab(slab) = self else { return false };
         // SAFETY: a block begins here, and blocks have at least two words.
         let looks_free = unsafe { free_list::looks_free(start.as_ptr()) };
-        looks_free && thread::heap().has_listed(slab, start.addr().get())
+        let (heap, address) = (thread::heap(), start.addr().get());
+        heap.has_binned(slab, address) || looks_free && heap.has_listed(slab, address)
     }
 }
 

@@ -13,30 +13,32 @@ use crate::os;
 impl Heap {
     /// Keeps an empty slab current where it holds little; otherwise puts it aside.
     pub(super) fn keep(&'static self, slab: &'static Slab) {
+        // It may have been kept before it fed a bin.
+        self.unkeep(slab);
         let bytes = kept_bytes(slab);
         if self.kept_bytes.get().wrapping_add(bytes) > KEPT_BYTES && bytes < KEPT_BYTES {
             // A slab that has used blocks again does not count.
             for class in Class::in_set(self.kept.get()) {
-                if self.bins.current(class).used() > 0 {
-                    self.unkeep(self.bins.current(class));
+                if self.slabs.current(class).used() > 0 {
+                    self.unkeep(self.slabs.current(class));
                 }
             }
         }
         let all = self.kept_bytes.get().wrapping_add(bytes);
         if all > KEPT_BYTES {
-            self.bins.set_current(slab.class(), &raw const EMPTY);
+            self.set_current(slab.class(), &raw const EMPTY);
             return self.put_aside(slab);
         }
         if bytes != 0 {
             self.kept.set(self.kept.get() | (1 << slab.class().index()));
             self.kept_bytes.set(all);
         }
-        slab.set_kept(true);
+        slab.set_kept();
     }
 
     /// Ends the keeping of a slab that is about to change its state, or to be carved further.
     pub(super) fn unkeep(&self, slab: &Slab) {
-        slab.set_kept(false);
+        slab.unset_kept();
         let bit = 1 << slab.class().index();
         if self.kept.get() & bit != 0 {
             self.kept.set(self.kept.get() & !bit);
@@ -51,15 +53,16 @@ impl Heap {
         }
         self.forget(slab);
         slab.close();
+        self.count_units(slab, -1);
         self.spares.put(slab);
     }
 
     /// Gives the current slab of `class` to the depot, if it is empty.
     pub(super) fn give_up_current(&'static self, class: Class) {
-        let slab = self.bins.current(class);
+        let slab = self.slabs.current(class);
         if !ptr::eq(slab, &raw const EMPTY) && slab.used() == 0 {
             self.unkeep(slab);
-            self.bins.set_current(class, &raw const EMPTY);
+            self.set_current(class, &raw const EMPTY);
             self.give_back(slab);
         }
     }
@@ -68,6 +71,7 @@ impl Heap {
     pub(super) fn give_back(&'static self, slab: &'static Slab) {
         self.forget(slab);
         slab.close();
+        self.count_units(slab, -1);
         if shared::is_shared(&self.inbox) { shared::put_emptied(slab) } else { depot::release(slab) }
     }
 

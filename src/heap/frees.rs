@@ -23,15 +23,16 @@ impl Heap {
                 return fatal::caught("double free", block.address());
             }
         }
-        if slab.state() == SlabState::Full {
+        if !slab.takes_frees_of(&self.inbox) {
             return self.free_into_full(slab, block);
         }
-        if slab.push(block) == Occupancy::Empty {
-            self.settle(slab, Occupancy::Empty);
+        let left = slab.push(block);
+        if left != Occupancy::Used {
+            self.settle(slab, left);
         }
     }
 
-    /// Frees a block into a slab that is full, unless a helper has just moved it.
+    /// Frees a block into a slab that is full or was just now, unless a helper has moved it since.
     pub(super) fn free_into_full(&'static self, slab: &'static Slab, block: Block) {
         let lists = self.lists.lock();
         if !ptr::eq(slab.home(), &self.inbox) {
@@ -52,8 +53,11 @@ impl Heap {
     /// itself may hold it.
     pub(crate) fn has_free_at(&self, slab: &Slab, address: usize) -> Option<bool> {
         let _lists = self.lists.lock_within_a_while()?;
-        ptr::eq(slab.home(), &self.inbox)
-            .then(|| slab.is_listed_by_walk(address) || slab.is_on_remote_list(address))
+        ptr::eq(slab.home(), &self.inbox).then(|| {
+            slab.is_listed_by_walk(address)
+                || slab.is_on_remote_list(address)
+                || self.has_binned(slab, address)
+        })
     }
 
     /// Whether `slab` is this heap's and the block at `address`, which looks free, is on its list.

@@ -157,19 +157,25 @@ impl Heap {
             SlabState::Full if is_idle => false,
             _ => return self.deferred.announce(slab),
         };
+        // What the owner has of it in a bin, if anything, goes to its next home when the bin is
+        // emptied.
+        self.binned_units.clear(slab.base());
+        slab.set_plain();
         let left = self.adopt(slab);
         match left {
             Occupancy::Empty => {
                 let _ = self.relist(slab, left);
                 self.clear_entry(slab);
                 slab.close();
+                self.count_units(slab, -1);
                 emptied.push_last(slab);
             }
             Occupancy::Used if is_idle && !is_unheld => {
                 self.leave_full(slab);
+                self.count_units(slab, -1);
                 with_room.push_last(slab);
             }
-            Occupancy::Used => {
+            Occupancy::Used | Occupancy::Sparse => {
                 let _ = self.relist(slab, left);
             }
         }
@@ -179,7 +185,7 @@ impl Heap {
     /// nobody else runs, and no lock can be taken.
     fn relist_all(&'static self) {
         for class in Class::in_set(u128::MAX) {
-            self.bins.partial(class).forget();
+            self.slabs.partial(class).forget();
         }
         self.full.forget();
         self.tally.forget_full();
@@ -190,7 +196,7 @@ impl Heap {
             }
             match slab.state() {
                 SlabState::Full => self.enter_full(slab),
-                SlabState::Partial => self.bins.partial(slab.class()).push_last(slab),
+                SlabState::Partial => self.slabs.partial(slab.class()).push_last(slab),
                 SlabState::Current | SlabState::Unlisted => {}
             }
         };

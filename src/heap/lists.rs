@@ -31,11 +31,11 @@ impl Heap {
         unsafe { self.owned.get_unchecked(address / UNIT_BYTES % OWNED_SLABS) }
     }
 
-    /// Enters `slab` into the owned-slab cache, if it has one unit only: the fast free finds it
-    /// there.
+    /// Enters `slab` into the owned-slab cache, if it has one unit only and feeds no bin: the fast
+    /// free finds it there.
     #[inline]
     pub(crate) fn remember(&self, slab: &'static Slab) {
-        if slab.units() == 1 {
+        if slab.units() == 1 && !(slab.feeds_bins() && self.bins.is_open(slab.class())) {
             // Release: a helper that sees the entry replaced knows that the owner uses the old slab
             // no more.
             self.entry(slab.base()).store(ptr::from_ref(slab).cast_mut(), Ordering::Release);
@@ -52,13 +52,13 @@ impl Heap {
 
     /// Makes an open slab on no list the current one of `class`, and parks the one before it.
     pub(super) fn replace_current(&'static self, class: Class, slab: &'static Slab) {
-        self.park(self.bins.current(class));
+        self.park(self.slabs.current(class));
         self.make_current(class, slab);
     }
 
     pub(super) fn make_current(&'static self, class: Class, slab: &'static Slab) {
         slab.move_to(SlabState::Current);
-        self.bins.set_current(class, slab);
+        self.set_current(class, slab);
         self.remember(slab);
         self.classes.set(self.classes.get() | (1 << class.index()));
     }
@@ -67,12 +67,18 @@ impl Heap {
     /// free blocks: it has free blocks, or `slab` has no uncarved ones either.
     pub(super) fn take_partial(&'static self, class: Class, slab: &'static Slab) -> Option<&'static Slab> {
         let _lists = self.lists.lock();
-        let partial = self.bins.partial(class);
+        let partial = self.slabs.partial(class);
         let first = partial.first().filter(|first| first.has_free() || !slab.has_uncarved())?;
         partial.remove(first);
         // Under the lock: a helper expects a partial slab on its list.
         first.move_to(SlabState::Current);
         Some(first)
+    }
+
+    /// Counts the units of a slab that came to the heap, or left it. Helpers count, too.
+    pub(super) fn count_units(&self, slab: &Slab, sign: i32) {
+        let units = (slab.units() as i32).wrapping_mul(sign);
+        self.units.fetch_add(units.cast_unsigned(), Ordering::Relaxed);
     }
 
     /// Moves a slab that was current to the list of its new state.
@@ -103,7 +109,7 @@ impl Heap {
     pub(super) fn park_partial(&'static self, slab: &'static Slab) {
         slab.move_to(SlabState::Partial);
         shared::note_room(self, slab.class());
-        let partial = self.bins.partial(slab.class());
+        let partial = self.slabs.partial(slab.class());
         let last = partial.last().filter(|last| !last.has_free() && slab.has_free());
         partial.push_last(slab);
         if let Some(last) = last {
@@ -131,6 +137,10 @@ impl Heap {
     #[inline]
     pub(crate) fn settle(&'static self, slab: &'static Slab, left: Occupancy) {
         match (slab.state(), left) {
+            (SlabState::Current, Occupancy::Sparse) => {
+                self.end_feeding(slab);
+                self.settle(slab, slab.occupancy());
+            }
             (SlabState::Current, Occupancy::Empty) => self.keep(slab),
             (SlabState::Partial | SlabState::Current, Occupancy::Used) => {}
             _ => {
@@ -145,10 +155,18 @@ impl Heap {
     }
 
     /// Moves a slab that gained free blocks to the list of its new state. Returns an empty slab,
-    /// which is on no list any more. For the holder of the lists' lock.
+    /// which is on no list any more. For the holder of the lists' lock; the owner, if the slab is
+    /// sparse.
     pub(super) fn relist(&'static self, slab: &'static Slab, left: Occupancy) -> Option<&'static Slab> {
+        let left = match left {
+            Occupancy::Sparse => {
+                self.end_feeding(slab);
+                slab.occupancy()
+            }
+            _ => left,
+        };
         match (slab.state(), left) {
-            (SlabState::Full, Occupancy::Used) => {
+            (SlabState::Full, Occupancy::Used | Occupancy::Sparse) => {
                 self.leave_full(slab);
                 self.park_partial(slab);
             }
@@ -158,12 +176,12 @@ impl Heap {
                 return Some(slab);
             }
             (SlabState::Partial, Occupancy::Empty) => {
-                self.bins.partial(slab.class()).remove(slab);
+                self.slabs.partial(slab.class()).remove(slab);
                 slab.move_to(SlabState::Unlisted);
                 return Some(slab);
             }
             (SlabState::Current, Occupancy::Empty) => return Some(slab),
-            (SlabState::Partial | SlabState::Current, Occupancy::Used) => {}
+            (SlabState::Partial | SlabState::Current, Occupancy::Used | Occupancy::Sparse) => {}
             (SlabState::Unlisted, _) => fatal::misuse("free into a slab that is not in use,", slab.base()),
         }
         None

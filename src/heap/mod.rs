@@ -9,7 +9,9 @@
 //! | file | what is in it |
 //! | --- | --- |
 //! | `mod` | the struct, with who reads and writes each field; the fast allocation |
-//! | `lists` | states and lists of slabs; the owned-slab cache of the fast free |
+//! | `bins` | the blocks that the thread freed last, by class |
+//! | `feeding` | which slabs' blocks go into bins |
+//! | `lists` | states and lists of slabs; the owned-slab cache |
 //! | `refill` | where a block comes from when none is at hand |
 //! | `frees` | frees beside the fast path; adoption of remote frees |
 //! | `empty`, `spares` | slabs that fell empty |
@@ -39,12 +41,14 @@ use crate::base::config::OWNED_SLABS;
 use crate::block::free_list::Block;
 use crate::block::size_class::{CLASSES, Class};
 use crate::memory::records;
-use crate::memory::slab::{Bins, Inbox, Slab, SlabList};
+use crate::memory::slab::{Inbox, Slab, SlabList, SlabsByClass};
 use crate::os::lock::Lock;
 
 #[cfg(feature = "background-purge")]
 pub(crate) mod background;
+pub(crate) mod bins;
 mod empty;
+mod feeding;
 mod fork;
 mod frees;
 pub(crate) mod help;
@@ -60,6 +64,7 @@ pub(crate) mod tally;
 pub(crate) mod thread;
 mod trim;
 
+use bins::{BinnedUnits, Bins};
 use outbox::Outbox;
 pub(crate) use refill::Found;
 use spares::Spares;
@@ -83,19 +88,22 @@ pub(crate) static BLANK: Heap = Heap::new();
 /// | 64 | 1 | `deferred` | helpers | owner, helpers |
 /// | 128 | 2 | `lists` | owner (slow paths), helpers | the same |
 /// | 136 | 2 | `requested` | owner, *fast* | statistics |
-/// | 144 | 2 to 16 | `bins`: current slabs | owner | owner, *fast* |
-/// | 1,064 | 16 to 45 | `bins`: partial slabs | holder of `lists` | the same |
-/// | 2,904 | 45 to 77 | `owned` | owner; helpers clear entries | owner, *fast* |
-/// | 4,952 | 77 | `full` | holder of `lists` | the same |
-/// | 4,976 | 77 to 78 | `classes`, `kept`, `kept_bytes` | owner | owner |
-/// | 5,016 | 78 to 92 | `spares` | owner puts, any thread takes | any thread |
-/// | 5,952 | 93 | `calls` | owner (slow paths) | helpers |
-/// | 5,956 | 93 | `calls_seen` | helpers | helpers |
-/// | 5,960 | 93 | `entries_cleared` | helpers, owner | owner (slow paths) |
-/// | 5,968 | 93 | `ticks_seen` | owner | owner |
-/// | 5,976 | 93 to 101 | `outbox` | owner | owner, statistics |
-/// | 6,488 | 101 to 144 | `tally` | owner (slow paths) | statistics |
-/// | 9,264 | 144 | `next_idle`; before it the `sampler` of `profile` | holder of the idle list's lock | the same |
+/// | 144 | 2 to 16 | `at_hand` | owner | owner, *fast* |
+/// | 1,064 | 16 to 40 | `bins`, `binned_units` | owner; helpers clear entries | owner; statistics |
+/// | 2,616 | 40 to 55 | `slabs`: current ones | owner | owner |
+/// | 3,536 | 55 to 83 | `slabs`: partial ones | holder of `lists` | the same |
+/// | 5,376 | 84 to 115 | `owned` | owner; helpers clear entries | owner, *fast* |
+/// | 7,424 | 116 | `full` | holder of `lists` | the same |
+/// | 7,440 | 116 | `classes`, `kept`, `kept_bytes` | owner | owner |
+/// | 7,480 | 116 to 131 | `spares` | owner puts, any thread takes | any thread |
+/// | 8,416 | 131 | `calls` | owner (slow paths) | helpers |
+/// | 8,420 | 131 | `calls_seen` | helpers | helpers |
+/// | 8,424 | 131 | `units` | owner, helpers | owner |
+/// | 8,428 | 131 | `entries_cleared` | helpers, owner | owner (slow paths) |
+/// | 8,432 | 131 | `ticks_seen` | owner | owner |
+/// | 8,440 | 131 to 139 | `outbox` | owner | owner, statistics |
+/// | 8,952 | 139 to 183 | `tally` | owner (slow paths) | statistics |
+/// | 11,728 | 183 | `next_idle`; before it the `sampler` of `profile` | holder of the idle list's lock | the same |
 #[repr(C, align(128))]
 pub(crate) struct Heap {
     /// Announcements by any thread: slabs of this heap that have remote frees.
@@ -108,9 +116,16 @@ pub(crate) struct Heap {
     /// Bytes requested by this heap's thread, less those it freed; wraps, as some threads only
     /// free.
     requested: Seen<AtomicUsize>,
+    /// The slab of each class that the fast allocation takes from: the current one, but none where
+    /// the class has a bin.
+    at_hand: [Cell<*const Slab>; CLASSES],
+    /// Blocks that the owner freed last, by class.
+    bins: Bins,
+    /// Units of slabs whose blocks may go into bins.
+    binned_units: BinnedUnits,
     /// The slabs by class. Its lists have first the slabs with free blocks, then those with
     /// uncarved ones only.
-    bins: Bins,
+    slabs: SlabsByClass,
     /// The owned-slab cache, direct-mapped by unit number: some of the slabs that
     /// [take frees of this heap](Slab::takes_frees_of). Never null.
     owned: [AtomicPtr<Slab>; OWNED_SLABS],
@@ -128,6 +143,8 @@ pub(crate) struct Heap {
     calls: Seen<AtomicU32>,
     /// `calls` when a helper last looked.
     calls_seen: Cell<u32>,
+    /// Units of the heap's slabs.
+    units: AtomicU32,
     /// Whether helpers have cleared entries of `owned` since the owner's last slow path.
     entries_cleared: AtomicBool,
     /// The [purge ticks](crate::memory::depot::purge_ticks) at the last [`trim`](Self::trim).
@@ -146,12 +163,14 @@ pub(crate) struct Heap {
 // What the table says, at the borders of its parts.
 const_assert!(offset_of!(Heap, inbox) == 0);
 const_assert!(offset_of!(Heap, requested) == 136);
-const_assert!(offset_of!(Heap, owned) == 2_904);
-const_assert!(offset_of!(Heap, full) == 4_952);
-const_assert!(offset_of!(Heap, spares) == 5_016);
-const_assert!(offset_of!(Heap, outbox) == 5_976);
-const_assert!(offset_of!(Heap, tally) == 6_488);
-
+const_assert!(offset_of!(Heap, at_hand) == 144);
+const_assert!(offset_of!(Heap, bins) == 1_064);
+const_assert!(offset_of!(Heap, slabs) == 2_616);
+const_assert!(offset_of!(Heap, owned) == 5_376);
+const_assert!(offset_of!(Heap, full) == 7_424);
+const_assert!(offset_of!(Heap, spares) == 7_480);
+const_assert!(offset_of!(Heap, outbox) == 8_440);
+const_assert!(offset_of!(Heap, tally) == 8_952);
 // SAFETY: others than the owner touch only what the table says. Atomics: anybody. `partial`,
 // `full`, `calls_seen`: under `lists`, or under the helper's lock. `spares`: threads take slabs out
 // of its atomic entries; its `bytes` are the owner's. `tally`: its `older` is written once, before
@@ -167,7 +186,10 @@ impl Heap {
             deferred: Inbox::new(),
             lists: Lock::new(()),
             requested: Seen::<AtomicUsize>::new(0),
-            bins: Bins::new([const { Cell::new(&raw const EMPTY) }; CLASSES]),
+            at_hand: [const { Cell::new(&raw const EMPTY) }; CLASSES],
+            bins: Bins::new(),
+            binned_units: BinnedUnits::new(),
+            slabs: SlabsByClass::new([const { Cell::new(&raw const EMPTY) }; CLASSES]),
             owned: [const { AtomicPtr::new((&raw const EMPTY).cast_mut()) }; OWNED_SLABS],
             full: SlabList::new(),
             classes: Cell::new(0),
@@ -176,6 +198,7 @@ impl Heap {
             spares: Spares::new(),
             calls: Seen::<AtomicU32>::new(0),
             calls_seen: Cell::new(0),
+            units: AtomicU32::new(0),
             entries_cleared: AtomicBool::new(false),
             ticks_seen: Cell::new(0),
             outbox: Outbox::new(),
@@ -212,7 +235,9 @@ impl Heap {
 
     #[inline(always)]
     fn pop_by(&'static self, pop: impl FnOnce(&Slab) -> Option<Block>, class: Class) -> Option<Block> {
-        let block = pop(self.bins.current(class))?;
+        // SAFETY: `class.index()` is below CLASSES, the array's length, and the entry is the empty
+        // slab or one of the heap, whose chunk is mapped.
+        let block = pop(unsafe { &*self.at_hand.get_unchecked(class.index()).get() })?;
         #[cfg(feature = "profile")]
         if !self.sampler.count(class.shape().block as usize) {
             self.put_back(class, block);
@@ -226,7 +251,7 @@ impl Heap {
     #[cold]
     #[inline(never)]
     fn put_back(&'static self, class: Class, block: Block) {
-        let slab = self.bins.current(class);
+        let slab = self.slabs.current(class);
         let left = slab.push(block);
         self.settle(slab, left);
     }

@@ -27,13 +27,14 @@ impl Heap {
     /// over one long block takes this way every time.
     #[inline]
     pub(crate) fn pop_spare(&'static self, class: Class) -> Option<Block> {
-        if !ptr::eq(self.bins.current(class), &raw const EMPTY)
+        if !ptr::eq(self.slabs.current(class), &raw const EMPTY)
             || depot::purge_ticks() != self.ticks_seen.get()
         {
             return None;
         }
         let spare = self.spares.take(class)?;
         spare.open_again(&self.inbox);
+        self.count_units(spare, 1);
         self.make_current(class, spare);
         self.pop_any(class)
     }
@@ -50,15 +51,21 @@ impl Heap {
             self.trim();
         }
         loop {
-            let slab = self.bins.current(class);
+            let slab = self.slabs.current(class);
             if let Some(block) = slab.pop_any() {
+                self.fill_bin(class, slab);
                 return Some(Found { block, zero: false });
             }
-            let next = match self.take_partial(class, slab) {
+            let partial = self.take_partial(class, slab);
+            self.bins.note_refill(class, partial);
+            let next = match partial {
                 Some(partial) => partial,
                 None if slab.has_uncarved() => return Some(self.carve(slab)),
                 None => self.acquire(class)?,
             };
+            if partial.is_none() {
+                self.count_units(next, 1);
+            }
             self.replace_current(class, next);
         }
     }

@@ -180,7 +180,7 @@ pub(crate) fn adopt(class: Class, by: &'static Heap) -> Option<&'static Slab> {
     }
     let pop = |heap: &'static Heap| {
         heap.collect();
-        let partial = heap.bins.partial(class);
+        let partial = heap.slabs.partial(class);
         let slab = partial.pop();
         with_room.store(usize::from(partial.first().is_some()), Ordering::Relaxed);
         let slab = slab?;
@@ -212,7 +212,7 @@ pub(super) fn take_in(from: &Heap, list: &SlabList) {
                 heap.tally.filled(slab.class());
                 heap.full.push_first(slab);
             } else {
-                let partial = heap.bins.partial(slab.class());
+                let partial = heap.slabs.partial(slab.class());
                 partial.push_first(slab);
                 note_room(heap, slab.class());
             }
@@ -229,7 +229,7 @@ pub(super) fn take_in_with_room(list: &SlabList) {
             // In this order, see `Slab::takes_frees_of`.
             slab.set_home(heap.inbox());
             slab.move_to(SlabState::Partial);
-            let partial = heap.bins.partial(slab.class());
+            let partial = heap.slabs.partial(slab.class());
             partial.push_first(slab);
             note_room(heap, slab.class());
         }

@@ -15,6 +15,7 @@ impl Heap {
     #[cold]
     pub(crate) fn trim(&'static self) {
         self.ticks_seen.set(depot::purge_ticks());
+        self.empty_bins();
         self.outbox.publish_all(&self.tally);
         self.collect();
         for class in Class::in_set(self.classes.get()) {
@@ -32,7 +33,7 @@ impl Heap {
         let least = os::page_bytes();
         let _lists = self.lists.lock();
         for class in Class::in_set(u128::MAX).filter(|class| class.shape().block as usize > least) {
-            let partial = self.bins.partial(class);
+            let partial = self.slabs.partial(class);
             for slab in core::iter::successors(partial.first(), |slab| SlabList::after(slab)) {
                 let since = slab.since_last_tick();
                 if since == SinceTick::Unchanged || (all && since == SinceTick::Changed) {
@@ -48,20 +49,22 @@ impl Heap {
     /// Ends the heap's use by its thread: slabs with used blocks go to the shared heap.
     pub(crate) fn retire(&'static self) {
         self.trim();
+        self.close_bins();
         let lists = self.lists.lock();
         for entry in &self.owned {
             entry.store((&raw const EMPTY).cast_mut(), Ordering::Release);
         }
         for class in Class::in_set(self.classes.get()) {
-            let slab = self.bins.current(class);
-            self.bins.set_current(class, &raw const EMPTY);
+            let slab = self.slabs.current(class);
+            self.set_current(class, &raw const EMPTY);
             if !ptr::eq(slab, &raw const EMPTY) {
                 self.unkeep(slab);
                 self.park_listed(slab);
             }
-            shared::take_in(self, self.bins.partial(class));
+            shared::take_in(self, self.slabs.partial(class));
         }
         self.classes.set(0);
+        self.units.store(0, Ordering::Relaxed);
         shared::take_in(self, &self.full);
         drop(lists);
         self.unpin_cleared();

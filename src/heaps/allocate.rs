@@ -67,7 +67,7 @@ impl Engine {
     /// A block of `class`, whose bit is not set yet.
     fn take_block<B: Backing>(&'static self, backing: &B, class: Class) -> Option<Carved> {
         loop {
-            let slab = self.bins.current(class);
+            let slab = self.slabs.current(class);
             if let Some(block) = slab.pop_any() {
                 return Some(Carved { block, zero: false });
             }
@@ -85,13 +85,13 @@ impl Engine {
                 self.list_full(slab);
             }
             self.move_to(next, SlabState::Current);
-            self.bins.set_current(class, next);
+            self.slabs.set_current(class, next);
         }
     }
 
     /// The next slab of `class` with a block to give, taken off its list.
     fn next_partial<B: Backing>(&'static self, class: Class) -> Option<&'static Slab> {
-        let partial = self.bins.partial(class);
+        let partial = self.slabs.partial(class);
         while let Some(slab) = partial.pop() {
             if slab.available() > 0 || slab.has_uncarved() || self.link_free::<B>(slab) {
                 return Some(slab);

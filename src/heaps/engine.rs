@@ -20,7 +20,7 @@ use crate::block::free_list::Block;
 use crate::block::hardening;
 use crate::block::size_class::{CLASSES, Class};
 use crate::memory::chunk::by_run::ByRun;
-use crate::memory::slab::{Bins, Inbox, Occupancy, Slab, SlabList, SlabState};
+use crate::memory::slab::{Inbox, Occupancy, Slab, SlabList, SlabState, SlabsByClass};
 use crate::os::fatal;
 use crate::os::mutex::SharedMutex;
 
@@ -45,7 +45,7 @@ pub struct Engine {
     pub(super) slow_home: Inbox,
     /// The current slab of a class that has none. Never written again once it is made.
     empty: Slab,
-    pub(super) bins: Bins,
+    pub(super) slabs: SlabsByClass,
     /// Slabs without a linked or uncarved block, the latest first.
     full: SlabList,
     /// Chunks with free units.
@@ -105,7 +105,7 @@ impl Engine {
     /// Empties the lists of slabs and chunks, whatever they held. They are cells, since other
     /// references to the state exist.
     pub(super) fn clear(&self) {
-        self.bins.clear(&raw const self.empty);
+        self.slabs.clear(&raw const self.empty);
         self.full.forget();
         self.chunks.forget();
     }
@@ -182,7 +182,7 @@ impl Engine {
     /// A block of `class` from its current slab.
     #[inline(always)]
     pub(super) fn pop(&self, class: Class) -> Option<Block> {
-        self.bins.current(class).pop()
+        self.slabs.current(class).pop()
     }
 
     /// Whether a free into `slab` may be pushed inline: one comparison.
@@ -214,7 +214,7 @@ impl Engine {
     /// is not current gives its units back.
     pub(super) fn relist<const HAS_BITMAPS: bool>(&'static self, slab: &'static Slab, left: Occupancy) {
         match (slab.state(), left) {
-            (SlabState::Full, Occupancy::Used) => {
+            (SlabState::Full, Occupancy::Used | Occupancy::Sparse) => {
                 self.full.remove(slab);
                 self.list_partial(slab);
             }
@@ -232,8 +232,8 @@ impl Engine {
         let class = slab.class();
         match slab.state() {
             SlabState::Full => self.full.remove(slab),
-            SlabState::Partial => self.bins.partial(class).remove(slab),
-            SlabState::Current => self.bins.set_current(class, &raw const self.empty),
+            SlabState::Partial => self.slabs.partial(class).remove(slab),
+            SlabState::Current => self.slabs.set_current(class, &raw const self.empty),
             SlabState::Unlisted => {}
         }
     }
@@ -241,7 +241,7 @@ impl Engine {
     /// Lists a slab that is on no list as one that may have a free block.
     pub(super) fn list_partial(&'static self, slab: &'static Slab) {
         self.move_to(slab, SlabState::Partial);
-        self.bins.partial(slab.class()).push_last(slab);
+        self.slabs.partial(slab.class()).push_last(slab);
     }
 
     /// Lists a slab that is on no list as one without a linked or uncarved block.
@@ -253,7 +253,7 @@ impl Engine {
     /// Calls `each` with the current slabs.
     pub(super) fn each_current(&'static self, mut each: impl FnMut(&'static Slab)) {
         for class in (0..CLASSES).filter_map(Class::at) {
-            let slab = self.bins.current(class);
+            let slab = self.slabs.current(class);
             if !self.is_empty_slab(slab) {
                 each(slab);
             }

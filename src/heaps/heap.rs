@@ -124,7 +124,7 @@ impl<K: Kind> Heap<K> {
             if self.engine.frees_fast(slab) && !unsafe { free_list::looks_free(block.as_ptr()) } {
                 // SAFETY: the caller gives up the block.
                 let block = unsafe { Block::from_raw(reexposed(block)) };
-                if slab.push(block) == Occupancy::Empty {
+                if slab.push_told(block) {
                     self.engine.relist::<false>(slab, Occupancy::Empty);
                 }
                 return;

@@ -24,7 +24,7 @@ const SWITCH: &str = "0 or 1";
 const BYTES: &str = "a number of bytes, also as 64K, 64M or 1G";
 
 /// Every variable there is.
-pub(super) static VARIABLES: [Variable; 12] = [
+pub(super) static VARIABLES: [Variable; 13] = [
     Variable {
         name: "PURGE_DELAY_MS",
         takes: "a number of milliseconds, or never",
@@ -109,6 +109,12 @@ pub(super) static VARIABLES: [Variable; 12] = [
         takes: SWITCH,
         set: |options, value| put(&mut options.guard_pages, switch(value)?),
         show: |options, out| show_switch(options.guard_pages, out),
+    },
+    Variable {
+        name: "CHECK_FREES",
+        takes: SWITCH,
+        set: |options, value| put(&mut options.check_frees, switch(value)?),
+        show: |options, out| show_switch(options.check_frees, out),
     },
     Variable {
         name: "ON_MISUSE",

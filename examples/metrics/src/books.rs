@@ -39,10 +39,11 @@ impl Collector for Books {
     }
 }
 
-fn gauges(stats: &Stats) -> [(&'static str, &'static str, usize); 10] {
+fn gauges(stats: &Stats) -> [(&'static str, &'static str, usize); 11] {
     [
         ("freestone_allocated", "Live blocks, rounded as allocated", stats.allocated),
         ("freestone_in_flight", "Freed by other threads, not taken back yet", stats.in_flight),
+        ("freestone_binned", "Freed, and kept by threads for their next allocations", stats.binned),
         ("freestone_large", "Live large allocations", stats.large),
         ("freestone_active", "Pages that hold blocks, or did", stats.active),
         ("freestone_dirty", "Free pages not given back yet", stats.dirty),

@@ -15,7 +15,7 @@
 //! | `check` | what `secure` checks of a block; the equation in debug builds |
 //! | `remote` | frees by other threads, from their publication to their adoption |
 //! | `list` | slabs of one heap in a list |
-//! | `bins` | the slabs of a heap by class |
+//! | `by_class` | the slabs of a heap by class |
 //! | `inside` | pages inside the free blocks of a slab that nobody has used for a while |
 //! | `listed` | whether a block is on the free list, in two dozen steps |
 //! | `rebuild` | slabs of first-class heaps made again from their bit maps |
@@ -28,15 +28,15 @@ use core::ptr;
 use static_assertions::const_assert;
 
 use crate::base::atomic::{self, Seen};
-use crate::base::atomic::{AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
-use crate::base::config::{LINE_BYTES, RECORD_BYTES};
+use crate::base::atomic::{AtomicI8, AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use crate::base::config::{BIN_BLOCKS, LINE_BYTES, RECORD_BYTES};
 use crate::block::free_list::{Block, FreeList};
 use crate::block::hardening::Quarantine;
 use crate::block::remote_list::RemoteList;
 use crate::block::size_class::Class;
 
 mod address;
-mod bins;
+mod by_class;
 mod carve;
 mod check;
 mod inside;
@@ -47,7 +47,7 @@ mod rebuild;
 mod remote;
 mod state;
 
-pub(crate) use bins::Bins;
+pub(crate) use by_class::SlabsByClass;
 pub(crate) use carve::Carved;
 use carve::Uncarved;
 pub(crate) use inside::SinceTick;
@@ -55,10 +55,13 @@ pub(crate) use list::SlabList;
 pub(crate) use remote::Inbox;
 pub(crate) use state::SlabState;
 
-/// Whether a free left used blocks behind.
+/// What a free left behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Occupancy {
     Used,
+    /// So few used blocks that a bin may have all of them, in a slab that [feeds](Slab::feeds_bins)
+    /// one.
+    Sparse,
     Empty,
 }
 
@@ -75,7 +78,7 @@ pub(crate) enum Occupancy {
 /// | 24 | 8 | `free` | owner | owner, at each allocation and free |
 /// | 32 | 4 | `count` | owner | owner, at each allocation and free; any thread |
 /// | 36 | 1 | `state` | owner | any thread |
-/// | 37 | 1 | `kept` | owner | any thread |
+/// | 37 | 1 | `watermark` | owner | any thread |
 /// | 38 | 1 | `uncarved` | owner | owner |
 /// | 40 | 8 | `quarantine` | owner, in the `secure` build alone | owner |
 /// | 48 | 8 | `next` | owner | owner |
@@ -110,13 +113,15 @@ pub(crate) struct Slab {
     bound: Cell<u32>,
     /// Free blocks, last in, first out.
     free: FreeList,
-    /// `-(used + kept)`. Negated so that the increment that counts a free also sets the zero flag
-    /// when the slab becomes empty. With `kept` one, it does not become zero.
+    /// `watermark - used`. Negated so that the increment that counts a free also sets the zero flag
+    /// when the used blocks have fallen to the watermark.
     count: AtomicI32,
     /// A [`SlabState`].
     state: AtomicU8,
-    /// One where the heap keeps the slab current even when it is empty, else zero.
-    kept: Seen<AtomicU8>,
+    /// The number of used blocks at which a free is told so. Zero, for most slabs: when it is
+    /// empty. [`KEPT`]: never. Above zero, for slabs that [feed](Self::feeds_bins) a bin: the
+    /// blocks that the bin has room for.
+    watermark: Seen<AtomicI8>,
     uncarved: Cell<Uncarved>,
     /// Freed blocks that wait until `free` has none.
     quarantine: Quarantine,
@@ -158,7 +163,7 @@ const_assert!(size_of::<Slab>() == RECORD_BYTES);
 const_assert!(offset_of!(Slab, unit) == 0 && offset_of!(Slab, carved_bytes) == 8);
 const_assert!(offset_of!(Slab, inverse) == 16 && offset_of!(Slab, bound) == 20);
 const_assert!(offset_of!(Slab, free) == 24 && offset_of!(Slab, count) == 32);
-const_assert!(offset_of!(Slab, state) == 36 && offset_of!(Slab, kept) == 37);
+const_assert!(offset_of!(Slab, state) == 36 && offset_of!(Slab, watermark) == 37);
 const_assert!(offset_of!(Slab, uncarved) == 38 && offset_of!(Slab, quarantine) == 40);
 const_assert!(offset_of!(Slab, next) == 48 && offset_of!(Slab, previous) == 56);
 const_assert!(offset_of!(Slab, home) == LINE_BYTES && offset_of!(Slab, block_bytes) == 72);
@@ -172,6 +177,11 @@ const_assert!(offset_of!(Slab, last_tick) == 120);
 /// Where in a record its second cache line begins.
 pub(crate) const HOME_OFFSET: usize = offset_of!(Slab, home);
 
+/// The watermark of a slab that its heap keeps current even when it is empty.
+const KEPT: i8 = -1;
+
+const_assert!(BIN_BLOCKS <= i8::MAX as usize);
+
 const COUNT_OFFSET: usize = offset_of!(Slab, count);
 
 // SAFETY: the cells are touched by the slab's owner alone: the thread whose heap has it, or which
@@ -183,7 +193,7 @@ const COUNT_OFFSET: usize = offset_of!(Slab, count);
 unsafe impl Sync for Slab {}
 
 impl Slab {
-    /// A slab without blocks, for bins that have none.
+    /// A slab without blocks, for classes that have none.
     pub(crate) const fn empty() -> Self {
         Self {
             // No address has this unit, while the lowest ones have the number zero.
@@ -194,7 +204,7 @@ impl Slab {
             free: FreeList::new(),
             count: AtomicI32::new(0),
             state: AtomicU8::new(SlabState::Current as u8),
-            kept: Seen::<AtomicU8>::new(0),
+            watermark: Seen::<AtomicI8>::new(0),
             uncarved: Cell::new(Uncarved::Dirty),
             quarantine: Quarantine::new(),
             next: Cell::new(ptr::null()),
@@ -236,15 +246,26 @@ impl Slab {
         Some(block)
     }
 
-    /// Takes a block back.
+    /// Takes a block back. Whether the used blocks have fallen to the watermark: then
+    /// [`occupancy`](Self::occupancy) is to be asked.
     #[inline(always)]
-    pub(crate) fn push(&self, block: Block) -> Occupancy {
+    pub(crate) fn push_told(&self, block: Block) -> bool {
         self.quarantine.or(&self.free).push(block);
         // SAFETY: `count` is this record's own, at that offset.
-        if unsafe { atomic::increment::<COUNT_OFFSET>(ptr::from_ref(self).cast()) } {
-            Occupancy::Empty
-        } else {
-            Occupancy::Used
+        unsafe { atomic::increment::<COUNT_OFFSET>(ptr::from_ref(self).cast()) }
+    }
+
+    /// Takes a block back.
+    pub(crate) fn push(&self, block: Block) -> Occupancy {
+        if self.push_told(block) { self.occupancy() } else { Occupancy::Used }
+    }
+
+    /// What the last frees have left behind. For the owner.
+    pub(crate) fn occupancy(&self) -> Occupancy {
+        match (self.count.load(Ordering::Relaxed), self.watermark.get()) {
+            (..0, _) => Occupancy::Used,
+            (_, 1..) => Occupancy::Sparse,
+            _ => Occupancy::Empty,
         }
     }
 
@@ -294,7 +315,12 @@ impl Slab {
 
     /// Used blocks: carved ones that are not free. Any thread may ask.
     pub(crate) fn used(&self) -> u32 {
-        self.count.load(Ordering::Relaxed).unsigned_abs().saturating_sub(self.kept.get().into())
+        self.used_at(Ordering::Relaxed)
+    }
+
+    fn used_at(&self, ordering: Ordering) -> u32 {
+        let count = self.count.load(ordering);
+        i32::from(self.watermark.get()).wrapping_sub(count).max(0).cast_unsigned()
     }
 
     /// Used blocks that callers hold or that wait in an outbox: those on the remote list are left

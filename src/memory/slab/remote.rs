@@ -99,7 +99,7 @@ impl Slab {
         {
             self.check_deferred(offset);
         }
-        if self.count.load(Ordering::Relaxed) == 0 { Occupancy::Empty } else { Occupancy::Used }
+        self.occupancy()
     }
 
     /// Whether nobody holds a block of this slab, and none is in an outbox: all used ones are on
@@ -110,7 +110,7 @@ impl Slab {
     /// after the other, they are equal.
     pub(crate) fn is_unheld(&self) -> bool {
         // Acquire: the counterpart of the owner's counting, which follows its writes to the slab.
-        let used = self.count.load(Ordering::Acquire).unsigned_abs();
+        let used = self.used_at(Ordering::Acquire);
         self.remote.peek().is_some_and(|chain| chain.blocks == used)
     }
 

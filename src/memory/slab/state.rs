@@ -3,8 +3,8 @@
 use core::ptr;
 
 use super::carve::Uncarved;
-use super::{Inbox, Slab};
-use crate::base::atomic::Ordering;
+use super::{Inbox, KEPT, Slab};
+use crate::base::atomic::{Ordering, in_order};
 use crate::base::config::{RECORD_BYTES, UNIT_BYTES};
 use crate::block::hardening;
 use crate::block::size_class::{Class, Shape};
@@ -51,6 +51,7 @@ impl Slab {
     pub(crate) fn open(&'static self, class: Class, zero: bool, home: &'static Inbox) {
         let Shape { block, units, capacity } = class.shape();
         hardening::prepare();
+        self.watermark.set(0);
         self.count.store(0, Ordering::Relaxed);
         self.free.clear();
         self.quarantine.or(&self.free).clear();
@@ -92,6 +93,7 @@ impl Slab {
 
     /// Gives the slab to another heap.
     pub(crate) fn set_home(&self, home: &'static Inbox) {
+        self.set_plain();
         self.home.store(ptr::from_ref(home).cast_mut(), Ordering::Release);
     }
 
@@ -100,10 +102,47 @@ impl Slab {
         self.state.store(state as u8, Ordering::Release);
     }
 
-    /// Whether the heap keeps the slab current even when it is empty. See the record's `count`.
-    pub(crate) fn set_kept(&self, kept: bool) {
+    /// Notes that the heap keeps the slab current even when it is empty.
+    pub(crate) fn set_kept(&self) {
+        self.set_watermark(KEPT);
+    }
+
+    /// Notes that the slab feeds its class's bin, of `places` blocks.
+    pub(crate) fn set_feeding(&self, places: usize) {
+        self.set_watermark(places as i8);
+    }
+
+    /// Whether its blocks may go into a bin. For the owner.
+    #[inline]
+    pub(crate) fn feeds_bins(&self) -> bool {
+        self.watermark.get() > 0
+    }
+
+    /// Ends its being kept.
+    pub(crate) fn unset_kept(&self) {
+        if self.watermark.get() == KEPT {
+            self.set_plain();
+        }
+    }
+
+    /// Ends both.
+    pub(crate) fn set_plain(&self) {
+        self.set_watermark(0);
+    }
+
+    fn set_watermark(&self, watermark: i8) {
         let used = self.used().cast_signed();
-        self.kept.set(kept.into());
-        self.count.store(used.wrapping_add(kept.into()).wrapping_neg(), Ordering::Relaxed);
+        let set_count = || self.count.store(i32::from(watermark).wrapping_sub(used), Ordering::Relaxed);
+        // A forked child may have only the first store of the two. It then counts too many used
+        // blocks, so that the slab never falls empty, rather than too few.
+        if watermark < self.watermark.get() {
+            set_count();
+            in_order();
+            self.watermark.set(watermark);
+        } else {
+            self.watermark.set(watermark);
+            in_order();
+            set_count();
+        }
     }
 }

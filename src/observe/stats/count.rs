@@ -31,6 +31,7 @@ pub fn stats() -> Stats {
     let mut stats = Stats {
         allocated: large.live_bytes,
         in_flight: 0,
+        binned: 0,
         requested: thread::requested_bytes(),
         large: large.live_bytes,
         large_count: large.live,
@@ -75,6 +76,9 @@ fn classes() -> ([ClassStats; CLASSES], usize) {
         ..ClassStats::default()
     });
     for heap in tally::heaps() {
+        for (class, blocks) in classes.iter_mut().zip(heap.binned()) {
+            class.binned = class.binned.wrapping_add(blocks);
+        }
         for (class, counted) in classes.iter_mut().zip(heap.tally.classes()) {
             class.refills = class.refills.wrapping_add(counted.refills());
             class.remote_frees = class.remote_frees.wrapping_add(counted.remote());
@@ -113,11 +117,12 @@ impl Stats {
         }
     }
 
-    /// Takes blocks in flight from those used, and adds up what callers hold.
+    /// Takes blocks in flight and in bins from those used, and adds up what callers hold.
     fn sum_classes(&mut self) {
         for class in &mut self.classes {
-            class.used = class.used.saturating_sub(class.in_flight);
+            class.used = class.used.saturating_sub(class.in_flight).saturating_sub(class.binned);
             self.allocated = self.allocated.wrapping_add(class.used.wrapping_mul(class.block));
+            self.binned = self.binned.wrapping_add(class.binned.wrapping_mul(class.block));
             self.in_flight = self.in_flight.wrapping_add(class.in_flight.wrapping_mul(class.block));
         }
     }
@@ -166,5 +171,15 @@ pub fn heap_stats(into: &mut [ThreadStats]) -> usize {
         heap.slabs = heap.slabs.wrapping_add(slab.units().wrapping_mul(UNIT_BYTES));
     };
     depot::each_chunk(|chunk| chunk.survey(&mut count_slab));
+    // For its slabs a block in a bin is a used one.
+    for heap in tally::heaps() {
+        let address = ptr::from_ref(heap).addr();
+        let Some(counted) = written.iter_mut().find(|counted| counted.address == address) else { continue };
+        for (class, blocks) in heap.binned().enumerate() {
+            let block = Class::at(class).map_or(0, |class| class.shape().block as usize);
+            counted.blocks = counted.blocks.saturating_sub(blocks);
+            counted.allocated = counted.allocated.saturating_sub(blocks.wrapping_mul(block));
+        }
+    }
     count
 }

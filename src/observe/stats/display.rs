@@ -24,6 +24,7 @@ impl fmt::Display for Stats {
         writeln!(f, "allocated {}", Kib::of(self.allocated))?;
         writeln!(f, "  asked   {}", Kib::of(self.requested))?;
         writeln!(f, "in flight {}", Kib::of(self.in_flight))?;
+        writeln!(f, "in bins   {}", Kib::of(self.binned))?;
         writeln!(f, "  large   {} in {}", Kib::of(self.large), self.large_count)?;
         writeln!(f, "active    {}", Kib::of(self.active))?;
         writeln!(f, "mapped    {}", Kib::of(self.mapped))?;

@@ -32,6 +32,10 @@ pub struct Stats {
     /// does at its next slow path. Of each slab, a thread that frees holds back at most 64 blocks
     /// or 8 KiB.
     pub in_flight: usize,
+    /// Blocks that threads have freed and keep in bins for their next allocations: at most 63
+    /// blocks or 16 KiB of a size class and a thread, of classes whose frees are scattered over a
+    /// large heap.
+    pub binned: usize,
     /// Blocks that callers hold, as they asked for them through `GlobalAlloc`. A block that goes
     /// through both doors, in by one and out by the other, makes it inexact.
     pub requested: usize,
@@ -105,6 +109,8 @@ pub struct ClassStats {
     pub used: usize,
     /// Blocks freed by other threads than their slab's, which it has not taken back yet.
     pub in_flight: usize,
+    /// Blocks that threads have freed and keep in their bins.
+    pub binned: usize,
     /// Blocks that its slabs have room for.
     pub capacity: usize,
     /// Slabs.
@@ -153,6 +159,7 @@ impl Stats {
         Self {
             allocated: 0,
             in_flight: 0,
+            binned: 0,
             requested: 0,
             large: 0,
             large_count: 0,

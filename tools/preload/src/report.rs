@@ -81,10 +81,11 @@ pub(crate) extern "C-unwind" fn mallinfo() -> Mallinfo {
 }
 
 /// The figures of both reports, by name.
-fn figures(stats: &Stats) -> [(&'static str, usize); 9] {
+fn figures(stats: &Stats) -> [(&'static str, usize); 10] {
     [
         ("allocated", stats.allocated),
         ("in_flight", stats.in_flight),
+        ("binned", stats.binned),
         ("large", stats.large),
         ("slabs", stats.slabs),
         ("dirty", stats.dirty),

@@ -8,14 +8,14 @@ use crate::block::size_class::{CLASSES, Class};
 /// The *current* slab of each class, from which it allocates, and its *partial* slabs, which may
 /// have a free block: the one to be used next comes first.
 #[repr(C)]
-pub(crate) struct Bins {
+pub(crate) struct SlabsByClass {
     /// Never null: an empty slab of the heap's stands for none.
     current: [Cell<*const Slab>; CLASSES],
     partial: [SlabList; CLASSES],
 }
 
-impl Bins {
-    /// Bins without partial slabs.
+impl SlabsByClass {
+    /// SlabsByClass without partial slabs.
     pub(crate) const fn new(current: [Cell<*const Slab>; CLASSES]) -> Self {
         Self { current, partial: [const { SlabList::new() }; CLASSES] }
     }
