@@ -10,6 +10,7 @@
 #[cfg(target_arch = "x86_64")]
 use core::arch::asm;
 
+use crate::base::bits;
 use crate::base::config::UNIT_BYTES;
 use crate::block::link::{Link, ON};
 
@@ -50,19 +51,6 @@ impl Tag {
 /// Where in a free block its tag is: it follows the link.
 const TAG_OFFSET: usize = size_of::<Link>();
 
-/// The second word of the block at `start`, whoever wrote it.
-///
-/// # Safety
-/// A block begins at `start`.
-#[cfg(any(not(feature = "secure"), not(target_arch = "x86_64")))]
-unsafe fn word_of(start: *const u8) -> u64 {
-    let word: *const core::mem::MaybeUninit<u64> = start.wrapping_byte_add(TAG_OFFSET).cast();
-    // SAFETY: every block has two words.
-    let word = core::hint::black_box(unsafe { word.read_volatile() });
-    // SAFETY: the word is bits of which the compiler does not know the origin.
-    unsafe { word.assume_init() }
-}
-
 /// The note of the block at `start`: whatever is in the upper half of its second word.
 ///
 /// # Safety
@@ -70,7 +58,7 @@ unsafe fn word_of(start: *const u8) -> u64 {
 #[cfg(not(feature = "secure"))]
 pub(crate) unsafe fn note_of(start: *const u8) -> u32 {
     // SAFETY: forwarded to the caller.
-    (unsafe { word_of(start) } >> u32::BITS) as u32
+    (unsafe { bits::read::<TAG_OFFSET>(start) } >> u32::BITS) as u32
 }
 
 /// Writes a note beside the mark of the block at `start`.
@@ -121,5 +109,5 @@ pub(crate) unsafe fn looks_free(start: *const u8) -> bool {
 #[inline(always)]
 pub(crate) unsafe fn looks_free(start: *const u8) -> bool {
     // SAFETY: forwarded to the caller.
-    !ON && unsafe { word_of(start) } as u32 == (start.addr() / UNIT_BYTES) as u32
+    !ON && unsafe { bits::read::<TAG_OFFSET>(start) } as u32 == (start.addr() / UNIT_BYTES) as u32
 }

@@ -18,6 +18,7 @@ use static_assertions::const_assert;
 
 use super::{Key, ON, route};
 use crate::base::atomic::{AtomicU64, Ordering};
+use crate::base::bits;
 use crate::base::config::{MAX_BLOCK_ALIGN, MAX_BLOCK_BYTES};
 use crate::block::size_class::{Class, Route};
 
@@ -266,49 +267,13 @@ fn padding(start: *const u8, size: usize, block_bytes: usize) -> (*mut u64, u32)
     (start.wrapping_add(offset).cast_mut().cast(), half)
 }
 
-/// The word at `word`. Some of its bytes may be the caller's and uninitialised: the processor reads
-/// them, and the compiler knows nothing of them.
-///
-/// # Safety
-/// Eight bytes are mapped there.
-#[cfg(target_arch = "x86_64")]
-#[inline(always)]
-unsafe fn read_bits(word: *const u64) -> u64 {
-    let bits;
-    // SAFETY: forwarded to the caller.
-    unsafe {
-        core::arch::asm!(
-            "mov {bits}, qword ptr [{word}]",
-            word = in(reg) word,
-            bits = out(reg) bits,
-            options(pure, readonly, nostack, preserves_flags),
-        );
-    }
-    bits
-}
-
-/// The word at `word`. Some of its bytes may be the caller's and uninitialised: the compiler knows
-/// nothing of them.
-///
-/// # Safety
-/// Eight bytes are mapped there.
-#[cfg(not(target_arch = "x86_64"))]
-#[inline(always)]
-unsafe fn read_bits(word: *const u64) -> u64 {
-    let word: *const core::mem::MaybeUninit<u64> = word.cast();
-    // SAFETY: forwarded to the caller.
-    let bits = core::hint::black_box(unsafe { word.read_unaligned() });
-    // SAFETY: the word is bits of which the compiler does not know the origin.
-    unsafe { bits.assume_init() }
-}
-
 /// The word of the padding behind `size` bytes of the block at `start`, as it is.
 ///
 /// # Safety
 /// As for [`canary_at`].
 unsafe fn last_word(start: *const u8, size: usize, block_bytes: usize) -> u64 {
     // SAFETY: the word is in the block.
-    unsafe { read_bits(padding(start, size, block_bytes).0) }
+    unsafe { bits::read::<0>(padding(start, size, block_bytes).0.cast()) }
 }
 
 /// The bits of the padding behind `size` bytes that were changed: zero where none was.
@@ -319,7 +284,7 @@ unsafe fn last_word(start: *const u8, size: usize, block_bytes: usize) -> u64 {
 unsafe fn spilled(start: *const u8, mask: Mask, size: usize, block_bytes: usize) -> u64 {
     let (word, half) = padding(start, size, block_bytes);
     // SAFETY: the word is in the block.
-    let changed = unsafe { read_bits(word) } ^ mask.0;
+    let changed = unsafe { bits::read::<0>(word.cast()) } ^ mask.0;
     changed.wrapping_shr(half).wrapping_shr(half)
 }
 
