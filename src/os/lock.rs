@@ -31,8 +31,9 @@ pub(crate) type Mend = extern "C-unwind" fn();
 static MEND: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 
 fn mark() -> &'static AtomicU32 {
+    // Acquire: whoever sees the wiped word sees it set, and not the zero of a child.
     // SAFETY: the mark is a static, or memory that is never unmapped.
-    unsafe { &*MARK.load(Ordering::Relaxed) }
+    unsafe { &*MARK.load(Ordering::Acquire) }
 }
 
 /// From now on the first use of a lock in a child calls `mend` before anything else. `wiped` is a
