@@ -4,6 +4,7 @@
 mod common;
 
 use std::ffi::c_void;
+use std::mem::MaybeUninit;
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -54,11 +55,12 @@ fn bare_thread() -> libc::pthread_t {
         drop(blocks(9));
         ptr::null_mut()
     }
-    let mut thread = 0;
+    let mut thread = MaybeUninit::<libc::pthread_t>::uninit();
     // SAFETY: the place is writable, and the function takes no argument.
-    let status = unsafe { libc::pthread_create(&raw mut thread, ptr::null(), run, ptr::null_mut()) };
+    let status = unsafe { libc::pthread_create(thread.as_mut_ptr(), ptr::null(), run, ptr::null_mut()) };
     assert_eq!(status, 0, "no memory for another thread");
-    thread
+    // SAFETY: the thread was created.
+    unsafe { thread.assume_init() }
 }
 
 /// What the child does with the blocks that it inherited.

@@ -6,6 +6,7 @@ mod common;
 
 use std::ffi::c_void;
 use std::fs;
+use std::mem::MaybeUninit;
 use std::ptr;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -54,11 +55,11 @@ fn child_without_first_thread() -> libc::pid_t {
     let process = unsafe { libc::fork() };
     if process == 0 {
         leave_something();
-        let mut thread = 0;
+        let mut thread = MaybeUninit::<libc::pthread_t>::uninit();
         // SAFETY: the function needs no argument; and the first thread has nothing that must be
         // undone.
         unsafe {
-            libc::pthread_create(&raw mut thread, ptr::null(), last, ptr::null_mut());
+            libc::pthread_create(thread.as_mut_ptr(), ptr::null(), last, ptr::null_mut());
             libc::syscall(libc::SYS_exit, 0);
         }
     }

@@ -178,7 +178,7 @@ extern "C-unwind" fn waits(_: *mut c_void) -> *mut c_void {
 fn in_threads_that(start: Start, stack_bytes: Option<usize>, threads: usize, end: impl Fn(libc::pthread_t)) {
     let mut warm = 0;
     for number in 0..threads {
-        let mut thread = 0;
+        let mut thread = mem::MaybeUninit::<libc::pthread_t>::uninit();
         // SAFETY: attributes and thread are writable; the thread is joined once.
         unsafe {
             let mut attributes = mem::MaybeUninit::<libc::pthread_attr_t>::uninit();
@@ -186,7 +186,8 @@ fn in_threads_that(start: Start, stack_bytes: Option<usize>, threads: usize, end
             if let Some(bytes) = stack_bytes {
                 assert_eq!(libc::pthread_attr_setstacksize(attributes.as_mut_ptr(), bytes), 0);
             }
-            assert_eq!(pthread_create(&raw mut thread, attributes.as_ptr(), start, ptr::null_mut()), 0);
+            assert_eq!(pthread_create(thread.as_mut_ptr(), attributes.as_ptr(), start, ptr::null_mut()), 0);
+            let thread = thread.assume_init();
             end(thread);
             assert_eq!(libc::pthread_join(thread, ptr::null_mut()), 0);
         }

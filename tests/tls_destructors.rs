@@ -5,6 +5,7 @@ mod common;
 
 use std::cell::RefCell;
 use std::ffi::c_void;
+use std::mem::MaybeUninit;
 use std::ptr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -76,13 +77,13 @@ fn in_bare_threads(threads: usize, destructors: usize, thread_body: fn()) {
     static BODY: Mutex<Option<fn()>> = Mutex::new(None);
     fn run() {
         let body = BODY.lock().unwrap_or_else(PoisonError::into_inner).expect("set below");
-        let mut thread = 0;
+        let mut thread = MaybeUninit::<libc::pthread_t>::uninit();
         // SAFETY: `thread` is writable, and `start` takes the function that it is given.
         let status =
-            unsafe { libc::pthread_create(&raw mut thread, ptr::null(), start, body as *mut c_void) };
+            unsafe { libc::pthread_create(thread.as_mut_ptr(), ptr::null(), start, body as *mut c_void) };
         assert_eq!(status, 0);
         // SAFETY: the thread was created, and is joined once.
-        assert_eq!(unsafe { libc::pthread_join(thread, ptr::null_mut()) }, 0);
+        assert_eq!(unsafe { libc::pthread_join(thread.assume_init(), ptr::null_mut()) }, 0);
     }
     *BODY.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread_body);
     in_threads(threads, destructors, run);

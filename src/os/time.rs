@@ -38,7 +38,7 @@ pub(crate) fn yield_now() {
 /// (`EINVAL`).
 pub(super) fn timespec_of_ns(nanoseconds: u64) -> libc::timespec {
     libc::timespec {
-        tv_sec: (nanoseconds / 1_000_000_000) as libc::time_t,
+        tv_sec: (nanoseconds / 1_000_000_000) as _,
         tv_nsec: (nanoseconds % 1_000_000_000) as _,
     }
 }
