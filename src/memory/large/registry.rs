@@ -321,7 +321,7 @@ mod tests {
     use std::collections::HashMap;
 
     fn at(page: usize) -> NonNull<u8> {
-        NonNull::new(ptr::without_provenance_mut(page << 12)).expect("not null")
+        NonNull::new(ptr::without_provenance_mut(page * os::page_bytes())).expect("not null")
     }
 
     /// An allocation for each of some pages, each at an offset of its own.
@@ -330,7 +330,7 @@ mod tests {
     }
 
     fn start(page: usize) -> NonNull<u8> {
-        NonNull::new(ptr::without_provenance_mut((page << 12) + offset(page))).expect("not null")
+        NonNull::new(ptr::without_provenance_mut(page * os::page_bytes() + offset(page))).expect("not null")
     }
 
     #[test]
@@ -350,7 +350,7 @@ mod tests {
                 assert_eq!(registry.remove(start(page)), expected);
                 assert_eq!(registry.remove(start(page)), None);
             } else {
-                let bytes = page << 12;
+                let bytes = page * os::page_bytes();
                 shadow.insert(page, bytes);
                 let range = Range { start: at(page), bytes, mapping: MappingId::NONE };
                 assert_eq!(registry.insert(range, offset(page)), Some(start(page)));
@@ -373,7 +373,8 @@ mod tests {
             let mut registry = Registry::new();
             let pages: Vec<usize> = (0..40).map(|number| number * 50 + random.random_range(1..50)).collect();
             for page in &pages {
-                let range = Range { start: at(*page), bytes: page * 4096, mapping: MappingId::NONE };
+                let range =
+                    Range { start: at(*page), bytes: page * os::page_bytes(), mapping: MappingId::NONE };
                 assert!(registry.insert(range, 0).is_some());
             }
             let gone = pages[random.random_range(0..pages.len())];
@@ -382,7 +383,7 @@ mod tests {
             // The hole wanders from the removed slot to the last that moved; it stops on the way,
             // the slot half written and the next one in two places, or whole.
             let changed: Vec<usize> = (0..FIRST_SLOTS)
-                .map(|step| (home(&before, gone << 12) + step) % FIRST_SLOTS)
+                .map(|step| (home(&before, gone * os::page_bytes()) + step) % FIRST_SLOTS)
                 .filter(|at| before[*at].address != after.first[*at].address)
                 .collect();
             for stop in 0..=changed.len() {
@@ -395,7 +396,9 @@ mod tests {
                     }
                     copy.mend();
                     let others = pages.iter().filter(|page| **page != gone);
-                    others.clone().for_each(|page| assert_eq!(copy.get(at(*page)), Some(page * 4096)));
+                    others
+                        .clone()
+                        .for_each(|page| assert_eq!(copy.get(at(*page)), Some(page * os::page_bytes())));
                     let is_left = copy.get(at(gone)).is_some();
                     assert_eq!(copy.used, others.count() + usize::from(is_left));
                     assert!(copy.remove(at(gone)).is_some() == is_left && copy.get(at(gone)).is_none());
