@@ -10,6 +10,8 @@
 #[cfg(target_arch = "x86_64")]
 use core::arch::asm;
 
+// The `secure` build on x86-64 reads no tag.
+#[cfg(any(not(feature = "secure"), not(target_arch = "x86_64")))]
 use crate::base::bits;
 use crate::base::config::UNIT_BYTES;
 use crate::block::link::{Link, ON};

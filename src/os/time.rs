@@ -37,10 +37,7 @@ pub(crate) fn yield_now() {
 /// The time as the kernel takes it: whole seconds apart, since it refuses them in `tv_nsec`
 /// (`EINVAL`).
 pub(super) fn timespec_of_ns(nanoseconds: u64) -> libc::timespec {
-    libc::timespec {
-        tv_sec: (nanoseconds / 1_000_000_000) as _,
-        tv_nsec: (nanoseconds % 1_000_000_000) as _,
-    }
+    libc::timespec { tv_sec: (nanoseconds / 1_000_000_000) as _, tv_nsec: (nanoseconds % 1_000_000_000) as _ }
 }
 
 /// nanosleep(2). A signal ends it early (`EINTR`): the caller looks again anyway. By number, since
