@@ -39,8 +39,12 @@ pub fn main(purge: fn()) -> ExitCode {
 }
 
 fn perform(task: Task, purge: fn()) -> Result<String, String> {
-    let workload =
-        workloads::find(&task.workload).ok_or_else(|| format!("no workload is called {}", task.workload))?;
+    let recording = task.recording.clone();
+    let workload = match &recording {
+        Some(recording) => workloads::replay_of(&task.workload, recording)?,
+        None => workloads::find(&task.workload)
+            .ok_or_else(|| format!("no workload is called {}", task.workload))?,
+    };
     let judged = workload.judged;
     let mut bench = Bench::new(task);
     (workload.body)(&mut bench);
@@ -55,5 +59,8 @@ fn perform(task: Task, purge: fn()) -> Result<String, String> {
     }
     purge();
     sample.purged_kib = meter::resident_kib();
+    if recording.is_some() {
+        sample.count_growth();
+    }
     serde_json::to_string(&sample).map_err(|error| error.to_string())
 }

@@ -1,6 +1,8 @@
 //! The order that a peer process is given and the sample it hands back, both
 //! as one line of JSON.
 
+use std::path::PathBuf;
+
 use crate::bench::meter;
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +19,18 @@ pub struct Task {
     pub rounds: u64,
     /// Real milliseconds that one second of simulated service takes.
     pub second_ms: u64,
+    /// The recording to replay, where the workload is one.
+    #[serde(default)]
+    pub recording: Option<Recording>,
+}
+
+/// A recorded program to replay.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Recording {
+    /// Where its script lies.
+    pub script: PathBuf,
+    /// How much of each block is written and read: none, first, all.
+    pub touch: String,
 }
 
 /// What one fresh process measured of itself.
@@ -43,6 +57,9 @@ pub struct Sample {
     pub after_kib: u64,
     /// Resident one idle second later; only where the workload is about memory.
     pub idle_kib: Option<u64>,
+    /// What was resident on average while a recording was replayed, less what was before.
+    #[serde(default)]
+    pub average_kib: Option<u64>,
     /// Resident after the allocator was asked to give back what it can.
     pub purged_kib: u64,
     /// What the memory cgroup was charged for the measured part, at its end.
@@ -54,6 +71,16 @@ pub struct Sample {
     /// Resident memory as the service went on, where the workload is a service.
     #[serde(default)]
     pub resident: Vec<Resident>,
+}
+
+impl Sample {
+    /// Leaves what was resident before the measured part out of what was resident later: the script of a
+    /// recording is as large as what it asks for.
+    pub fn count_growth(&mut self) {
+        for kib in [&mut self.peak_kib, &mut self.after_kib, &mut self.purged_kib] {
+            *kib = kib.saturating_sub(self.start_kib);
+        }
+    }
 }
 
 /// Times of single calls, clock included.

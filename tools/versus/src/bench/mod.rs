@@ -23,6 +23,8 @@ pub struct Bench {
     sample: Option<Sample>,
     latency: Option<Histogram<u64>>,
     live_kib: Option<u64>,
+    average_kib: Option<u64>,
+    baseline_kib: Option<u64>,
     resident: Vec<Resident>,
 }
 
@@ -30,7 +32,7 @@ impl Bench {
     /// An instrument for `task`.
     #[must_use]
     pub fn new(task: Task) -> Self {
-        Self { task, sample: None, latency: None, live_kib: None, resident: Vec::new() }
+        Self { task, sample: None, latency: None, live_kib: None, average_kib: None, baseline_kib: None, resident: Vec::new() }
     }
 
     /// The rounds that count.
@@ -85,6 +87,16 @@ impl Bench {
         self.live_kib = Some(bytes as u64 / 1024);
     }
 
+    /// Says what was resident on average.
+    pub fn averaged(&mut self, kib: u64) {
+        self.average_kib = Some(kib);
+    }
+
+    /// Takes what is resident now, before any warm-up, for what was resident before the measured part.
+    pub fn baseline(&mut self) -> u64 {
+        *self.baseline_kib.insert(meter::resident_kib())
+    }
+
     /// Says how resident memory went during a simulated service.
     pub fn service(&mut self, moments: Vec<Resident>) {
         self.resident = moments;
@@ -122,6 +134,8 @@ impl Bench {
         let mut sample = self.sample.ok_or_else(|| format!("{} measured nothing", self.task.workload))?;
         sample.latency = self.latency.as_ref().map(latency::summary);
         sample.live_kib = self.live_kib;
+        sample.average_kib = self.average_kib;
+        sample.start_kib = self.baseline_kib.unwrap_or(sample.start_kib);
         sample.resident = self.resident;
         Ok(sample)
     }

@@ -4,10 +4,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
+use freestone_trace::script::Touch;
 
 use super::roster::{self, Candidate};
 use super::rows::{self, Row};
 use super::stats;
+use super::traces::Traces;
 
 /// Measures Freestone against its peers on this machine, honestly.
 #[derive(Debug, Parser)]
@@ -25,6 +27,14 @@ pub(crate) struct Cli {
     /// Freestone, or NAME=PATH for a binary built earlier
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     peers: Vec<String>,
+
+    /// Replay these recordings instead of the workloads, written by freestone-trace
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["only", "list"])]
+    trace: Vec<PathBuf>,
+
+    /// How much of each recorded block is written, and read before its free: none, first (a cache line), all
+    #[arg(long, value_name = "HOW", default_value = "all", value_parser = str::parse::<Touch>)]
+    touch: Touch,
 
     /// Numbers of threads for the workloads that have several
     /// [default: 1,2,4,8,16; quick: 4]
@@ -74,6 +84,9 @@ pub(crate) struct Plan {
     pub(crate) candidates: Vec<Candidate>,
     /// What is measured.
     pub(crate) rows: Vec<Row>,
+    /// The scripts of recordings, which are there as long as this is.
+    #[expect(dead_code, reason = "held for its files")]
+    pub(crate) traces: Traces,
     /// How thoroughly.
     pub(crate) mode: Mode,
     /// Samples of each row and allocator.
@@ -177,9 +190,16 @@ impl Cli {
         } else {
             self.threads.iter().map(|&threads| threads.into()).collect()
         };
+        let traces = Traces::new(self.touch)?;
+        let rows = if self.trace.is_empty() {
+            rows::choose(&self.only, &threads, mode, &traces)?
+        } else {
+            self.trace.iter().map(|path| traces.row(path)).collect::<Result<_, _>>()?
+        };
         Ok(Plan {
             candidates: roster::choose(&self.peers, mode)?,
-            rows: rows::choose(&self.only, &threads, mode)?,
+            rows,
+            traces,
             mode,
             repeat: self.repeat.map_or(mode.repeat(), usize::from),
             linking: if self.lto { Linking::Lto } else { Linking::Plain },

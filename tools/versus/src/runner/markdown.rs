@@ -17,7 +17,7 @@ pub(crate) fn page(report: &Report, findings: &Findings) -> String {
     }
     page +=
         "\nRatios of Freestone to each allocator, below 1 is better; ✓ won, = tied, − behind, **✗ lost**.\n";
-    for metric in [Metric::Time, Metric::Tail, Metric::Peak, Metric::Idle, Metric::Purged] {
+    for metric in [Metric::Time, Metric::Tail, Metric::Peak, Metric::Average, Metric::Idle, Metric::Purged] {
         ratios(&mut page, report, findings, metric);
     }
     page += "\n| target | bound | reached | |\n| --- | --- | --- | --- |\n";

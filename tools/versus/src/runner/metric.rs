@@ -14,6 +14,8 @@ pub(crate) enum Metric {
     Processor,
     /// The most that was resident.
     Peak,
+    /// What was resident on average.
+    Average,
     /// What one call in 10,000 exceeds.
     Tail,
     /// Resident one idle second after everything was freed.
@@ -29,6 +31,7 @@ impl Metric {
     pub(crate) fn of(judged: Judged) -> &'static [Self] {
         match judged {
             Judged::Time => &[Self::Time, Self::Peak, Self::Processor],
+            Judged::Recording => &[Self::Time, Self::Peak, Self::Average, Self::Processor],
             Judged::Tail => &[Self::Tail, Self::Peak],
             Judged::Memory => &[Self::Peak, Self::Idle, Self::After, Self::Purged],
         }
@@ -40,6 +43,7 @@ impl Metric {
             Self::Time => sample.wall_ns as f64,
             Self::Processor => (sample.user_ns + sample.system_ns) as f64,
             Self::Peak => sample.peak_kib as f64,
+            Self::Average => sample.average_kib? as f64,
             Self::Tail => sample.latency.as_ref()?.p9999_ns as f64,
             Self::Idle => sample.idle_kib? as f64,
             Self::After => sample.after_kib as f64,
@@ -53,6 +57,7 @@ impl Metric {
             Self::Time => "time",
             Self::Processor => "processor time",
             Self::Peak => "peak memory",
+            Self::Average => "average memory",
             Self::Tail => "p99.99 of single calls",
             Self::Idle => "resident after 1 s idle",
             Self::After => "resident at once",
@@ -64,7 +69,7 @@ impl Metric {
     pub(crate) fn show(self, value: f64) -> String {
         match self {
             Self::Time | Self::Processor | Self::Tail => show_ns(value),
-            Self::Peak | Self::Idle | Self::After | Self::Purged => show_kib(value),
+            Self::Peak | Self::Average | Self::Idle | Self::After | Self::Purged => show_kib(value),
         }
     }
 }

@@ -7,6 +7,7 @@
 //! | [`building`] | one binary an allocator |
 //! | [`machine`], [`faults`] | what this machine is, and what a page fault costs on it |
 //! | [`rows`] | what is measured, and how long |
+//! | [`traces`] | recordings, compiled for replay |
 //! | [`process`] | one fresh process |
 //! | [`schedule`] | who runs when, and how often |
 //! | [`results`] | everything that was measured |
@@ -28,6 +29,7 @@ mod schedule;
 mod stats;
 mod table;
 mod targets;
+mod traces;
 mod verdict;
 
 use std::fs;

@@ -1,9 +1,11 @@
 //! What is measured: a row is a workload on a number of threads.
 
+use freestone_versus::task::Recording;
 use freestone_versus::workloads::{self, Crew, Judged, Length, Presence, Workload};
 use serde::{Deserialize, Serialize};
 
 use super::cli::Mode;
+use super::traces::{self, Traces};
 
 /// A workload on a number of threads.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -17,6 +19,9 @@ pub(crate) struct Row {
     pub(crate) judged: Judged,
     #[serde(skip)]
     pub(crate) calibrated: bool,
+    /// What is replayed, where the row is a recording.
+    #[serde(skip)]
+    pub(crate) recording: Option<Recording>,
 }
 
 impl Row {
@@ -29,6 +34,7 @@ impl Row {
             threaded: workload.crew == Crew::Each,
             judged: workload.judged,
             calibrated: workload.length == Length::Calibrated,
+            recording: None,
         }
     }
 
@@ -40,14 +46,20 @@ impl Row {
 
 /// The rows of a run: those whose name contains one of `patterns`, or all.
 /// Naming a workload that a quick run leaves out brings it back.
-pub(crate) fn choose(patterns: &[String], threads: &[usize], mode: Mode) -> Result<Vec<Row>, String> {
-    let rows: Vec<Row> = workloads::all()
+pub(crate) fn choose(
+    patterns: &[String],
+    threads: &[usize],
+    mode: Mode,
+    traces: &Traces,
+) -> Result<Vec<Row>, String> {
+    let named = |name: &str| patterns.iter().any(|pattern| name.contains(pattern.as_str()));
+    let mut rows: Vec<Row> = workloads::all()
         .iter()
         .filter(|workload| {
             if patterns.is_empty() {
                 mode == Mode::Full || workload.presence == Presence::Always
             } else {
-                patterns.iter().any(|pattern| workload.name.contains(pattern.as_str()))
+                named(&workload.name)
             }
         })
         .flat_map(|workload| match workload.crew {
@@ -55,6 +67,8 @@ pub(crate) fn choose(patterns: &[String], threads: &[usize], mode: Mode) -> Resu
             Crew::Each => threads.iter().map(|&threads| Row::new(workload, threads)).collect(),
         })
         .collect();
+    // The corpus is for full runs, unless it is named.
+    rows.extend(traces.corpus(|name| if patterns.is_empty() { mode == Mode::Full } else { named(name) })?);
     if rows.is_empty() {
         return Err(format!(
             "no workload has a name with '{}' in it; --list names them all",
@@ -68,5 +82,8 @@ pub(crate) fn choose(patterns: &[String], threads: &[usize], mode: Mode) -> Resu
 pub(crate) fn list() {
     for workload in workloads::all() {
         println!("{:24} {}", workload.name, workload.imitates);
+    }
+    for name in traces::corpus_names() {
+        println!("{name:24} a recorded program, replayed; its README says what it did");
     }
 }

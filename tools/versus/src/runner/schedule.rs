@@ -120,6 +120,7 @@ impl<'a> Run<'a> {
             threads: row.threads,
             rounds,
             second_ms: self.plan.mode.second_ms(),
+            recording: row.recording.clone(),
         }
     }
 
@@ -202,7 +203,7 @@ impl<'a> Run<'a> {
             self.bar.set_message(format!("{}: {}", repetition + 1, self.rows[index].title()));
             match self.rows[index].row.judged {
                 Judged::Memory => self.side_by_side(index, repetition),
-                Judged::Time | Judged::Tail => self.in_turn(index, repetition),
+                Judged::Time | Judged::Tail | Judged::Recording => self.in_turn(index, repetition),
             }
             self.bar.inc(self.cost[index].as_millis() as u64);
         }

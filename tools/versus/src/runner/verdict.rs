@@ -160,7 +160,7 @@ fn ratio(row: &MeasuredRow, metric: Metric, peer: &str) -> Option<Interval> {
 /// hardly differs from sample to sample, so it is never open.
 pub(crate) fn is_open(row: &MeasuredRow, peers: &[Peer], bound: f64) -> bool {
     let metric = match row.row.judged {
-        Judged::Time => Metric::Time,
+        Judged::Time | Judged::Recording => Metric::Time,
         Judged::Tail => Metric::Tail,
         Judged::Memory => return false,
     };

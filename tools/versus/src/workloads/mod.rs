@@ -12,6 +12,7 @@ mod latency;
 mod live_set;
 mod pairs;
 mod parsing;
+mod replay;
 mod server;
 mod sharing;
 mod sizes;
@@ -19,6 +20,7 @@ mod stress;
 mod text;
 mod threads;
 
+pub use replay::replay_of;
 use serde::{Deserialize, Serialize};
 
 use crate::bench::Bench;
@@ -57,6 +59,8 @@ pub enum Judged {
     Time,
     /// The slowest calls.
     Tail,
+    /// Time and average memory: the replay of a recording.
+    Recording,
     /// Memory only. Such workloads mostly sleep, so all peers run side by side.
     Memory,
 }

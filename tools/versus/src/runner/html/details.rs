@@ -15,12 +15,14 @@ use super::plots::show_count;
 /// One column: its title, its value in a sample, and how the value is shown.
 type Column = (&'static str, fn(&Sample) -> f64, fn(f64) -> String);
 
-const COLUMNS: [Column; 9] = [
+const COLUMNS: [Column; 11] = [
     ("wall", |sample| sample.wall_ns as f64, show_ns),
     ("user", |sample| sample.user_ns as f64, show_ns),
     ("system", |sample| sample.system_ns as f64, show_ns),
     ("operations/s", throughput, show_count),
     ("peak", |sample| sample.peak_kib as f64, show_kib),
+    ("average", |sample| sample.average_kib.unwrap_or(0) as f64, show_kib),
+    ("fragmentation", fragmentation, show_share),
     ("after", |sample| sample.after_kib as f64, show_kib),
     ("after purge", |sample| sample.purged_kib as f64, show_kib),
     ("faults", |sample| sample.minor_faults as f64, show_count),
@@ -80,6 +82,16 @@ fn spread(runs: &Runs) -> String {
     let shortest = walls().fold(f64::INFINITY, f64::min);
     let longest = walls().fold(0.0, f64::max);
     format!("<br><small>{} to {}</small>", show_ns(shortest), show_ns(longest))
+}
+
+/// Peak memory beyond the bytes that the program held at its peak, as a share of those.
+fn fragmentation(sample: &Sample) -> f64 {
+    let live = sample.live_kib.unwrap_or(0) as f64;
+    if live == 0.0 { f64::NAN } else { sample.peak_kib as f64 / live - 1.0 }
+}
+
+fn show_share(share: f64) -> String {
+    if share.is_finite() { format!("{:.0}%", share * 100.0) } else { String::new() }
 }
 
 /// Operations a second.

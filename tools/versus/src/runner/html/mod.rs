@@ -44,6 +44,7 @@ pub(crate) fn page(report: &Report, findings: &Findings) -> Result<String> {
         Metric::Time,
         Metric::Tail,
         Metric::Peak,
+        Metric::Average,
         Metric::Idle,
         Metric::After,
         Metric::Purged,

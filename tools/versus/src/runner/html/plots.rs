@@ -60,7 +60,7 @@ fn trade(page: &mut String, charts: &Charts) -> Result<()> {
     for (index, row) in report.rows.iter().enumerate() {
         let next = report.rows.get(index + 1);
         let last_of_its_kind = next.is_none_or(|next| next.row.workload != row.row.workload);
-        if row.row.judged != Judged::Time || !last_of_its_kind {
+        if !matches!(row.row.judged, Judged::Time | Judged::Recording) || !last_of_its_kind {
             continue;
         }
         let series: Vec<Series> = report
