@@ -5,7 +5,7 @@ use core::ptr;
 use freestone_trace::format::Kind;
 use freestone_trace::tape;
 
-use crate::glibc::{__libc_calloc, __libc_free, __libc_malloc, __libc_realloc};
+use crate::glibc::{__libc_calloc, __libc_free, __libc_malloc, __libc_realloc, usable_size};
 
 /// Records a block of glibc's, unless there is none.
 #[inline(always)]
@@ -111,4 +111,17 @@ unsafe extern "C" fn reallocarray(block: *mut u8, count: usize, size: usize) -> 
             ptr::null_mut()
         }
     }
+}
+
+/// malloc_usable_size(3). Programs that are linked to another allocator would ask that one.
+///
+/// # Safety
+/// The caller holds the block.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn malloc_usable_size(block: *mut u8) -> usize {
+    if block.is_null() {
+        return 0;
+    }
+    // SAFETY: forwarded to the caller.
+    unsafe { usable_size(block) }
 }

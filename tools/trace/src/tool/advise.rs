@@ -1,0 +1,2 @@
+//! Soon.
+pub(crate) fn run(_: &super::cli::Advise) -> anyhow::Result<()> { Ok(()) }
