@@ -5,7 +5,7 @@ use freestone_trace::summary::{Moment, POWERS, Summary};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
-use super::text::{bytes, count, time};
+use super::text::count;
 
 const WIDE: (u32, u32) = (900, 320);
 const SQUARE: (u32, u32) = (900, 460);
@@ -16,43 +16,89 @@ const MESH: RGBColor = RGBColor(0xe8, 0xe8, 0xe8);
 
 /// Pixels between a plot and its edge.
 const MARGIN: u32 = 10;
+/// The same on the right, where the last mark stands out.
+const RIGHT: u32 = 40;
 
-/// Live bytes over what `across` says of a moment.
-pub(crate) fn live(summary: &Summary, title: &str, across: fn(&Moment) -> u64, show: fn(u64) -> String) -> Result<String> {
-    let right = summary.curve.iter().map(across).max().unwrap_or(1).max(1) as f64;
-    let top = summary.peak_bytes.max(1) as f64 * 1.08;
+/// Pixels for marks and titles.
+const BELOW: u32 = 40;
+const BESIDE: u32 = 84;
+
+/// What a horizontal axis shows of a moment: its title, the value, and the unit that it is shown in.
+struct Across {
+    title: &'static str,
+    value: fn(&Moment) -> u64,
+    unit: Unit,
+}
+
+/// A unit in which an axis has round marks.
+struct Unit {
+    name: &'static str,
+    size: f64,
+}
+
+/// The unit of bytes that suits an axis up to `most`.
+fn unit_of_bytes(most: f64) -> Unit {
+    unit(most, &[("B", 1.0), ("KiB", 1024.0), ("MiB", 1048576.0), ("GiB", 1073741824.0)])
+}
+
+/// The unit of time that suits an axis up to `most` nanoseconds.
+fn unit_of_time(most: f64) -> Unit {
+    unit(most, &[("µs", 1e3), ("ms", 1e6), ("s", 1e9)])
+}
+
+/// The largest unit of which the axis has at least two.
+fn unit(most: f64, units: &[(&'static str, f64)]) -> Unit {
+    let suits = units.iter().rfind(|(_, size)| most >= 2.0 * size).unwrap_or(&units[0]);
+    Unit { name: suits.0, size: suits.1 }
+}
+
+/// Live bytes over something.
+fn live(summary: &Summary, across: &Across) -> Result<String> {
+    let right = summary.curve.iter().map(across.value).max().unwrap_or(1).max(1) as f64 / across.unit.size;
+    let most = summary.peak_bytes.max(1) as f64;
+    let height = unit_of_bytes(most);
     draw(WIDE, |area| {
         let mut chart = ChartBuilder::on(area)
             .margin(MARGIN)
-            .margin_right(40)
-            .x_label_area_size(40)
-            .y_label_area_size(84)
-            .build_cartesian_2d(0.0..right, 0.0..top)?;
+            .margin_right(RIGHT)
+            .x_label_area_size(BELOW)
+            .y_label_area_size(BESIDE)
+            .build_cartesian_2d(0.0..right, 0.0..most / height.size * 1.08)?;
         chart
             .configure_mesh()
             .light_line_style(TRANSPARENT)
             .bold_line_style(MESH)
             .x_labels(6)
             .y_labels(6)
-            .x_desc(title)
-            .y_desc("live bytes")
-            .x_label_formatter(&|value| show(*value as u64))
-            .y_label_formatter(&|value| bytes(*value))
+            .x_desc(format!("{} {}", across.title, across.unit.name))
+            .y_desc(format!("live {}", height.name))
+            .x_label_formatter(&|value| mark(*value))
+            .y_label_formatter(&|value| mark(*value))
             .draw()?;
-        let points = summary.curve.iter().map(|moment| (across(moment) as f64, moment.bytes as f64));
+        let points = summary
+            .curve
+            .iter()
+            .map(|moment| ((across.value)(moment) as f64 / across.unit.size, moment.bytes as f64 / height.size));
         chart.draw_series(AreaSeries::new(points, 0.0, LINE.mix(0.12)).border_style(LINE.stroke_width(2)))?;
         Ok(())
     })
 }
 
+/// A mark on an axis, with no more digits than it needs.
+fn mark(value: f64) -> String {
+    if value >= 1000.0 { count(value as u64) } else { ((value * 1000.0).round() / 1000.0).to_string() }
+}
+
 /// Live bytes over time.
 pub(crate) fn over_time(summary: &Summary) -> Result<String> {
-    live(summary, "time", |moment| moment.time, |ns| time(ns as f64))
+    let unit = unit_of_time(summary.time as f64);
+    live(summary, &Across { title: "time in", value: |moment| moment.time, unit })
 }
 
 /// Live bytes over calls.
 pub(crate) fn over_calls(summary: &Summary) -> Result<String> {
-    live(summary, "calls", |moment| moment.calls, count)
+    let unit = Unit { name: "", size: 1.0 };
+    live(summary, &Across { title: "calls", value: |moment| moment.calls, unit })
 }
 
 /// How often sizes were requested, by powers of two.
@@ -64,8 +110,9 @@ pub(crate) fn sizes(summary: &Summary) -> Result<String> {
     draw(WIDE, |area| {
         let mut chart = ChartBuilder::on(area)
             .margin(MARGIN)
-            .x_label_area_size(40)
-            .y_label_area_size(84)
+            .margin_right(RIGHT)
+            .x_label_area_size(BELOW)
+            .y_label_area_size(BESIDE)
             .build_cartesian_2d(first as f64..last as f64 + 1.0, 0.0..top)?;
         chart
             .configure_mesh()
@@ -97,8 +144,9 @@ pub(crate) fn lifetimes(summary: &Summary) -> Result<String> {
     draw(SQUARE, |area| {
         let mut chart = ChartBuilder::on(area)
             .margin(MARGIN)
-            .x_label_area_size(40)
-            .y_label_area_size(84)
+            .margin_right(RIGHT)
+            .x_label_area_size(BELOW)
+            .y_label_area_size(BESIDE)
             .build_cartesian_2d(left as f64..right as f64 + 1.0, bottom as f64..top as f64 + 1.0)?;
         chart
             .configure_mesh()
@@ -129,7 +177,10 @@ fn heat(strength: f64) -> HSLColor {
 }
 
 fn of_power(power: f64) -> String {
-    bytes(2_f64.powf(power).floor())
+    let size = 2_f64.powf(power).round();
+    let unit = unit_of_bytes(size * 2.0);
+    // Short, as there are many: 512, 1K, 64K, 1M.
+    format!("{}{}", size / unit.size, unit.name.chars().next().filter(|&letter| letter != 'B').map_or_else(String::new, String::from))
 }
 
 /// The first and the last place with something in it.
