@@ -73,7 +73,9 @@ impl Steps {
             let call = Call { kind, align_log2, sequence: first, done: sequence, size, id, old: id };
             TimedCall { call, thread: step.thread, time: step.time }
         });
-        Trace { header: self.header.clone(), calls: calls.collect() }
+        let short = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+        let (foreign, missed) = (short(self.foreign), short(self.missed));
+        Trace { header: Header { foreign, missed, ..self.header.clone() }, calls: calls.collect() }
     }
 }
 
@@ -101,8 +103,8 @@ impl Resolver {
             steps: Vec::with_capacity(trace.calls.len()),
             objects: 0,
             threads: 0,
-            foreign: 0,
-            missed: 0,
+            foreign: trace.header.foreign.into(),
+            missed: trace.header.missed.into(),
         };
         Self {
             out,

@@ -93,7 +93,11 @@ impl Summary {
     #[must_use]
     pub fn of(steps: &Steps) -> Self {
         let mut counting = Counting {
-            summary: Self { sizes: vec![SizeClass::default(); POWERS], lifetimes: vec![[0; POWERS]; POWERS], ..Self::default() },
+            summary: Self {
+                sizes: vec![SizeClass::default(); POWERS],
+                lifetimes: vec![[0; POWERS]; POWERS],
+                ..Self::default()
+            },
             objects: vec![Object::default(); steps.objects as usize],
             live: 0,
             live_objects: 0,

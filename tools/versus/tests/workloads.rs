@@ -5,8 +5,14 @@ use freestone_versus::task::Task;
 use freestone_versus::workloads::{self, Crew, Length, Workload};
 
 fn measure(workload: &Workload, threads: usize) {
-    let mut bench =
-        Bench::new(Task { workload: workload.name.clone(), seed: 42, threads, rounds: 3, second_ms: 1, recording: None });
+    let mut bench = Bench::new(Task {
+        workload: workload.name.clone(),
+        seed: 42,
+        threads,
+        rounds: 3,
+        second_ms: 1,
+        recording: None,
+    });
     (workload.body)(&mut bench);
     let sample = bench.into_sample().expect("it measures something");
     assert!(sample.operations > 0, "{} did nothing", workload.name);

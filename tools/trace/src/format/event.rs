@@ -45,6 +45,9 @@ const GAP: u8 = 8;
 /// The bit of an alignment's byte that says that the block is zeroed.
 const ALIGNED_ZEROED: u8 = 1 << 6;
 
+/// Blocks are no longer than an address space.
+pub const MOST_SIZE: u64 = 1 << 47;
+
 /// Alignments are powers of two below this power.
 const MOST_ALIGN_LOG2: u8 = 48;
 
@@ -277,6 +280,9 @@ impl<'a> Decoder<'a> {
         };
         let (mut done, mut old) = (sequence, None);
         let size = if kind.frees() { 0 } else { operand };
+        if size > MOST_SIZE {
+            return Err(SENSELESS);
+        }
         if kind == Kind::Resize {
             let moved = self.number()?;
             old = Some(self.moved(moved));

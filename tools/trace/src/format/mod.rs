@@ -7,7 +7,7 @@ mod writer;
 
 use std::fmt;
 
-pub use event::{Call, Decoder, Encoder, Event, Kind, LONGEST_EVENT};
+pub use event::{Call, Decoder, Encoder, Event, Kind, LONGEST_EVENT, MOST_SIZE};
 pub use reader::{TimedCall, Trace, read};
 pub use sink::{PointerSink, Sink};
 pub use writer::write;
@@ -34,7 +34,7 @@ pub const EXTENT_BYTES: usize = 64 << 10;
 pub const MOST_EVENT_BYTES: usize = 1 << 20;
 
 /// Longest name of a program, in bytes.
-pub const NAME_BYTES: usize = 40;
+pub const NAME_BYTES: usize = 32;
 
 /// How a block holds its events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,13 +75,20 @@ pub struct Header {
     pub parent: u32,
     /// The last part of the executable's path, cut to [`NAME_BYTES`].
     pub name: String,
+    /// Of a packed file: frees of unknown blocks, which it leaves out.
+    pub foreign: u32,
+    /// Of a packed file: frees that the recording missed, which it has put in.
+    pub missed: u32,
 }
 
 impl Header {
     /// The header as bytes.
     #[must_use]
     pub fn to_bytes(&self) -> [u8; HEADER_BYTES] {
-        header_bytes(self.stage, self.process, self.parent, self.name.as_bytes())
+        let mut bytes = header_bytes(self.stage, self.process, self.parent, self.name.as_bytes());
+        bytes[56..60].copy_from_slice(&self.foreign.to_le_bytes());
+        bytes[60..].copy_from_slice(&self.missed.to_le_bytes());
+        bytes
     }
 
     /// The header at the start of `file`.
@@ -93,7 +100,8 @@ impl Header {
         if header[..8] != MAGIC {
             return Err(Flaw::Foreign);
         }
-        let word = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+        let word =
+            |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
         if word(8) != VERSION {
             return Err(Flaw::Version(word(8)));
         }
@@ -108,6 +116,8 @@ impl Header {
             process: word(16),
             parent: word(20),
             name: String::from_utf8_lossy(name).into_owned(),
+            foreign: word(56),
+            missed: word(60),
         })
     }
 }
@@ -125,7 +135,8 @@ pub fn header_bytes(stage: Stage, process: u32, parent: u32, name: &[u8]) -> [u8
         (24, name),
     ];
     for (at, field) in fields {
-        for (to, from) in bytes.iter_mut().skip(at).zip(field) {
+        // What lies behind the name is not its.
+        for (to, from) in bytes[..24 + NAME_BYTES].iter_mut().skip(at).zip(field) {
             *to = *from;
         }
     }

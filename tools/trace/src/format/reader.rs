@@ -84,7 +84,8 @@ impl<'a> Reader<'a> {
         if header[..4] != BLOCK_MAGIC {
             return Err(Flaw::Broken("a block does not begin as one"));
         }
-        let word = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+        let word =
+            |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
         let (held, length) = (word(8) as usize, word(12) as usize);
         if length > MOST_EVENT_BYTES || held > 2 * MOST_EVENT_BYTES {
             return Err(Flaw::Broken("a block is longer than blocks may be"));

@@ -30,8 +30,7 @@ pub fn write(trace: &Trace, to: &mut impl Write) -> io::Result<()> {
     for timed in &trace.calls {
         let block = open.entry(timed.thread).or_default();
         if block.events.is_empty() {
-            block.encoder =
-                Encoder::thread(&mut block.events, timed.thread, block.sequence, timed.time);
+            block.encoder = Encoder::thread(&mut block.events, timed.thread, block.sequence, timed.time);
         } else if block.time != timed.time {
             block.encoder.time(&mut block.events, timed.time);
         }

@@ -115,7 +115,8 @@ impl<'a> Stage<'a> {
         for number in 0..self.script.head().slots {
             let slot = self.slot(number);
             // SAFETY: no thread runs, and the slot is in the map.
-            let old = unsafe { slot.replace(Slot { block: ptr::null_mut(), size: 0, align_log2: 0, unused: 0 }) };
+            let old =
+                unsafe { slot.replace(Slot { block: ptr::null_mut(), size: 0, align_log2: 0, unused: 0 }) };
             if !old.block.is_null() {
                 // SAFETY: the slot's block is live, and of this layout.
                 unsafe { alloc::dealloc(old.block, layout(old.size, old.align_log2)) };
@@ -181,7 +182,11 @@ impl<'a> Stage<'a> {
         let layout = layout(size, align_log2);
         // SAFETY: the layout has at least one byte.
         let block = unsafe {
-            if operation.action == Action::Zeroed { alloc::alloc_zeroed(layout) } else { alloc::alloc(layout) }
+            if operation.action == Action::Zeroed {
+                alloc::alloc_zeroed(layout)
+            } else {
+                alloc::alloc(layout)
+            }
         };
         if block.is_null() {
             alloc::handle_alloc_error(layout);
@@ -197,7 +202,8 @@ impl<'a> Stage<'a> {
         let slot = self.slot(operation.slot);
         // SAFETY: the slot holds a live block, and is this thread's now.
         let old = unsafe { slot.read() };
-        let (before, after) = (layout(old.size, old.align_log2), layout(operation.size as usize, old.align_log2));
+        let (before, after) =
+            (layout(old.size, old.align_log2), layout(operation.size as usize, old.align_log2));
         // SAFETY: the block is live and of that layout; the new size is at least one.
         let block = unsafe { alloc::realloc(old.block, before, after.size()) };
         if block.is_null() {

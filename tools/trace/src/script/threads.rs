@@ -18,7 +18,10 @@ const NAP: Duration = Duration::from_micros(50);
 ///
 /// # Safety
 /// `argument` is good for `main`, in another thread, until that ends.
-pub(super) unsafe fn start(main: extern "C" fn(*mut c_void) -> *mut c_void, argument: *mut c_void) -> io::Result<()> {
+pub(super) unsafe fn start(
+    main: extern "C" fn(*mut c_void) -> *mut c_void,
+    argument: *mut c_void,
+) -> io::Result<()> {
     let mut attributes = MaybeUninit::uninit();
     let mut thread = MaybeUninit::uninit();
     // SAFETY: the attributes are initialised before they are used; the caller answers for the argument.

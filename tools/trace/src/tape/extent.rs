@@ -43,7 +43,13 @@ pub(super) fn make_file(folder: &CStr, path: &mut [u8; PATH_BYTES]) -> bool {
     let name = executable[..length.min(PATH_BYTES)].rsplit(|&byte| byte == b'/').next().unwrap_or_default();
     let header = header_bytes(Stage::Recording, process as u32, parent as u32, name);
     (0..MOST_FILES).any(|number| {
-        Path::new(path).add(folder.to_bytes()).add(b"/").number(process as u32).add(b"-").number(number).end();
+        Path::new(path)
+            .add(folder.to_bytes())
+            .add(b"/")
+            .number(process as u32)
+            .add(b"-")
+            .number(number)
+            .end();
         CStr::from_bytes_until_nul(path).is_ok_and(|path| system::create(path, &header))
     })
 }

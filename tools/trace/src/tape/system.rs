@@ -34,9 +34,8 @@ pub(super) fn create(path: &CStr, bytes: &[u8]) -> bool {
     let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_CLOEXEC | libc::O_NOFOLLOW;
     let Some(file) = open(path, flags) else { return false };
     // SAFETY: the slice is readable.
-    let written = unsafe {
-        libc::syscall(libc::SYS_pwrite64, file, bytes.as_ptr(), bytes.len(), 0 as libc::off_t)
-    };
+    let written =
+        unsafe { libc::syscall(libc::SYS_pwrite64, file, bytes.as_ptr(), bytes.len(), 0 as libc::off_t) };
     close(file);
     written == bytes.len() as c_long
 }

@@ -33,8 +33,11 @@ const CHOICES: [Choice; 9] = [
         variables: &[("FREESTONE_PURGE_DELAY_MS", "1000")],
         methods: ".purge_delay(Duration::from_secs(1))",
     },
-    Choice { variables: &[("FREESTONE_HUGE_PAGES", "always")], methods: ".huge_pages(HugePages::Always)" },
-    Choice { variables: &[("FREESTONE_HUGE_PAGES", "never")], methods: ".huge_pages(HugePages::Never)" },
+    Choice {
+        variables: &[("FREESTONE_HUGE_PAGES", "always")],
+        methods: ".huge_pages(HugePagePolicy::Always)",
+    },
+    Choice { variables: &[("FREESTONE_HUGE_PAGES", "never")], methods: ".huge_pages(HugePagePolicy::Never)" },
     Choice { variables: &[("FREESTONE_RETAINED_BYTES", "8M")], methods: ".retained_bytes(8 << 20)" },
     Choice { variables: &[("FREESTONE_RETAINED_BYTES", "1G")], methods: ".retained_bytes(1 << 30)" },
     Choice { variables: &[("FREESTONE_POPULATE", "1")], methods: ".populate(true)" },
@@ -242,7 +245,9 @@ fn advice(results: &[Outcome]) -> String {
     if lines.is_empty() {
         lines.push("The default is as good as any of these: set nothing.\n".to_owned());
     }
-    lines.push("✓ better, ✗ worse in all repetitions but one, by 2% or more; = no such difference.".to_owned());
+    lines.push(
+        "✓ better, ✗ worse in all repetitions but one, by 2% or more; = no such difference.".to_owned(),
+    );
     lines.join("\n")
 }
 

@@ -26,8 +26,18 @@ pub(crate) fn page(steps: &Steps, summary: &Summary) -> Result<String> {
         write!(page, "<tr><th>{name}<td class=\"text\">{}</tr>", escape(&value))?;
     }
     page.push_str("</table>");
-    figure(&mut page, "Live bytes over time", "The clock is read every 32 calls of a thread.", &plots::over_time(summary)?)?;
-    figure(&mut page, "Live bytes over calls", "Each call of any thread counts as one.", &plots::over_calls(summary)?)?;
+    figure(
+        &mut page,
+        "Live bytes over time",
+        "The clock is read every 32 calls of a thread.",
+        &plots::over_time(summary)?,
+    )?;
+    figure(
+        &mut page,
+        "Live bytes over calls",
+        "Each call of any thread counts as one.",
+        &plots::over_calls(summary)?,
+    )?;
     figure(&mut page, "Sizes", "How often sizes were requested, by powers of two.", &plots::sizes(summary)?)?;
     figure(
         &mut page,

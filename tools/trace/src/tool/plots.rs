@@ -75,10 +75,9 @@ fn live(summary: &Summary, across: &Across) -> Result<String> {
             .x_label_formatter(&|value| mark(*value))
             .y_label_formatter(&|value| mark(*value))
             .draw()?;
-        let points = summary
-            .curve
-            .iter()
-            .map(|moment| ((across.value)(moment) as f64 / across.unit.size, moment.bytes as f64 / height.size));
+        let points = summary.curve.iter().map(|moment| {
+            ((across.value)(moment) as f64 / across.unit.size, moment.bytes as f64 / height.size)
+        });
         chart.draw_series(AreaSeries::new(points, 0.0, LINE.mix(0.12)).border_style(LINE.stroke_width(2)))?;
         Ok(())
     })
@@ -180,19 +179,27 @@ fn of_power(power: f64) -> String {
     let size = 2_f64.powf(power).round();
     let unit = unit_of_bytes(size * 2.0);
     // Short, as there are many: 512, 1K, 64K, 1M.
-    format!("{}{}", size / unit.size, unit.name.chars().next().filter(|&letter| letter != 'B').map_or_else(String::new, String::from))
+    format!(
+        "{}{}",
+        size / unit.size,
+        unit.name.chars().next().filter(|&letter| letter != 'B').map_or_else(String::new, String::from)
+    )
 }
 
 /// The first and the last place with something in it.
 fn span(counts: impl Iterator<Item = u64>) -> Option<(usize, usize)> {
-    let places: Vec<usize> = counts.enumerate().filter(|(_, count)| *count > 0).map(|(place, _)| place).collect();
+    let places: Vec<usize> =
+        counts.enumerate().filter(|(_, count)| *count > 0).map(|(place, _)| place).collect();
     Some((*places.first()?, *places.last()?))
 }
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
 /// Draws on an empty SVG, and returns it ready to stand in a page.
-fn draw(size: (u32, u32), paint: impl FnOnce(&Area) -> Result<(), Box<dyn std::error::Error>>) -> Result<String> {
+fn draw(
+    size: (u32, u32),
+    paint: impl FnOnce(&Area) -> Result<(), Box<dyn std::error::Error>>,
+) -> Result<String> {
     let mut svg = String::new();
     {
         let area = SVGBackend::with_string(&mut svg, size).into_drawing_area();

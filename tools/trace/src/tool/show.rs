@@ -64,7 +64,11 @@ pub(crate) fn facts(steps: &Steps, summary: &Summary) -> Vec<(&'static str, Stri
         ),
         (
             "live at the end",
-            format!("{} blocks, {} of those made", count(summary.end_objects), percent(summary.end_objects as f64, allocations as f64)),
+            format!(
+                "{} blocks, {} of those made",
+                count(summary.end_objects),
+                percent(summary.end_objects as f64, allocations as f64)
+            ),
         ),
         ("lifetime", lifetimes(summary)),
         ("freed by another thread", percent(summary.frees_elsewhere as f64, summary.frees() as f64)),
@@ -103,7 +107,8 @@ fn lifetimes(summary: &Summary) -> String {
     format!("half within {} calls, 90% within {}", within(0.5), within(0.9))
 }
 
-pub(crate) const SIZE_HEADER: [&str; 6] = ["size", "requests", "share", "bytes", "share of bytes", "live at the peak"];
+pub(crate) const SIZE_HEADER: [&str; 6] =
+    ["size", "requests", "share", "bytes", "share of bytes", "live at the peak"];
 
 /// Sizes by powers of two.
 pub(crate) fn size_rows(summary: &Summary) -> Vec<Vec<String>> {

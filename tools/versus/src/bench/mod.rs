@@ -32,7 +32,15 @@ impl Bench {
     /// An instrument for `task`.
     #[must_use]
     pub fn new(task: Task) -> Self {
-        Self { task, sample: None, latency: None, live_kib: None, average_kib: None, baseline_kib: None, resident: Vec::new() }
+        Self {
+            task,
+            sample: None,
+            latency: None,
+            live_kib: None,
+            average_kib: None,
+            baseline_kib: None,
+            resident: Vec::new(),
+        }
     }
 
     /// The rounds that count.

@@ -12,8 +12,15 @@ use super::verdict::{Comparison, Findings, Verdict};
 
 /// Prints everything that a person needs; the rest is in `folder`.
 pub(crate) fn print(report: &Report, findings: &Findings, folder: &Path) {
-    for metric in [Metric::Time, Metric::Processor, Metric::Tail, Metric::Peak, Metric::Average, Metric::Idle, Metric::Purged]
-    {
+    for metric in [
+        Metric::Time,
+        Metric::Processor,
+        Metric::Tail,
+        Metric::Peak,
+        Metric::Average,
+        Metric::Idle,
+        Metric::Purged,
+    ] {
         if findings.by(metric).next().is_some() {
             println!("\n{}", heading(metric));
             println!("{}", ratios(report, findings, metric));

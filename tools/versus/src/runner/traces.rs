@@ -52,7 +52,12 @@ impl Traces {
         Ok(Row {
             workload: name(path),
             group: GROUP.to_owned(),
-            imitates: format!("{}, recorded: {} calls by {} threads", steps.header.name, steps.steps.len(), steps.threads),
+            imitates: format!(
+                "{}, recorded: {} calls by {} threads",
+                steps.header.name,
+                steps.steps.len(),
+                steps.threads
+            ),
             threads: steps.threads as usize,
             threaded: false,
             judged: Judged::Recording,
