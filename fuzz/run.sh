@@ -2,7 +2,7 @@
 # Fuzzes the allocator: fuzz/run.sh [arguments of libFuzzer], by default for ten minutes. Stable
 # Rust; the flags are what makes coverage visible. FEATURES=seeded-bug seeds a bug. What the
 # fuzzer finds is kept in the target folder; MERGE=1 adds to fuzz/corpus what covers more of the code.
-# TARGET=trace_reader fuzzes the reader of traces instead, from tools/trace/corpus.
+# TARGET=trace_reader fuzzes the reader of traces instead, from nothing.
 set -eu
 cd "$(dirname "$0")"
 
@@ -18,16 +18,13 @@ program=$target/$host/release/$name
 corpus=corpus
 work=$target/corpus
 if [ "$name" != operations ]; then
-    # Whole traces: the artificial ones are in the target folder.
-    corpus=$(cd ../tools/trace/corpus && pwd)
+    corpus=$target/corpus-$name-kept
     work=$target/corpus-$name
 fi
-mkdir -p "$work" "$target/artifacts"
+mkdir -p "$corpus" "$work" "$target/artifacts"
 if [ "${MERGE:-}" = 1 ]; then
     "$program" -merge=1 -use_counters=0 "$corpus" "$work"
     exit
 fi
 [ $# -gt 0 ] || set -- -max_total_time=600
-# Operations are short; traces are as long as they are.
-[ "$name" = operations ] && length=512 || length=16384
-"$program" -artifact_prefix="$target/artifacts/" -max_len=$length -timeout=60 -rss_limit_mb=4096 "$@" "$work" "$corpus"
+"$program" -artifact_prefix="$target/artifacts/" -max_len=512 -timeout=60 -rss_limit_mb=4096 "$@" "$work" "$corpus"

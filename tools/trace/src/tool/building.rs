@@ -22,6 +22,16 @@ pub(crate) fn peer() -> Result<PathBuf> {
     built("peer-freestone", &["-p", "freestone-versus", "--bin", "peer-freestone"])
 }
 
+/// The binary that replays on the system's allocator, or on what is preloaded.
+pub(crate) fn system_peer() -> Result<PathBuf> {
+    built("peer-system", &["-p", "freestone-versus", "--bin", "peer-system"])
+}
+
+/// Freestone as a library to preload.
+pub(crate) fn preload() -> Result<PathBuf> {
+    built("libfreestone_preload.so", &["-p", "freestone-preload"])
+}
+
 /// The file of that name beside this program. In the repository it is brought up to date first.
 fn built(name: &str, arguments: &[&str]) -> Result<PathBuf> {
     let folder = folder()?;

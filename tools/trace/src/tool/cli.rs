@@ -27,6 +27,8 @@ pub(crate) enum Command {
     Show(Show),
     /// Replay a trace on Freestone with other options, and say which are worth setting
     Advise(Advise),
+    /// Say whether the replay of a trace ranks allocators as the recorded program does
+    Agree(Agree),
 }
 
 /// Arguments of `record`.
@@ -96,4 +98,23 @@ pub(crate) struct Advise {
     /// Replays with each set of options
     #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub(crate) repeat: u16,
+}
+
+/// Arguments of `agree`.
+#[derive(Debug, Args)]
+pub(crate) struct Agree {
+    /// The trace of the program, whole
+    pub(crate) file: PathBuf,
+
+    /// Other allocators than the system's and Freestone: libraries to preload
+    #[arg(long, value_name = "NAME=PATH")]
+    pub(crate) library: Vec<String>,
+
+    /// Runs with each allocator
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub(crate) repeat: u16,
+
+    /// The program and its arguments
+    #[arg(required = true, last = true)]
+    pub(crate) program: Vec<OsString>,
 }

@@ -7,8 +7,10 @@
 //! | [`pack`] | what processes have written, as packed files |
 //! | [`show`], [`page`], [`plots`], [`waste`] | what a trace amounts to, for a terminal and as a page |
 //! | [`advise`] | a trace replayed with other options |
+//! | [`agree`] | a trace's replay against the program itself |
 
 mod advise;
+mod agree;
 mod building;
 mod cli;
 mod pack;
@@ -39,6 +41,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Pack(arguments) => pack::run(&arguments).map(|()| ExitCode::SUCCESS),
         Command::Show(arguments) => show::run(&arguments).map(|()| ExitCode::SUCCESS),
         Command::Advise(arguments) => advise::run(&arguments).map(|()| ExitCode::SUCCESS),
+        Command::Agree(arguments) => agree::run(&arguments).map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
