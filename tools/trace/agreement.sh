@@ -12,7 +12,7 @@ cd "$work"
 
 libraries=()
 for pair in jemalloc=libjemalloc.so.2 mimalloc=libmimalloc.so.2 tcmalloc=libtcmalloc_minimal.so.4; do
-    path=$(ldconfig -p | awk -v name="${pair#*=}" '$1 == name { print $NF; exit }')
+    path=$(PATH=$PATH:/sbin ldconfig -p | awk -v name="${pair#*=}" '$1 == name { print $NF; exit }')
     [ -z "$path" ] || libraries+=(--library "${pair%%=*}=$path")
 done
 

@@ -43,9 +43,6 @@ const CHOICES: [Choice; 9] = [
     Choice { variables: &[("FREESTONE_POPULATE", "1")], methods: ".populate(true)" },
 ];
 
-/// How long a sample takes.
-const SAMPLE_NS: u64 = 200_000_000;
-
 /// A ratio to the default's is a difference from here on, if all repetitions but one agree.
 const DIFFERENT: f64 = 0.02;
 
@@ -96,24 +93,21 @@ pub(crate) fn run(arguments: &Advise) -> Result<()> {
     let script = tempfile::NamedTempFile::new().context("a temporary file")?;
     fs::write(script.path(), script::compile(&steps)).context("the script")?;
     let peer = building::peer()?;
-    let replay = |choice: &Choice, rounds| {
+    let replay = |choice: &Choice| {
         let task = json!({
-            "workload": "trace", "seed": 0, "threads": steps.threads, "rounds": rounds, "second_ms": 1000,
+            "workload": "trace", "seed": 0, "threads": steps.threads, "rounds": 1, "second_ms": 1000,
             "recording": { "script": script.path(), "touch": arguments.touch.name() },
         });
         sample(&peer, choice, &task.to_string())
     };
-    let rounds = SAMPLE_NS.div_ceil(replay(&CHOICES[0], 1)?.wall_ns.max(1));
     let mut samples = vec![Vec::new(); CHOICES.len()];
     for repetition in 0..usize::from(arguments.repeat) {
         // Another one first each time.
         for turn in 0..CHOICES.len() {
             let place = (repetition + turn) % CHOICES.len();
-            samples[place].push(replay(&CHOICES[place], rounds)?);
+            samples[place].push(replay(&CHOICES[place])?);
         }
     }
-    // A replay does its rounds, whatever they take: shown is what one takes.
-    samples.iter_mut().flatten().for_each(|sample| sample.wall_ns /= rounds);
     let results: Vec<Outcome> = samples.iter().map(|own| Outcome::of(own, &samples[0])).collect();
     println!("{}", table(&results));
     println!("{}", advice(&results));

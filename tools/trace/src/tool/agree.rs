@@ -19,9 +19,6 @@ use super::cli::Agree;
 use super::text::{bytes, time};
 use super::{building, read};
 
-/// How long a replay takes.
-const SAMPLE_NS: u64 = 200_000_000;
-
 /// An allocator, and what is preloaded for it; nothing for the system's.
 struct Library {
     name: String,
@@ -38,7 +35,6 @@ struct Cost {
 /// What the peer says of a replay; it says more.
 #[derive(Deserialize)]
 struct Sample {
-    wall_ns: u64,
     user_ns: u64,
     system_ns: u64,
     peak_kib: u64,
@@ -47,28 +43,29 @@ struct Sample {
 /// Runs `agree`.
 pub(crate) fn run(arguments: &Agree) -> Result<()> {
     let libraries = libraries(arguments)?;
-    let steps = Steps::of(&read(&arguments.file)?);
     let script = tempfile::NamedTempFile::new().context("a temporary file")?;
+    let steps = Steps::of(&read(&arguments.file)?);
     fs::write(script.path(), script::compile(&steps)).context("the script")?;
     let replay = Replay { peer: building::system_peer()?, script: script.path(), threads: steps.threads };
-    let rounds = SAMPLE_NS.div_ceil(replay.run(&libraries[0], 1)?.wall_ns.max(1));
+    drop(steps);
+    forget_peak();
     let mut costs = vec![(Vec::new(), Vec::new()); libraries.len()];
     for repetition in 0..usize::from(arguments.repeat) {
         for turn in 0..libraries.len() {
             // Another one first each time.
             let place = (repetition + turn) % libraries.len();
-            let sample = replay.run(&libraries[place], rounds)?;
+            let sample = replay.run(&libraries[place])?;
             costs[place].0.push(program(&arguments.program, &libraries[place])?);
             costs[place].1.push(Cost {
-                processor_ns: (sample.user_ns + sample.system_ns) as f64 / rounds as f64,
+                processor_ns: (sample.user_ns + sample.system_ns) as f64,
                 peak_kib: sample.peak_kib as f64,
             });
         }
     }
-    let medians: Vec<[Cost; 2]> = costs.iter().map(|(own, again)| [median(own), median(again)]).collect();
-    println!("{}", table(&libraries, &medians));
+    let figures: Vec<[Cost; 2]> = costs.iter().map(|(own, again)| [figure(own), figure(again)]).collect();
+    println!("{}", table(&libraries, &figures));
     for (what, metric) in [("time", time_of as fn(&Cost) -> f64), ("peak memory", memory_of)] {
-        let side = |side: usize| medians.iter().map(|costs| metric(&costs[side])).collect::<Vec<_>>();
+        let side = |side: usize| figures.iter().map(|costs| metric(&costs[side])).collect::<Vec<_>>();
         println!("rank correlation, {what}: {:.2}", spearman(&side(0), &side(1)));
     }
     Ok(())
@@ -99,6 +96,14 @@ fn libraries(arguments: &Agree) -> Result<Vec<Library>> {
     Ok(libraries)
 }
 
+/// Makes this process small again, and the kernel forget that it was not (proc(5), `clear_refs`): a child's
+/// peak begins with its parent's.
+fn forget_peak() {
+    // SAFETY: may be called at any time, by any thread.
+    unsafe { libc::malloc_trim(0) };
+    let _ = fs::write("/proc/self/clear_refs", "5");
+}
+
 struct Replay<'a> {
     peer: PathBuf,
     script: &'a Path,
@@ -106,9 +111,9 @@ struct Replay<'a> {
 }
 
 impl Replay<'_> {
-    fn run(&self, library: &Library, rounds: u64) -> Result<Sample> {
+    fn run(&self, library: &Library) -> Result<Sample> {
         let task = json!({
-            "workload": "trace", "seed": 0, "threads": self.threads, "rounds": rounds, "second_ms": 1000,
+            "workload": "trace", "seed": 0, "threads": self.threads, "rounds": 1, "second_ms": 1000,
             "recording": { "script": self.script, "touch": "all" },
         });
         let mut command = Command::new(&self.peer);
@@ -149,20 +154,21 @@ fn program(program: &[OsString], library: &Library) -> Result<Cost> {
     Ok(Cost { processor_ns: ns(usage.ru_utime) + ns(usage.ru_stime), peak_kib: usage.ru_maxrss as f64 })
 }
 
-fn median(costs: &[Cost]) -> Cost {
-    let middle = |metric: fn(&Cost) -> f64| {
+/// The least processor time, as whatever else runs only adds to it, and the median of the peaks.
+fn figure(costs: &[Cost]) -> Cost {
+    let sorted = |metric: fn(&Cost) -> f64| {
         let mut values: Vec<f64> = costs.iter().map(metric).collect();
         values.sort_by(f64::total_cmp);
-        values[values.len() / 2]
+        values
     };
-    Cost { processor_ns: middle(time_of), peak_kib: middle(memory_of) }
+    Cost { processor_ns: sorted(time_of)[0], peak_kib: sorted(memory_of)[costs.len() / 2] }
 }
 
-fn table(libraries: &[Library], medians: &[[Cost; 2]]) -> Table {
+fn table(libraries: &[Library], figures: &[[Cost; 2]]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_header(["allocator", "program's time", "replay's time", "program's peak", "replay's peak"]);
-    for (library, [program, replay]) in libraries.iter().zip(medians) {
+    for (library, [program, replay]) in libraries.iter().zip(figures) {
         table.add_row([
             library.name.clone(),
             time(program.processor_ns),

@@ -96,7 +96,7 @@ pub(crate) struct Advise {
     pub(crate) touch: Touch,
 
     /// Replays with each set of options
-    #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 11, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub(crate) repeat: u16,
 }
 

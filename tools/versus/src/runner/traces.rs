@@ -61,7 +61,7 @@ impl Traces {
             threads: steps.threads as usize,
             threaded: false,
             judged: Judged::Recording,
-            calibrated: true,
+            calibrated: false,
             recording: Some(Recording { script, touch: self.touch.name().to_owned() }),
         })
     }

@@ -10,8 +10,8 @@ use super::{Judged, Workload};
 use crate::bench::{Bench, meter};
 use crate::task::Recording;
 
-/// How often resident memory is read for the average.
-const BETWEEN_READINGS: Duration = Duration::from_micros(250);
+/// How often resident memory is read for the average. Each reading takes a hundredth of that.
+const BETWEEN_READINGS: Duration = Duration::from_millis(1);
 
 /// The workload that replays `recording`.
 ///
@@ -21,14 +21,19 @@ pub fn replay_of(name: &str, recording: &Recording) -> Result<Workload, String> 
     let touch: Touch = recording.touch.parse()?;
     let script = Script::open(&recording.script).map_err(|error| format!("the script: {error}"))?;
     Ok(Workload::new(name, "a recorded program", move |bench| replay(bench, &script, touch))
-        .judged_by(Judged::Recording))
+        .judged_by(Judged::Recording)
+        .fixed())
 }
 
+/// Once, in a process that has done nothing else: what a program pays, page faults included.
 fn replay(bench: &mut Bench, script: &Script, touch: Touch) {
     let mut stage = Stage::new(script, touch).expect("there is memory for the replay's own tables");
     let start_kib = bench.baseline();
-    bench.rounds(script.calls(), || check(script, stage.replay()));
-    bench.averaged(average_kib(|| check(script, stage.replay())).saturating_sub(start_kib));
+    let average_kib = average_kib(|| {
+        let totals = bench.once(script.calls(), || stage.replay());
+        check(script, totals);
+    });
+    bench.averaged(average_kib.saturating_sub(start_kib));
     bench.held(script.peak_bytes() as usize);
 }
 
@@ -40,16 +45,16 @@ fn check(script: &Script, totals: Totals) {
     }
 }
 
-/// What is resident on average while `work` is done, outside the measured part.
+/// What is resident on average while `work` is done.
 fn average_kib(work: impl FnOnce()) -> u64 {
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
         let reader = scope.spawn(|| {
             let (mut sum, mut readings) = (0, 0);
             while readings == 0 || !done.load(Ordering::Acquire) {
+                thread::sleep(BETWEEN_READINGS);
                 sum += meter::resident_kib();
                 readings += 1;
-                thread::sleep(BETWEEN_READINGS);
             }
             sum / readings
         });
