@@ -88,9 +88,9 @@ proptest! {
         }
         let mut decoder = Decoder::new(&events);
         for event in expected {
-            prop_assert_eq!(decoder.next(), Ok(Some(event)));
+            prop_assert_eq!(decoder.event(), Ok(Some(event)));
         }
-        prop_assert_eq!(decoder.next(), Ok(None));
+        prop_assert_eq!(decoder.event(), Ok(None));
     }
 
     #[test]

@@ -233,7 +233,7 @@ impl<'a> Decoder<'a> {
     ///
     /// # Errors
     /// The bytes are no event.
-    pub fn next(&mut self) -> Result<Option<Event>, Flaw> {
+    pub fn event(&mut self) -> Result<Option<Event>, Flaw> {
         let Some((&head, rest)) = self.rest.split_first() else {
             return Ok(None);
         };

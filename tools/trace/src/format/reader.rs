@@ -118,7 +118,7 @@ impl<'a> Reader<'a> {
     fn decode(&mut self, events: &[u8]) -> Result<(), Flaw> {
         let mut decoder = Decoder::new(events);
         let mut thread = None;
-        while let Some(event) = decoder.next()? {
+        while let Some(event) = decoder.event()? {
             match event {
                 Event::Thread(number) => thread = Some(number),
                 Event::Time(_) => {}

@@ -42,7 +42,7 @@ pub(super) fn wait_until(done: impl Fn() -> bool) {
         looks += 1;
         match looks {
             ..LOOKS_BEFORE_YIELD => hint::spin_loop(),
-            ..LOOKS_BEFORE_SLEEP => thread::yield_now(),
+            LOOKS_BEFORE_YIELD..LOOKS_BEFORE_SLEEP => thread::yield_now(),
             _ => thread::sleep(NAP),
         }
     }

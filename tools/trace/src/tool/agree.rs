@@ -55,7 +55,7 @@ pub(crate) fn run(arguments: &Agree) -> Result<()> {
             // Another one first each time.
             let place = (repetition + turn) % libraries.len();
             let sample = replay.run(&libraries[place])?;
-            costs[place].0.push(program(&arguments.program, &libraries[place])?);
+            costs[place].0.push(growth(&arguments.program, &libraries[place])?);
             costs[place].1.push(Cost {
                 processor_ns: (sample.user_ns + sample.system_ns) as f64,
                 peak_kib: sample.peak_kib as f64,
@@ -133,7 +133,18 @@ fn preload<'a>(command: &'a mut Command, library: &Library) -> &'a mut Command {
     }
 }
 
-/// Runs the program itself, silently.
+/// Does nothing, with a C library's start and end.
+const IDLE: &str = "true";
+
+/// What the program takes; of memory, what it takes beyond a program that does nothing. The replay's figure
+/// leaves out what was there before it, too.
+fn growth(arguments: &[OsString], library: &Library) -> Result<Cost> {
+    let idle = program(&[IDLE.into()], library)?;
+    let cost = program(arguments, library)?;
+    Ok(Cost { peak_kib: (cost.peak_kib - idle.peak_kib).max(0.0), ..cost })
+}
+
+/// Runs a program, silently.
 fn program(program: &[OsString], library: &Library) -> Result<Cost> {
     let mut command = Command::new::<&OsStr>(&program[0]);
     preload(&mut command, library).args(&program[1..]).stdin(Stdio::null()).stdout(Stdio::null());

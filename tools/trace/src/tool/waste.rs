@@ -61,7 +61,7 @@ fn glibc(size: u64) -> u64 {
 fn jemalloc(size: u64) -> u64 {
     match size {
         ..=8 => 8,
-        ..=128 => size.next_multiple_of(16),
+        9..=128 => size.next_multiple_of(16),
         LARGE.. => whole_pages(size),
         _ => steps_a_doubling(size, 4),
     }
@@ -70,7 +70,7 @@ fn jemalloc(size: u64) -> u64 {
 fn mimalloc(size: u64) -> u64 {
     match size {
         ..=8 => 8,
-        ..=64 => size.next_multiple_of(16),
+        9..=64 => size.next_multiple_of(16),
         LARGE.. => whole_pages(size),
         _ => steps_a_doubling(size, 8),
     }
@@ -79,7 +79,7 @@ fn mimalloc(size: u64) -> u64 {
 fn snmalloc(size: u64) -> u64 {
     match size {
         ..=16 => 16,
-        ..=64 => size.next_multiple_of(16),
+        17..=64 => size.next_multiple_of(16),
         LARGE.. => whole_pages(size),
         _ => steps_a_doubling(size, 4),
     }
