@@ -13,12 +13,12 @@ cd "$work"
 library=$target/release/libfreestone_trace_preload.so
 TIMEFORMAT='%U %S'
 
-# The least processor time of a command, in milliseconds.
+# The least processor time of a command, in milliseconds. The functions of programs.sh have their names.
 least() { # COMMAND...
     local run
     for run in $(seq "${REPEAT:-5}"); do
         rm -rf "$work/recording"/* "$work/database"
-        { time "$@" >/dev/null 2>&1; } 2>>times
+        { time command "$@" >/dev/null 2>&1; } 2>>times
     done
     awk '{ ms = ($1 + $2) * 1000; if (NR == 1 || ms < least) least = ms } END { print least }' times
     rm times
