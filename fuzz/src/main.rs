@@ -219,7 +219,9 @@ impl Program {
                     self.blocks[at].check();
                 }
             }
-            Operation::Purge => freestone::purge(),
+            Operation::Purge => {
+                freestone::purge();
+            }
             Operation::Idle => freestone::thread_idle(),
         }
     }

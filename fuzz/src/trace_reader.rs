@@ -10,8 +10,14 @@ use libfuzzer_sys::fuzz_target;
 
 /// A recording with those events.
 fn with_events(events: &[u8]) -> Vec<u8> {
-    let header =
-        Header { stage: Stage::Recording, process: 1, parent: 1, name: "fuzzed".into(), foreign: 0, missed: 0 };
+    let header = Header {
+        stage: Stage::Recording,
+        process: 1,
+        parent: 1,
+        name: "fuzzed".into(),
+        foreign: 0,
+        missed: 0,
+    };
     let length = u32::try_from(events.len()).expect("the input is short");
     let mut file = header.to_bytes().to_vec();
     file.extend_from_slice(&block_header_bytes(Codec::Stored, length, length));
