@@ -1,5 +1,5 @@
-//! The fuzz target of the reader of traces: any bytes are read or refused, as a file and as the events
-//! of one. What is read can be written and read again, resolved, summed up and compiled.
+//! The fuzz target of the reader of traces: any bytes are read or refused, as a file and as the
+//! events of one. What is read can be written and read again, resolved, summed up and compiled.
 #![no_main]
 
 use freestone_trace::format::{self, Codec, Header, Stage, Trace, block_header_bytes};

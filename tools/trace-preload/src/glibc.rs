@@ -20,8 +20,8 @@ unsafe extern "C" {
 
 type UsableSize = unsafe extern "C" fn(*mut u8) -> usize;
 
-/// glibc's malloc_usable_size, which has no other name: a program may be linked to an allocator whose
-/// function of that name knows nothing of glibc's blocks.
+/// glibc's malloc_usable_size, which has no other name: a program may be linked to an allocator
+/// whose function of that name knows nothing of glibc's blocks.
 static USABLE_SIZE: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
 
 /// malloc_usable_size(3) of glibc's block.

@@ -7,7 +7,8 @@ use std::sync::Once;
 use crate::format::Kind;
 use crate::tape;
 
-/// Hands every call to `A`, and records it if the variable `ALLOCATION_TRACE_BUILT_IN` names a folder.
+/// Hands every call to `A`, and records it if the variable `ALLOCATION_TRACE_BUILT_IN` names a
+/// folder.
 ///
 /// ```
 /// use std::alloc::System;
@@ -52,8 +53,8 @@ fn start() {
     }
 }
 
-// SAFETY: every call goes to `A` as it comes. Recording does not touch the blocks, allocates nothing and
-// does not unwind.
+// SAFETY: every call goes to `A` as it comes. Recording does not touch the blocks, allocates
+// nothing and does not unwind.
 unsafe impl<A: GlobalAlloc> GlobalAlloc for Recorder<A> {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {

@@ -35,8 +35,8 @@ pub struct Steps {
     pub objects: u32,
     /// Threads that called.
     pub threads: u32,
-    /// Frees and reallocs of blocks that the recording does not know: they were made before it began, or
-    /// before a fork.
+    /// Frees and reallocs of blocks that the recording does not know: they were made before it
+    /// began, or before a fork.
     pub foreign: u64,
     /// Frees that the recording missed: the address was given out again.
     pub missed: u64,

@@ -74,8 +74,8 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// Leaves what was resident before the measured part out of what was resident later: the script of a
-    /// recording is as large as what it asks for.
+    /// Leaves what was resident before the measured part out of what was resident later: the script
+    /// of a recording is as large as what it asks for.
     pub fn count_growth(&mut self) {
         for kib in [&mut self.peak_kib, &mut self.after_kib, &mut self.purged_kib] {
             *kib = kib.saturating_sub(self.start_kib);

@@ -190,7 +190,8 @@ impl Encoder {
     }
 }
 
-/// A difference with its sign in the lowest bit, so that small ones of either sign are small numbers.
+/// A difference with its sign in the lowest bit, so that small ones of either sign are small
+/// numbers.
 #[inline(always)]
 fn zigzag(difference: u64) -> u64 {
     let difference = difference as i64;

@@ -108,7 +108,8 @@ impl Compiler {
         })
     }
 
-    /// Has `thread` wait until the object's last operation is done, unless it has waited for later ones.
+    /// Has `thread` wait until the object's last operation is done, unless it has waited for later
+    /// ones.
     fn wait(&mut self, thread: usize, touched: Touched) {
         let done = touched.place + 1;
         let waited = self.waited.entry((thread, touched.thread)).or_insert(0);
@@ -136,8 +137,8 @@ fn action(kind: Kind) -> Action {
     }
 }
 
-/// What the call named; else malloc's, but no more than the size, as allocators tell such requests from
-/// those for an alignment.
+/// What the call named; else malloc's, but no more than the size, as allocators tell such requests
+/// from those for an alignment.
 fn align_log2(step: &Step) -> u8 {
     if matches!(step.kind, Kind::Aligned | Kind::ZeroedAligned) {
         return step.align_log2;

@@ -74,8 +74,8 @@ pub(super) fn bytes_of<T: Copy>(values: &[T]) -> &[u8] {
 const _: () = assert!(size_of::<Operation>() == 16 && size_of::<Head>() == 40);
 
 impl Script {
-    /// Maps the script at `path`, and reads all of it, so that its pages do not count later. Nothing is
-    /// asked of the allocator.
+    /// Maps the script at `path`, and reads all of it, so that its pages do not count later.
+    /// Nothing is asked of the allocator.
     ///
     /// # Errors
     /// The file cannot be mapped, or is no script of this version.
@@ -101,8 +101,8 @@ impl Script {
     }
 
     fn records(&self) -> &[ThreadRecord] {
-        // SAFETY: the records follow the head, whose size is a multiple of their alignment; `open` has
-        // checked the length.
+        // SAFETY: the records follow the head, whose size is a multiple of their alignment; `open`
+        // has checked the length.
         unsafe {
             let start = self.map.as_ptr().add(size_of::<Head>()).cast::<ThreadRecord>();
             std::slice::from_raw_parts(start, self.head().threads as usize)
@@ -117,8 +117,8 @@ impl Script {
     pub(super) fn operations(&self, thread: usize) -> &[Operation] {
         let record = self.records()[thread];
         let start = size_of::<Head>() + size_of_val(self.records());
-        // SAFETY: the operations follow the records, and are what `compile` has made: a script is mapped
-        // from a file that this version wrote, as its first word says.
+        // SAFETY: the operations follow the records, and are what `compile` has made: a script is
+        // mapped from a file that this version wrote, as its first word says.
         let all = unsafe {
             let start = self.map.as_ptr().add(start).cast::<Operation>();
             std::slice::from_raw_parts(start, self.operation_count())

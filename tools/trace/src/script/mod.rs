@@ -1,5 +1,5 @@
-//! A trace compiled for replay: each thread's operations as an array that is read as it lies, so that
-//! whoever replays it decodes nothing and asks its allocator for nothing else.
+//! A trace compiled for replay: each thread's operations as an array that is read as it lies, so
+//! that whoever replays it decodes nothing and asks its allocator for nothing else.
 //!
 //! | room | what is in it |
 //! | --- | --- |

@@ -47,8 +47,8 @@ struct Actor {
     peak: AtomicU64,
 }
 
-/// Everything that a replay needs besides the script, mapped and touched: nothing of it is asked of the
-/// allocator, and nothing of it counts as growth.
+/// Everything that a replay needs besides the script, mapped and touched: nothing of it is asked of
+/// the allocator, and nothing of it counts as growth.
 #[derive(Debug)]
 pub struct Stage<'a> {
     script: &'a Script,

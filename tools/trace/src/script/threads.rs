@@ -24,7 +24,8 @@ pub(super) unsafe fn start(
 ) -> io::Result<()> {
     let mut attributes = MaybeUninit::uninit();
     let mut thread = MaybeUninit::uninit();
-    // SAFETY: the attributes are initialised before they are used; the caller answers for the argument.
+    // SAFETY: the attributes are initialised before they are used; the caller answers for the
+    // argument.
     let error = unsafe {
         libc::pthread_attr_init(attributes.as_mut_ptr());
         libc::pthread_attr_setdetachstate(attributes.as_mut_ptr(), libc::PTHREAD_CREATE_DETACHED);

@@ -33,8 +33,8 @@ pub(super) fn watch(lane: *mut lane::Lane) {
     unsafe { libc::pthread_setspecific(key, lane.cast_const().cast()) };
 }
 
-/// Makes this process's file in `folder` and its path: the process's number, and a second number that
-/// tells its files apart.
+/// Makes this process's file in `folder` and its path: the process's number, and a second number
+/// that tells its files apart.
 pub(super) fn make_file(folder: &CStr, path: &mut [u8; PATH_BYTES]) -> bool {
     // SAFETY: these ask for numbers.
     let (process, parent) = unsafe { (libc::getpid(), libc::getppid()) };

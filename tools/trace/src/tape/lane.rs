@@ -18,7 +18,8 @@ const ROOM: usize = 2 * LONGEST_EVENT + 1;
 /// Lanes that are mapped at once.
 const LANES: usize = 256;
 
-/// What one thread writes with. Valid when zero, which is what a fork leaves in the child: without room.
+/// What one thread writes with. Valid when zero, which is what a fork leaves in the child: without
+/// room.
 #[repr(C, align(128))]
 pub(super) struct Lane {
     at: *mut u8,
@@ -140,8 +141,8 @@ fn begin(state: &State, lane: &mut Lane) {
     lane.at = unsafe { lane.at.add(sink.length()) };
 }
 
-/// A lane for the calling thread, of a thread that has ended or new. Its slot is set, and the lane busy,
-/// before anything is called that may allocate.
+/// A lane for the calling thread, of a thread that has ended or new. Its slot is set, and the lane
+/// busy, before anything is called that may allocate.
 fn take(state: &State) -> Option<*mut Lane> {
     let lane = state.spare.take().or_else(|| state.fresh.take())?;
     // SAFETY: the lane was just taken, so it is this thread's alone.

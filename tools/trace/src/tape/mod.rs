@@ -1,9 +1,10 @@
 //! Recording inside a process.
 //!
-//! Each thread has a [`lane`]: a piece of the recording's file, mapped shared, that it alone writes.
-//! What it has written is in the file at once, so a process that is killed loses nothing but the
-//! event in the making. A call of the allocator takes a number from one counter, which makes the
-//! order of all calls: an allocation after the block is there, a free before it is given up.
+//! Each thread has a [`lane`]: a piece of the recording's file, mapped shared, that it alone
+//! writes. What it has written is in the file at once, so a process that is killed loses nothing
+//! but the event in the making. A call of the allocator takes a number from one counter, which
+//! makes the order of all calls: an allocation after the block is there, a free before it is given
+//! up.
 //!
 //! Nothing here allocates. All memory is mapped, and is zero in a child after a fork
 //! (`MADV_WIPEONFORK`): the child finds no lane, and begins a file of its own.
@@ -33,7 +34,8 @@ pub const PRELOADED: &CStr = c"ALLOCATION_TRACE";
 /// The same for programs with a [`crate::Recorder`] in them.
 pub const BUILT_IN: &CStr = c"ALLOCATION_TRACE_BUILT_IN";
 
-/// Begins recording into `folder`; nothing is recorded before. Called once, before there are threads.
+/// Begins recording into `folder`; nothing is recorded before. Called once, before there are
+/// threads.
 pub fn start(folder: &CStr) {
     state::start(folder);
 }

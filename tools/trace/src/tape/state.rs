@@ -33,7 +33,8 @@ pub(super) struct State {
 #[repr(align(128))]
 struct Counter(AtomicU64);
 
-// SAFETY: the path is written while `phase` is `STARTING`, by one thread, and read when it is `READY`.
+// SAFETY: the path is written while `phase` is `STARTING`, by one thread, and read when it is
+// `READY`.
 unsafe impl Sync for State {}
 
 const NOT_STARTED: u32 = 0;
@@ -103,8 +104,8 @@ pub(super) fn start(folder: &CStr) {
 }
 
 impl State {
-    /// Whether a call can be recorded. The first call of a process begins its file; after a fork, that
-    /// is the child's first.
+    /// Whether a call can be recorded. The first call of a process begins its file; after a fork,
+    /// that is the child's first.
     pub(super) fn ready(&self) -> bool {
         match self.phase.load(Ordering::Acquire) {
             READY => true,

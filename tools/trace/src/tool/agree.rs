@@ -1,5 +1,5 @@
-//! Whether the replay of a program ranks allocators as the program itself does: both run with the same
-//! libraries preloaded.
+//! Whether the replay of a program ranks allocators as the program itself does: both run with the
+//! same libraries preloaded.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -96,8 +96,8 @@ fn libraries(arguments: &Agree) -> Result<Vec<Library>> {
     Ok(libraries)
 }
 
-/// Makes this process small again, and the kernel forget that it was not (proc(5), `clear_refs`): a child's
-/// peak begins with its parent's.
+/// Makes this process small again, and the kernel forget that it was not (proc(5), `clear_refs`): a
+/// child's peak begins with its parent's.
 fn forget_peak() {
     // SAFETY: may be called at any time, by any thread.
     unsafe { libc::malloc_trim(0) };
@@ -136,8 +136,8 @@ fn preload<'a>(command: &'a mut Command, library: &Library) -> &'a mut Command {
 /// Does nothing, with a C library's start and end.
 const IDLE: &str = "true";
 
-/// What the program takes; of memory, what it takes beyond a program that does nothing. The replay's figure
-/// leaves out what was there before it, too.
+/// What the program takes; of memory, what it takes beyond a program that does nothing. The
+/// replay's figure leaves out what was there before it, too.
 fn growth(arguments: &[OsString], library: &Library) -> Result<Cost> {
     let idle = program(&[IDLE.into()], library)?;
     let cost = program(arguments, library)?;

@@ -18,8 +18,8 @@ pub(crate) fn run(arguments: &Pack) -> Result<()> {
     write(&Steps::of(&read(&arguments.from)?), &arguments.output, arguments.at_most)
 }
 
-/// Packs the recordings in `folder`: that with the most calls into `output`, and if `all` is wanted, each
-/// other beside it.
+/// Packs the recordings in `folder`: that with the most calls into `output`, and if `all` is
+/// wanted, each other beside it.
 pub(crate) fn folder(folder: &Path, output: &Path, all: bool, at_most: Option<usize>) -> Result<()> {
     let mut recordings = Vec::new();
     for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {

@@ -23,7 +23,8 @@ const RIGHT: u32 = 40;
 const BELOW: u32 = 40;
 const BESIDE: u32 = 84;
 
-/// What a horizontal axis shows of a moment: its title, the value, and the unit that it is shown in.
+/// What a horizontal axis shows of a moment: its title, the value, and the unit that it is shown
+/// in.
 struct Across {
     title: &'static str,
     value: fn(&Moment) -> u64,

@@ -73,7 +73,8 @@ fn preloads(library: &Path) -> OsString {
     all
 }
 
-/// Runs `command` to its end. What the keyboard sends is for the program; this one has work left to do.
+/// Runs `command` to its end. What the keyboard sends is for the program; this one has work left to
+/// do.
 fn wait(command: &mut Command) -> io::Result<ExitStatus> {
     // SAFETY: sets how this process takes a signal.
     let [interrupt, quit] =

@@ -2,8 +2,8 @@
 //!
 //! Freestone's sizes are asked of Freestone. The others' are as their sources have them: glibc
 //! (malloc.c, `request2size`), jemalloc (size_classes.5: four classes a doubling from 128 bytes),
-//! mimalloc (`_mi_bin`: eight a doubling from 64 bytes), snmalloc (`sizeclass.h`: four a doubling from
-//! 16 bytes), tcmalloc is left out, as its classes are a table that changes. Blocks beyond
+//! mimalloc (`_mi_bin`: eight a doubling from 64 bytes), snmalloc (`sizeclass.h`: four a doubling
+//! from 16 bytes), tcmalloc is left out, as its classes are a table that changes. Blocks beyond
 //! [`LARGE`] are whole pages in all of them.
 
 use std::collections::BTreeMap;

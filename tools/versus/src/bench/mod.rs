@@ -100,7 +100,8 @@ impl Bench {
         self.average_kib = Some(kib);
     }
 
-    /// Takes what is resident now, before any warm-up, for what was resident before the measured part.
+    /// Takes what is resident now, before any warm-up, for what was resident before the measured
+    /// part.
     pub fn baseline(&mut self) -> u64 {
         *self.baseline_kib.insert(meter::resident_kib())
     }

@@ -32,7 +32,8 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["only", "list"])]
     trace: Vec<PathBuf>,
 
-    /// How much of each recorded block is written, and read before its free: none, first (a cache line), all
+    /// How much of each recorded block is written, and read before its free: none, first (a cache
+    /// line), all
     #[arg(long, value_name = "HOW", default_value = "all", value_parser = str::parse::<Touch>)]
     touch: Touch,
 
