@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Records the corpus: programs that Debian has, each for a few seconds, each cut to at most AT_MOST bytes.
+# Records the corpus: programs that Debian has and Rust libraries, each for a few seconds, each cut to at most AT_MOST bytes.
 #
 #   tools/trace/corpus.sh              all of it, into tools/trace/corpus
 #   tools/trace/corpus.sh NAME...      these
@@ -35,9 +35,10 @@ redis() {
     wait $!
 }
 
-programs=(cargo gcc ghostscript git gxx jq lua node perl python redis ripgrep sqlite)
+programs=(cargo gcc ghostscript git gxx jq lua node perl python redis ripgrep sqlite syn tokio)
 
 command cargo build --release --quiet --manifest-path "$root/Cargo.toml" -p freestone-trace -p freestone-trace-preload
+command cargo build --release --quiet --manifest-path "$root/Cargo.toml" -p freestone-versus --bin peer-system
 [ $# -gt 0 ] || set -- "${programs[@]}"
 for name; do
     case " ${programs[*]} " in *" $name "*) ;; *) echo "no program $name; there are ${programs[*]}" >&2; exit 2 ;; esac

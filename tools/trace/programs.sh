@@ -100,3 +100,12 @@ ghostscript() {
 cargo() {
     under cargo cargo metadata --offline --filter-platform x86_64-unknown-linux-gnu --format-version 1 --manifest-path "$root/Cargo.toml"
 }
+
+# Libraries at work in the benchmark's own process, on the system's allocator.
+syn() {
+    under syn "$target/release/peer-system" '{"workload":"real/syn","seed":42,"threads":1,"rounds":1,"second_ms":1000}'
+}
+
+tokio() {
+    under tokio "$target/release/peer-system" '{"workload":"threads/tokio","seed":42,"threads":4,"rounds":40,"second_ms":1000}'
+}

@@ -3,6 +3,7 @@
 mod common;
 
 use std::fs;
+use std::process::{Child, Command, Stdio};
 
 use common::{packed, sample, text, tool};
 
@@ -21,6 +22,21 @@ fn the_table_and_the_page_have_the_figures() {
         assert!(page.contains(figure), "{figure}");
     }
     assert_eq!(page.matches("<svg").count(), 4);
+}
+
+/// As `freestone-trace show FILE | head` does.
+#[test]
+fn a_reader_that_has_read_enough_is_no_error() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("sample.trace");
+    fs::write(&path, packed(&sample(3000))).expect("it is written");
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_freestone-trace"));
+    let child = command.arg("show").arg(&path).stdout(writer).stderr(Stdio::piped()).spawn();
+    let answer = child.and_then(Child::wait_with_output).expect("the tool runs");
+    assert!(answer.status.success(), "{}", text(&answer.stderr));
+    assert_eq!(text(&answer.stderr), "");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::cli::Advise;
 use super::text::{bytes, time};
-use super::{building, read};
+use super::{building, read, say};
 
 /// Options under trial: variables, and the same as methods.
 struct Choice {
@@ -109,8 +109,8 @@ pub(crate) fn run(arguments: &Advise) -> Result<()> {
         }
     }
     let results: Vec<Outcome> = samples.iter().map(|own| Outcome::of(own, &samples[0])).collect();
-    println!("{}", table(&results));
-    println!("{}", advice(&results));
+    say(table(&results))?;
+    say(advice(&results))?;
     Ok(())
 }
 

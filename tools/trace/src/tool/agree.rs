@@ -17,7 +17,7 @@ use serde_json::json;
 
 use super::cli::Agree;
 use super::text::{bytes, time};
-use super::{building, read};
+use super::{building, read, say};
 
 /// An allocator, and what is preloaded for it; nothing for the system's.
 struct Library {
@@ -63,10 +63,10 @@ pub(crate) fn run(arguments: &Agree) -> Result<()> {
         }
     }
     let figures: Vec<[Cost; 2]> = costs.iter().map(|(own, again)| [figure(own), figure(again)]).collect();
-    println!("{}", table(&libraries, &figures));
+    say(table(&libraries, &figures))?;
     for (what, metric) in [("time", time_of as fn(&Cost) -> f64), ("peak memory", memory_of)] {
         let side = |side: usize| figures.iter().map(|costs| metric(&costs[side])).collect::<Vec<_>>();
-        println!("rank correlation, {what}: {:.2}", spearman(&side(0), &side(1)));
+        say(format_args!("rank correlation, {what}: {:.2}", spearman(&side(0), &side(1))))?;
     }
     Ok(())
 }

@@ -21,6 +21,7 @@ mod show;
 mod text;
 mod waste;
 
+use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 use std::{fs, io};
@@ -44,10 +45,23 @@ pub(crate) fn main() -> ExitCode {
         Command::Agree(arguments) => agree::run(&arguments).map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|error| {
+        if error.chain().any(is_broken_pipe) {
+            // The reader has read enough.
+            return ExitCode::SUCCESS;
+        }
         eprintln!("error: {error:#}");
         let bad = error.chain().any(|cause| cause.is::<Flaw>() || cause.is::<Unreadable>());
         if bad { ExitCode::from(BAD) } else { ExitCode::FAILURE }
     })
+}
+
+fn is_broken_pipe(cause: &(dyn std::error::Error + 'static)) -> bool {
+    cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// Prints a line. Not by `println!`, which panics when nobody reads any more.
+fn say(line: impl std::fmt::Display) -> io::Result<()> {
+    writeln!(io::stdout(), "{line}")
 }
 
 /// A file that cannot be opened or read.

@@ -10,19 +10,19 @@ use freestone_trace::summary::Summary;
 
 use super::cli::Show;
 use super::text::{bytes, count, percent, time};
-use super::{page, read, waste};
+use super::{page, read, say, waste};
 
 /// Runs `show`.
 pub(crate) fn run(arguments: &Show) -> Result<()> {
     let steps = Steps::of(&read(&arguments.file)?);
     let summary = Summary::of(&steps);
-    println!("{}", pairs(&facts(&steps, &summary)));
-    println!("{}", table(&SIZE_HEADER, &size_rows(&summary)));
-    println!("{}", table(&WASTE_HEADER, &waste_rows(&summary)));
+    say(pairs(&facts(&steps, &summary)))?;
+    say(table(&SIZE_HEADER, &size_rows(&summary)))?;
+    say(table(&WASTE_HEADER, &waste_rows(&summary)))?;
     if let Some(path) = &arguments.html {
         let page = page::page(&steps, &summary)?;
         fs::write(path, page).with_context(|| path.display().to_string())?;
-        println!("written to {}", path.display());
+        say(format_args!("written to {}", path.display()))?;
     }
     Ok(())
 }
