@@ -1,8 +1,8 @@
 //! Which slabs feed the bins, and how their blocks come home.
 //!
 //! A slab feeds its class's bin while its pages are in use whatever the bin holds: while it has
-//! more used blocks than the bin has room for, or is kept current even when it is empty. Its
-//! watermark tells when that ends: then its blocks leave the bin.
+//! more used blocks than the bin has room for. Its watermark tells when that ends: then its blocks
+//! leave the bin.
 
 use core::ptr::{self, NonNull};
 
