@@ -1,6 +1,6 @@
 //! Recording inside a process.
 //!
-//! Each thread has a [`lane`]: a piece of the recording's file, mapped shared, that it alone
+//! Each thread has a `lane`: a piece of the recording's file, mapped shared, that it alone
 //! writes. What it has written is in the file at once, so a process that is killed loses nothing
 //! but the event in the making. A call of the allocator takes a number from one counter, which
 //! makes the order of all calls: an allocation after the block is there, a free before it is given
