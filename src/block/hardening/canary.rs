@@ -207,6 +207,25 @@ pub(crate) unsafe fn diagnose(
     offset: usize,
     layout: Option<Layout>,
 ) -> Option<&'static str> {
+    // SAFETY: forwarded to the caller.
+    let fault = unsafe { fault_in(start, class, offset, layout) }?;
+    // Another thread may have freed the block meanwhile, and begun to clear it.
+    // SAFETY: as above.
+    let canary = unsafe { canary_at(start, class.shape().block as usize) }.load(Ordering::Acquire);
+    let is_free = Mask::of(Key::of(start)).content(canary).is_free();
+    Some(if is_free { TWICE } else { fault })
+}
+
+/// As [`diagnose`], by one look at a block that no other thread is freeing.
+///
+/// # Safety
+/// As there.
+unsafe fn fault_in(
+    start: *const u8,
+    class: Class,
+    offset: usize,
+    layout: Option<Layout>,
+) -> Option<&'static str> {
     let block_bytes = class.shape().block as usize;
     // SAFETY: forwarded to the caller.
     let canary = unsafe { canary_at(start, block_bytes) }.load(Ordering::Relaxed);
