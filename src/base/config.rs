@@ -54,18 +54,15 @@ pub(crate) const BIN_SCATTERED_PART: usize = 8;
 /// which a random walk of frees and allocations goes once in 2^8 turns.
 pub(crate) const BIN_RUN: i16 = 256;
 
-/// Bytes of the blocks in a bin, unless it has the fewest.
+/// Most bytes of the blocks in a bin.
 pub(crate) const BIN_BYTES: usize = 16 << 10;
-
-/// The fewest blocks that a bin has room for.
-pub(crate) const BIN_LEAST_BLOCKS: usize = 2;
 
 /// Bytes of the longest block that goes into a bin. A longer one may have a longer class than its
 /// layout's: see `doors::resize`.
 pub(crate) const BIN_LONGEST: usize = 2 << 10;
 
-/// Entries of a heap's table of slabs whose blocks go into bins, one a unit: enough for 64 MiB side
-/// by side. A power of two.
+/// Entries of a heap's table of slabs whose blocks go into bins, one a unit: enough for 256 MiB
+/// side by side. A power of two.
 pub(crate) const BINNED_UNITS: usize = 1 << 12;
 
 /// Entries of a heap's owned-slab cache, one a unit: enough for 16 MiB side by side. A power of

@@ -16,8 +16,7 @@ use static_assertions::const_assert;
 
 use crate::base::address::align_up;
 use crate::base::config::{
-    BIN_BLOCKS, BIN_BYTES, BIN_LEAST_BLOCKS, BIN_LONGEST, INLINE_LIMIT, MAX_BLOCK_ALIGN, MAX_BLOCK_BYTES,
-    UNIT_BYTES,
+    BIN_BLOCKS, BIN_BYTES, BIN_LONGEST, INLINE_LIMIT, MAX_BLOCK_ALIGN, MAX_BLOCK_BYTES, UNIT_BYTES,
 };
 
 /// Classes below the regular part: 16 to 64 by 8, then 80, 96, 112, 128.
@@ -160,13 +159,7 @@ impl Class {
             return 0;
         }
         let fit = BIN_BYTES / self.shape().block as usize;
-        if fit > BIN_BLOCKS {
-            BIN_BLOCKS
-        } else if fit < BIN_LEAST_BLOCKS {
-            BIN_LEAST_BLOCKS
-        } else {
-            fit
-        }
+        if fit < BIN_BLOCKS { fit } else { BIN_BLOCKS }
     }
 
     /// Bytes of a block.

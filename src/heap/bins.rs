@@ -80,8 +80,9 @@ pub(super) struct Bins {
 /// The most blocks that leave or enter a bin at a time.
 const HALF_BLOCKS: usize = BIN_BLOCKS.div_ceil(2);
 
-const fn half_places(class: Class) -> i16 {
-    class.places().div_ceil(2) as i16
+/// The older half of the places in the bin of `class`.
+const fn half_places(class: Class) -> usize {
+    class.places().div_ceil(2)
 }
 
 /// Blocks on their way between a bin and slabs.
@@ -219,14 +220,14 @@ impl Bins {
     /// Notes that half of the full bin of `class` is taken out. Whether it is to be closed.
     pub(super) fn is_flooded(&self, class: Class) -> bool {
         let run = of(&self.runs, class);
-        run.set(run.get().max(0).saturating_add(half_places(class)));
+        run.set(run.get().max(0).saturating_add(half_places(class) as i16));
         run.get() >= BIN_RUN
     }
 
     /// Notes that half of the empty bin of `class` is filled. Whether it is to be closed.
     pub(super) fn is_drained(&self, class: Class) -> bool {
         let run = of(&self.runs, class);
-        run.set(run.get().min(0).saturating_sub(half_places(class)));
+        run.set(run.get().min(0).saturating_sub(half_places(class) as i16));
         run.get() <= -BIN_RUN
     }
 
@@ -235,7 +236,7 @@ impl Bins {
     /// Takes the older half of the blocks out of the bin of `class`, which is full.
     pub(super) fn take_half(&self, class: Class) -> Half {
         let floor = of(&self.floors, class).load(Ordering::Relaxed);
-        let half = class.places().div_ceil(2);
+        let half = half_places(class);
         let newer = class.places().wrapping_sub(half);
         let mut taken = Half::new();
         for (index, block) in taken.blocks.iter_mut().enumerate().take(half) {
