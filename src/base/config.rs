@@ -83,6 +83,10 @@ pub(crate) const CARVE_BLOCKS: usize = 4;
 /// Most bytes that one slow path gives back to the kernel, so that no call is slow for long.
 pub(crate) const PURGE_STEP_BYTES: usize = 1 << 20;
 
+/// Bytes of free blocks inside the slabs of an ended thread that may stay resident until a purge.
+/// More goes back as the thread ends. Short threads have less, and the next ones use it.
+pub(crate) const ENDED_BYTES: usize = 4 << 20;
+
 /// Bytes of free units that may stay resident beyond the purge delay. More may stay only while more
 /// is in use or where more was needed again a little before. A process that frees everything and
 /// never calls again holds this much, or its learned demand.

@@ -205,10 +205,8 @@ impl Home {
     /// in its own slabs.
     pub(super) fn is_known_free(&self, start: NonNull<u8>) -> bool {
         let Self::Slab(slab) = self else { return false };
-        // SAFETY: a block begins here, and blocks have at least two words.
-        let looks_free = unsafe { free_list::looks_free(start.as_ptr()) };
         let (heap, address) = (thread::heap(), start.addr().get());
-        heap.has_binned(slab, address) || looks_free && heap.has_listed(slab, address)
+        heap.has_binned(slab, address) || heap.knows_free(slab, address)
     }
 }
 

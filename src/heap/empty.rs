@@ -48,7 +48,7 @@ impl Heap {
 
     /// Makes an empty slab on no list a spare: the heap takes it again, unless a purge is first.
     pub(super) fn put_aside(&'static self, slab: &'static Slab) {
-        if shared::is_shared(&self.inbox) {
+        if shared::is_shared(&self.inbox) || slab.has_absent() {
             return self.give_back(slab);
         }
         self.forget(slab);

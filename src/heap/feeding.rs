@@ -83,7 +83,7 @@ impl Heap {
         let _keep = KeepErrno::new();
         // Helpers read the watermark under the lock.
         let _lists = self.lists.lock();
-        let is_home = ptr::eq(slab.home(), &self.inbox);
+        let is_home = ptr::eq(slab.home(), &self.inbox) && !slab.has_absent();
         if is_home {
             self.forget(slab);
             slab.set_feeding(places);

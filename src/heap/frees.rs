@@ -24,7 +24,7 @@ impl Heap {
             }
         }
         if !slab.takes_frees_of(&self.inbox) {
-            return self.free_into_full(slab, block);
+            return self.free_under_lock(slab, block);
         }
         let left = slab.push(block);
         if left != Occupancy::Used {
@@ -32,13 +32,18 @@ impl Heap {
         }
     }
 
-    /// Frees a block into a slab that is full or was just now, unless a helper has moved it since.
-    pub(super) fn free_into_full(&'static self, slab: &'static Slab, block: Block) {
+    /// Frees a block into a slab that is full or purged, or was just now, unless a helper has moved
+    /// it since.
+    pub(super) fn free_under_lock(&'static self, slab: &'static Slab, block: Block) {
         let lists = self.lists.lock();
         if !ptr::eq(slab.home(), &self.inbox) {
             drop(lists);
             // SAFETY: the token says that the block is given up, and it was a used one of the slab.
             return unsafe { self.send(slab, block) };
+        }
+        if slab.is_absent(block.address()) {
+            drop(lists);
+            return fatal::caught("double free", block.address());
         }
         let left = slab.push(block);
         let emptied = self.relist(slab, left);
@@ -54,17 +59,20 @@ impl Heap {
     pub(crate) fn has_free_at(&self, slab: &Slab, address: usize) -> Option<bool> {
         let _lists = self.lists.lock_within_a_while()?;
         ptr::eq(slab.home(), &self.inbox).then(|| {
-            slab.is_listed_by_walk(address)
-                || slab.is_on_remote_list(address)
-                || self.has_binned(slab, address)
+            slab.is_free_by_walk(address) || slab.is_on_remote_list(address) || self.has_binned(slab, address)
         })
     }
 
-    /// Whether `slab` is this heap's and the block at `address`, which looks free, is on its list.
-    /// For the owner.
-    pub(crate) fn has_listed(&self, slab: &Slab, address: usize) -> bool {
+    /// Whether `slab` is this heap's and the block at `address` is free. For the owner.
+    pub(crate) fn knows_free(&self, slab: &Slab, address: usize) -> bool {
+        // SAFETY: the caller's block is readable.
+        let looks_free = unsafe { free_list::looks_free(address as *const u8) };
+        if !looks_free && slab.state() != SlabState::Purged {
+            return false;
+        }
         let _lists = self.lists.lock();
-        ptr::eq(slab.home(), &self.inbox) && slab.is_listed(address)
+        let is_listed = || looks_free && slab.is_listed(address);
+        ptr::eq(slab.home(), &self.inbox) && (slab.is_absent(address) || is_listed())
     }
 
     /// Frees a block into a slab of another heap: by the outbox, which publishes in batches.

@@ -151,7 +151,7 @@ impl Heap {
             return;
         }
         let is_unheld = match slab.state() {
-            SlabState::Full | SlabState::Partial if slab.is_unheld() => true,
+            SlabState::Full | SlabState::Partial | SlabState::Purged if slab.is_unheld() => true,
             // Of an owner that is awake it stays full: as a partial one, with blocks that somebody
             // holds, it would be out of reach when the owner sleeps.
             SlabState::Full if is_idle => false,
@@ -196,7 +196,7 @@ impl Heap {
             }
             match slab.state() {
                 SlabState::Full => self.enter_full(slab),
-                SlabState::Partial => self.slabs.partial(slab.class()).push_last(slab),
+                SlabState::Partial | SlabState::Purged => self.slabs.partial(slab.class()).push_last(slab),
                 SlabState::Current | SlabState::Unlisted => {}
             }
         };

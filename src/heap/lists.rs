@@ -58,6 +58,7 @@ impl Heap {
 
     pub(super) fn make_current(&'static self, class: Class, slab: &'static Slab) {
         slab.move_to(SlabState::Current);
+        slab.list_absent();
         self.set_current(class, slab);
         self.remember(slab);
         self.classes.set(self.classes.get() | (1 << class.index()));
@@ -142,7 +143,7 @@ impl Heap {
                 self.settle(slab, slab.occupancy());
             }
             (SlabState::Current, Occupancy::Empty) => self.keep(slab),
-            (SlabState::Partial | SlabState::Current, Occupancy::Used) => {}
+            (SlabState::Partial | SlabState::Purged | SlabState::Current, Occupancy::Used) => {}
             _ => {
                 let lists = self.lists.lock();
                 let emptied = self.relist(slab, left);
@@ -175,13 +176,16 @@ impl Heap {
                 slab.move_to(SlabState::Unlisted);
                 return Some(slab);
             }
-            (SlabState::Partial, Occupancy::Empty) => {
+            (SlabState::Partial | SlabState::Purged, Occupancy::Empty) => {
                 self.slabs.partial(slab.class()).remove(slab);
                 slab.move_to(SlabState::Unlisted);
                 return Some(slab);
             }
             (SlabState::Current, Occupancy::Empty) => return Some(slab),
-            (SlabState::Partial | SlabState::Current, Occupancy::Used | Occupancy::Sparse) => {}
+            (
+                SlabState::Partial | SlabState::Purged | SlabState::Current,
+                Occupancy::Used | Occupancy::Sparse,
+            ) => {}
             (SlabState::Unlisted, _) => fatal::misuse("free into a slab that is not in use,", slab.base()),
         }
         None

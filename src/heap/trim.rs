@@ -4,11 +4,11 @@ use core::ptr;
 
 use super::{EMPTY, Heap, shared};
 use crate::base::atomic::Ordering;
-use crate::base::config::PURGE_STEP_BYTES;
+use crate::base::config::{ENDED_BYTES, PURGE_STEP_BYTES, UNIT_BYTES};
 use crate::block::size_class::Class;
 use crate::memory::depot;
-use crate::memory::slab::{SinceTick, SlabList};
-use crate::os;
+use crate::memory::slab::{SinceTick, Slab, SlabList};
+use crate::policy::options;
 
 impl Heap {
     /// Publishes the outbox, adopts remote frees, and gives every empty slab to the depot.
@@ -25,25 +25,49 @@ impl Heap {
         self.purge_inside(false, PURGE_STEP_BYTES);
     }
 
-    /// Purges the pages inside free blocks of partial slabs that have not changed since the last
-    /// call, or of `all` whose pages were not purged since. Stops once `most_bytes` are purged,
+    /// Purges the pages inside partial slabs that have not changed since the last call, or of `all`
+    /// whose pages were not purged since. Stops once about `most_bytes` were purged or looked at,
     /// which one slab may exceed.
     pub(crate) fn purge_inside(&'static self, all: bool, most_bytes: usize) {
         let mut left = most_bytes;
-        let least = os::page_bytes();
         let _lists = self.lists.lock();
-        for class in Class::in_set(u128::MAX).filter(|class| class.shape().block as usize > least) {
-            let partial = self.slabs.partial(class);
-            for slab in core::iter::successors(partial.first(), |slab| SlabList::after(slab)) {
+        for class in Class::in_set(u128::MAX) {
+            let mut next = self.slabs.partial(class).first();
+            while let Some(slab) = next {
+                next = SlabList::after(slab);
                 let since = slab.since_last_tick();
-                if since == SinceTick::Unchanged || (all && since == SinceTick::Changed) {
-                    left = left.saturating_sub(depot::purge_inside(slab));
+                if (since == SinceTick::Unchanged || (all && since == SinceTick::Changed))
+                    && slab.may_have_free_pages()
+                {
+                    left = left.saturating_sub(self.purge_one(slab));
                     if left == 0 {
                         return;
                     }
                 }
             }
         }
+    }
+
+    /// Purges the pages inside a partial slab, which then comes after those with pages at hand.
+    /// Returns the bytes purged or looked at. For the holder of the lists' lock.
+    fn purge_one(&'static self, slab: &'static Slab) -> usize {
+        self.forget(slab);
+        let purged = depot::purge_inside(slab);
+        if slab.has_absent() {
+            let partial = self.slabs.partial(slab.class());
+            partial.remove(slab);
+            partial.push_last(slab);
+        }
+        // A walk of short blocks takes as long as half a unit's purge.
+        purged.max(UNIT_BYTES / 2)
+    }
+
+    /// Bytes of free blocks inside partial slabs. For the holder of the lists' lock.
+    fn free_inside(&'static self) -> usize {
+        let partial = |class| self.slabs.partial(class).first();
+        let slabs = |class| core::iter::successors(partial(class), |slab| SlabList::after(slab));
+        let free = |slab: &Slab| (slab.available() as usize).wrapping_mul(slab.block_bytes());
+        Class::in_set(self.classes.get()).flat_map(slabs).map(free).sum()
     }
 
     /// Ends the heap's use by its thread: slabs with used blocks go to the shared heap.
@@ -61,6 +85,15 @@ impl Heap {
                 self.unkeep(slab);
                 self.park_listed(slab);
             }
+        }
+        let is_much = self.free_inside() > ENDED_BYTES && options::get().purge_delay_ms != u64::MAX;
+        drop(lists);
+        if is_much {
+            // Nobody may come by here for long.
+            self.purge_inside(true, usize::MAX);
+        }
+        let lists = self.lists.lock();
+        for class in Class::in_set(self.classes.get()) {
             shared::take_in(self, self.slabs.partial(class));
         }
         self.classes.set(0);

@@ -223,7 +223,9 @@ impl Engine {
                 self.release::<HAS_BITMAPS>(slab);
             }
             (SlabState::Partial | SlabState::Current, _) => {}
-            (SlabState::Unlisted, _) => fatal::misuse("free into a slab that is not in use,", slab.base()),
+            (SlabState::Unlisted | SlabState::Purged, _) => {
+                fatal::misuse("free into a slab that is not in use,", slab.base())
+            }
         }
     }
 
@@ -234,7 +236,7 @@ impl Engine {
             SlabState::Full => self.full.remove(slab),
             SlabState::Partial => self.slabs.partial(class).remove(slab),
             SlabState::Current => self.slabs.set_current(class, &raw const self.empty),
-            SlabState::Unlisted => {}
+            SlabState::Unlisted | SlabState::Purged => {}
         }
     }
 

@@ -142,7 +142,7 @@ impl Engine {
             for (unit, _) in bitmaps.in_force().slabs() {
                 let slab = self.slab(index, unit);
                 match slab.state() {
-                    SlabState::Current | SlabState::Unlisted => {}
+                    SlabState::Current | SlabState::Unlisted | SlabState::Purged => {}
                     _ if bitmaps.in_force().is_unused(unit) => {
                         self.unlist(slab);
                         self.release::<true>(slab);

@@ -48,6 +48,16 @@ impl Slab {
         unsafe { Block::from_raw(NonNull::new_unchecked(self.pointer(offset))) }
     }
 
+    /// Index of the block that begins at `address`.
+    pub(super) fn index_at(&self, address: usize) -> usize {
+        address.wrapping_sub(self.base()).checked_div(self.block_bytes()).unwrap_or(0)
+    }
+
+    /// Offset of the block at `index`.
+    pub(super) fn offset_at(&self, index: usize) -> u32 {
+        index.wrapping_mul(self.block_bytes()) as u32
+    }
+
     /// Whether `address` lies in the first unit. For the owner.
     #[inline(always)]
     pub(crate) fn begins_around(&self, address: usize) -> bool {

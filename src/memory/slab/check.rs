@@ -8,6 +8,7 @@ use core::alloc::Layout;
 use super::Slab;
 #[cfg(debug_assertions)]
 use crate::block::free_list;
+use crate::block::free_list::FreeList;
 use crate::block::hardening::{self, Key};
 #[cfg(debug_assertions)]
 use crate::os::fatal;
@@ -65,13 +66,14 @@ impl Slab {
         #[cfg(not(feature = "secure"))]
         return self.is_listed_by_notes(address);
         #[cfg(feature = "secure")]
-        return self.is_listed_by_walk(address);
+        return self.is_free_by_walk(address);
     }
 
     /// Whether the block at `address` is free. For the owner. Walks the lists, and writes nothing.
-    pub(crate) fn is_listed_by_walk(&self, address: usize) -> bool {
+    pub(crate) fn is_free_by_walk(&self, address: usize) -> bool {
         // SAFETY: every block on the lists is free.
-        self.lists_of_free().any(|list| unsafe { list.contains(address, self.available() as usize) })
+        let lists = |list: &FreeList| unsafe { list.contains(address, self.available() as usize) };
+        self.is_absent(address) || self.lists_of_free().any(lists)
     }
 
     /// Recomputes `used + free = carved ≤ capacity`. For debug builds and tests.
@@ -83,7 +85,7 @@ impl Slab {
         let mut listed: u32 = 0;
         for list in self.lists_of_free() {
             let mut block = list.head();
-            while !block.is_null() && listed <= self.available() {
+            while !block.is_null() && listed <= self.listed() {
                 if !self.has_block_at(block.addr()) {
                     fatal::broken("every free block begins where a block begins");
                 }
@@ -92,7 +94,7 @@ impl Slab {
                 block = unsafe { free_list::next_of(block) };
             }
         }
-        if listed != self.available() {
+        if listed != self.listed() {
             fatal::broken("used + free = carved");
         }
     }

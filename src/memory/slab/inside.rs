@@ -2,9 +2,11 @@
 
 use core::ptr::{self, NonNull};
 
-use super::Slab;
+use super::absent::{self, BlockSet};
 use super::carve::Uncarved;
+use super::{Slab, SlabState};
 use crate::base::address::{align_down, align_up};
+use crate::base::atomic::in_order;
 use crate::base::config::UNIT_BYTES;
 use crate::block::free_list::{self, LINK_BYTES};
 use crate::block::hardening::CANARY_BYTES;
@@ -23,14 +25,25 @@ pub(crate) enum SinceTick {
 /// Set in the record's `last_tick` where the pages inside were given back.
 const PURGED: u64 = 1;
 
+/// Used blocks a page up to which a page without one is likely enough to look for. Scattered evenly,
+/// three a page leave one page in twenty.
+const USED_A_PAGE: usize = 3;
+
 impl Slab {
+    /// Whether it may have a page that no used block needs.
+    pub(crate) fn may_have_free_pages(&self) -> bool {
+        let page = os::page_bytes();
+        let used = self.used() as usize;
+        let pages = self.carved_bytes().checked_div(page).unwrap_or(0);
+        let is_sparse = || used <= pages.wrapping_mul(USED_A_PAGE);
+        self.block_bytes() > page || (absent::ON && !self.feeds_bins() && is_sparse())
+    }
+
     /// What happened to the free blocks since the last call. For the owner. Their number and the
     /// first of them are compared: where both are the same, changes have gone unseen, and cost page
     /// faults.
     pub(crate) fn since_last_tick(&self) -> SinceTick {
-        // The last block that came back.
-        let first = self.quarantine.or(&self.free).head();
-        let now = u64::from(self.offset_of(first)) << u32::BITS | u64::from(self.used()) << 1;
+        let now = self.free_blocks_now();
         match self.last_tick.get() {
             same if same == now => SinceTick::Unchanged,
             same if same == now | PURGED => SinceTick::Purged,
@@ -41,31 +54,111 @@ impl Slab {
         }
     }
 
-    /// Calls `each` with the whole pages that nobody needs: inside each free block, between its
-    /// link and its canary, and behind the carved blocks. For the owner, after
-    /// [`since_last_tick`](Self::since_last_tick).
+    fn free_blocks_now(&self) -> u64 {
+        // The last block that came back.
+        let first = self.quarantine.or(&self.free).head();
+        u64::from(self.offset_of(first)) << u32::BITS | u64::from(self.used()) << 1
+    }
+
+    /// Calls `each` with the whole pages that nobody needs: inside and between free blocks, and
+    /// behind the carved ones. For the owner of a partial slab, under the lock of the heap's lists.
     pub(crate) fn purge_inside(&self, mut each: impl FnMut(NonNull<u8>, usize)) {
-        self.last_tick.set(self.last_tick.get() | PURGED);
-        let page = os::page_bytes();
-        let mut between = |from: usize, to: usize| {
-            let from = align_up(from, page);
-            let bytes = align_down(to, page).saturating_sub(from);
-            if let Some(start) = NonNull::new(ptr::with_exposed_provenance_mut(from)).filter(|_| bytes != 0) {
-                each(start, bytes);
-            }
-        };
+        if !absent::ON || self.feeds_bins() {
+            self.purge_between_links(&mut each);
+        } else {
+            self.purge_free_pages(&mut each);
+        }
+        if self.uncarved.get() != Uncarved::Untouched {
+            give(self.base().wrapping_add(self.carved_bytes()), self.end(), &mut each);
+        }
+        self.last_tick.set(self.free_blocks_now() | PURGED);
+    }
+
+    fn end(&self) -> usize {
+        self.base().wrapping_add(self.units().wrapping_mul(UNIT_BYTES))
+    }
+
+    /// Gives back the pages inside each free block, between its link and its canary.
+    fn purge_between_links(&self, each: &mut impl FnMut(NonNull<u8>, usize)) {
         for list in self.lists_of_free() {
             let mut block = list.head();
             while !block.is_null() {
                 let end = block.addr().wrapping_add(self.block_bytes());
-                between(block.addr().wrapping_add(LINK_BYTES), end.wrapping_sub(CANARY_BYTES));
+                give(block.addr().wrapping_add(LINK_BYTES), end.wrapping_sub(CANARY_BYTES), each);
                 // SAFETY: the block is on the list.
                 block = unsafe { free_list::next_of(block) };
             }
         }
-        if self.uncarved.get() != Uncarved::Untouched {
-            let bytes = self.units().wrapping_mul(UNIT_BYTES);
-            between(self.base().wrapping_add(self.carved_bytes()), self.base().wrapping_add(bytes));
+    }
+
+    /// Gives back the pages without a used block. Blocks whose first words lie in them are absent
+    /// from now on; the free list has the others, by address.
+    fn purge_free_pages(&self, each: &mut impl FnMut(NonNull<u8>, usize)) {
+        let carved = self.carved.get() as usize;
+        let mut listed = self.take_list();
+        let mut free = self.absent_set();
+        (0..carved).filter(|index| listed.contains(*index)).for_each(|index| free.insert(index));
+        for (first, behind) in free.runs(carved) {
+            let start = |index| self.base().wrapping_add(self.offset_at(index) as usize);
+            // Behind the last carved block nothing is used either.
+            let end = if behind == carved { self.end() } else { start(behind) };
+            let (from, to) = pages(start(first), end);
+            if from == to || !(first..behind).any(|index| listed.contains(index)) {
+                continue;
+            }
+            give(from, to, each);
+            let has_words_inside = |index: &usize| {
+                let words = start(*index);
+                words < to && words.wrapping_add(LINK_BYTES) > from
+            };
+            for index in (first..behind).filter(has_words_inside) {
+                self.set_absent(index);
+                listed.remove(index);
+            }
         }
+        let kept = (0..carved).rev().filter(|index| listed.contains(*index));
+        self.free.push_all(kept.map(|index| self.block_at(self.offset_at(index))));
+        if self.has_absent() {
+            self.move_to(SlabState::Purged);
+        }
+    }
+
+    /// Empties the free list.
+    fn take_list(&self) -> BlockSet {
+        let mut listed = BlockSet::new();
+        let mut block = self.free.head();
+        self.free.clear();
+        // A forked child, if it sees anything of what follows, sees no list: it loses blocks.
+        in_order();
+        while !block.is_null() {
+            listed.insert(self.index_at(block.addr()));
+            // SAFETY: the block was on the list.
+            block = unsafe { free_list::next_of(block) };
+        }
+        listed
+    }
+
+    fn absent_set(&self) -> BlockSet {
+        let mut set = BlockSet::new();
+        if self.has_absent() {
+            let carved = self.carved.get() as usize;
+            (0..carved).filter(|index| self.is_absent_at(*index)).for_each(|index| set.insert(index));
+        }
+        set
+    }
+}
+
+/// The whole pages between two addresses, as a beginning and an end; equal where there is none.
+fn pages(from: usize, to: usize) -> (usize, usize) {
+    let page = os::page_bytes();
+    let from = align_up(from, page);
+    (from, align_down(to, page).max(from))
+}
+
+/// Calls `each` with the whole pages between two addresses, if there is one.
+fn give(from: usize, to: usize, each: &mut impl FnMut(NonNull<u8>, usize)) {
+    let (from, to) = pages(from, to);
+    if let Some(start) = NonNull::new(ptr::with_exposed_provenance_mut(from)).filter(|_| from != to) {
+        each(start, to.wrapping_sub(from));
     }
 }

@@ -63,7 +63,7 @@ impl Slab {
     fn note_list(&self) {
         let mut above = self.free.head();
         let mut block = above;
-        let mut below = self.available();
+        let mut below = self.listed();
         let mut steps = 0_u32;
         // Down to the first noted block. On the way each gets the index of the block above it.
         let noted = loop {
@@ -74,7 +74,7 @@ impl Slab {
             if self.note_at(block).is_some_and(|note| note.below == below) {
                 break Some(block);
             }
-            self.set_note(block, self.index_at(above));
+            self.set_note(block, self.number_of(above));
             above = block;
             steps = steps.wrapping_add(1);
             // SAFETY: the block is on the list.
@@ -94,14 +94,14 @@ impl Slab {
     /// The note of `block`, which lies on `lower`.
     fn note_over(&self, block: *mut u8, lower: Option<*mut u8>) -> Note {
         let Some((lower, note)) = lower.and_then(|lower| Some((lower, self.note_at(lower)?))) else {
-            return Note { below: 0, skip: self.index_at(block) };
+            return Note { below: 0, skip: self.number_of(block) };
         };
         // Two skips of equal length become one, which also covers the step to the block below.
         let twice =
             self.skipped(note).and_then(|once| Some((once, self.skipped(once)?))).filter(|(once, twice)| {
                 note.below.wrapping_sub(once.below) == once.below.wrapping_sub(twice.below)
             });
-        let skip = twice.map_or(self.index_at(lower), |(once, _)| once.skip);
+        let skip = twice.map_or(self.number_of(lower), |(once, _)| once.skip);
         Note { below: note.below.wrapping_add(1), skip }
     }
 
@@ -115,7 +115,7 @@ impl Slab {
         let mut block = self.free.head();
         // Bounded, where the program wrote to free blocks; else the steps are a small multiple of
         // the logarithm.
-        for _ in 0..self.available() {
+        for _ in 0..self.listed() {
             let note = self.note_at(block)?;
             if note.below <= below {
                 return (note.below == below).then_some(block);
@@ -148,12 +148,12 @@ impl Slab {
         unsafe { tag::set_note(start, note) }
     }
 
-    fn index_at(&self, start: *const u8) -> u32 {
-        self.offset_of(start).checked_div(self.block_bytes.get()).unwrap_or(0)
+    fn number_of(&self, start: *const u8) -> u32 {
+        self.index_at(start.addr()) as u32
     }
 
     /// The block with that index, if it is carved.
     fn indexed(&self, index: u32) -> Option<*mut u8> {
-        (index < self.carved.get()).then(|| self.pointer(index.wrapping_mul(self.block_bytes.get())))
+        (index < self.carved.get()).then(|| self.pointer(self.offset_at(index as usize)))
     }
 }

@@ -10,6 +10,7 @@
 //! | --- | --- |
 //! | `mod` | the record, its two fast paths and its counts |
 //! | `state` | what list a slab is on; how it is opened, closed and handed on |
+//! | `absent` | free blocks whose pages went back, links included |
 //! | `address` | which slab, and which of its blocks, an address belongs to |
 //! | `carve` | how many new blocks are linked at a time, and what is known of the memory behind them |
 //! | `check` | what `secure` checks of a block; the equation in debug builds |
@@ -28,13 +29,16 @@ use core::ptr;
 use static_assertions::const_assert;
 
 use crate::base::atomic::{self, Seen};
-use crate::base::atomic::{AtomicI8, AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use crate::base::atomic::{
+    AtomicBool, AtomicI8, AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering,
+};
 use crate::base::config::{BIN_BLOCKS, LINE_BYTES, RECORD_BYTES};
 use crate::block::free_list::{Block, FreeList};
 use crate::block::hardening::Quarantine;
 use crate::block::remote_list::RemoteList;
 use crate::block::size_class::Class;
 
+mod absent;
 mod address;
 mod by_class;
 mod carve;
@@ -67,7 +71,7 @@ pub(crate) enum Occupancy {
 
 /// A slab's record. `used + free = carved ≤ capacity`: *used* counts the blocks that callers hold
 /// and those on their way back, in an outbox, on the remote list or in a deferred double-free
-/// check; *free* counts those on the free list and in quarantine.
+/// check; *free* counts those on the free list, in quarantine, and absent ones.
 ///
 /// | offset | bytes | field | written by | read by |
 /// | ---: | ---: | --- | --- | --- |
@@ -80,6 +84,7 @@ pub(crate) enum Occupancy {
 /// | 36 | 1 | `state` | owner | any thread |
 /// | 37 | 1 | `watermark` | owner | any thread |
 /// | 38 | 1 | `uncarved` | owner | owner |
+/// | 39 | 1 | `has_absent` | owner | any thread |
 /// | 40 | 8 | `quarantine` | owner, in the `secure` build alone | owner |
 /// | 48 | 8 | `next` | owner | owner |
 /// | 56 | 8 | `previous` | owner | owner |
@@ -123,6 +128,8 @@ pub(crate) struct Slab {
     /// blocks that the bin has room for.
     watermark: Seen<AtomicI8>,
     uncarved: Cell<Uncarved>,
+    /// Whether any free block is [absent](absent).
+    has_absent: AtomicBool,
     /// Freed blocks that wait until `free` has none.
     quarantine: Quarantine,
     /// The neighbours on the owner's list that `state` names.
@@ -164,7 +171,8 @@ const_assert!(offset_of!(Slab, unit) == 0 && offset_of!(Slab, carved_bytes) == 8
 const_assert!(offset_of!(Slab, inverse) == 16 && offset_of!(Slab, bound) == 20);
 const_assert!(offset_of!(Slab, free) == 24 && offset_of!(Slab, count) == 32);
 const_assert!(offset_of!(Slab, state) == 36 && offset_of!(Slab, watermark) == 37);
-const_assert!(offset_of!(Slab, uncarved) == 38 && offset_of!(Slab, quarantine) == 40);
+const_assert!(offset_of!(Slab, uncarved) == 38 && offset_of!(Slab, has_absent) == 39);
+const_assert!(offset_of!(Slab, quarantine) == 40);
 const_assert!(offset_of!(Slab, next) == 48 && offset_of!(Slab, previous) == 56);
 const_assert!(offset_of!(Slab, home) == LINE_BYTES && offset_of!(Slab, block_bytes) == 72);
 const_assert!(offset_of!(Slab, capacity) == 76 && offset_of!(Slab, carved) == 80);
@@ -206,6 +214,7 @@ impl Slab {
             state: AtomicU8::new(SlabState::Current as u8),
             watermark: Seen::<AtomicI8>::new(0),
             uncarved: Cell::new(Uncarved::Dirty),
+            has_absent: AtomicBool::new(false),
             quarantine: Quarantine::new(),
             next: Cell::new(ptr::null()),
             previous: Cell::new(ptr::null()),
@@ -270,14 +279,15 @@ impl Slab {
     }
 
     /// Whether the thread of the heap with this inbox may [`push`](Self::push) at once: not into
-    /// full slabs, which change their state then.
+    /// full slabs, which change their state then, nor into purged ones, of which more is to be
+    /// asked.
     #[inline]
     pub(crate) fn takes_frees_of(&self, inbox: *const Inbox) -> bool {
         let is_home = || ptr::eq(self.home.load(Ordering::Relaxed), inbox);
         // First the home alone: other threads must not read the line that the owner writes.
         // Then the state before the home: whoever gives a full slab to another heap does so before
         // it moves it.
-        is_home() && self.state() != SlabState::Full && is_home()
+        is_home() && self.state().takes_frees() && is_home()
     }
 
     // ---- what it is ----
@@ -334,9 +344,14 @@ impl Slab {
         self.carved.get().wrapping_sub(self.used())
     }
 
+    /// Blocks on the free list and in quarantine. For the owner.
+    fn listed(&self) -> u32 {
+        self.available().wrapping_sub(self.absent())
+    }
+
     /// Whether there is a free block. For the owner.
     pub(crate) fn has_free(&self) -> bool {
-        self.lists_of_free().any(|list| !list.is_empty())
+        self.has_absent() || self.lists_of_free().any(|list| !list.is_empty())
     }
 
     /// The free list and the quarantine. For the owner.

@@ -4,6 +4,7 @@
 //! that finds the slab's remote list empty announces the slab at its home's inbox; the owner adopts
 //! the blocks of the slabs announced there.
 
+use core::iter;
 use core::ptr::{self, NonNull};
 
 use super::{Occupancy, Slab};
@@ -81,6 +82,10 @@ impl Slab {
                 return Occupancy::Used;
             }
             let first = self.pointer(chain.first);
+            if self.has_absent() && self.blocks_of(chain).any(|block| self.is_absent(block.addr())) {
+                fatal::caught("double free by another thread, in the slab", self.base());
+                return Occupancy::Used;
+            }
             // A mark that came first has made the announcement: then no publisher wrote the last
             // block.
             let last = match taken.marked {
@@ -116,19 +121,18 @@ impl Slab {
 
     /// Whether the block at `address` is on the remote list. For the owner, who alone adopts.
     pub(crate) fn is_on_remote_list(&self, address: usize) -> bool {
-        let Some(chain) = self.remote.peek() else { return false };
-        let mut block = self.pointer(chain.first);
-        for _ in 0..chain.blocks {
-            if block.addr() == address {
-                return true;
-            }
-            if !self.has_block_at(block.addr()) {
-                return false;
-            }
-            // SAFETY: the publishers linked `blocks` blocks, and a block of the slab begins here.
-            block = unsafe { free_list::next_of(block) };
-        }
-        false
+        let chain = self.remote.peek();
+        chain.is_some_and(|chain| self.blocks_of(chain).any(|block| block.addr() == address))
+    }
+
+    /// The blocks of `chain`, which is on the remote list or was taken off it, as far as it leads
+    /// from block to block.
+    fn blocks_of(&self, chain: Chain) -> impl Iterator<Item = *mut u8> {
+        let first = Some(self.pointer(chain.first));
+        // SAFETY: the publishers linked `blocks` blocks, and a block of the slab begins here.
+        let next =
+            |block: &*mut u8| self.has_block_at(block.addr()).then(|| unsafe { free_list::next_of(*block) });
+        iter::successors(first, next).take(chain.blocks as usize)
     }
 
     /// Does the double-free check of the block at `offset`, which looked free when another thread

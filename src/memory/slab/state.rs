@@ -22,6 +22,8 @@ pub(crate) enum SlabState {
     Partial,
     /// On the list of slabs without room. The fast free path skips it.
     Full,
+    /// As `Partial`, with [absent blocks](super::absent). The fast free path skips it.
+    Purged,
 }
 
 impl SlabState {
@@ -30,8 +32,14 @@ impl SlabState {
             1 => Self::Current,
             2 => Self::Partial,
             3 => Self::Full,
+            4 => Self::Purged,
             _ => Self::Unlisted,
         }
+    }
+
+    /// Whether frees by the owner need no lock.
+    pub(super) const fn takes_frees(self) -> bool {
+        !matches!(self, Self::Full | Self::Purged)
     }
 }
 
@@ -81,6 +89,7 @@ impl Slab {
     /// Ends the slab: no block is used. Its units may be given away afterwards.
     pub(crate) fn close(&self) {
         watch::open(self.pointer(0), self.carved_bytes());
+        self.forget_absent();
         self.move_to(SlabState::Unlisted);
         self.home.store(ptr::null_mut(), Ordering::Relaxed);
     }

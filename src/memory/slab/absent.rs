@@ -1,0 +1,147 @@
+//! Absent blocks: free blocks whose pages went back to the kernel, links included.
+//!
+//! They are on no list. What is known of them lies apart: a bit a block, in the chunk's header. So
+//! a page goes back as soon as no block in it is used, and a block longer than a page keeps none.
+//!
+//! Only *purged* slabs have absent blocks ([`SlabState::Purged`](super::SlabState)). Nothing in
+//! such a block tells that it is free, so each free into the slab takes a slow path, which asks the
+//! bits. Before the slab becomes current again its absent blocks come back to the free list.
+
+use core::ptr;
+
+use static_assertions::const_assert;
+
+use super::Slab;
+use crate::base::address::align_down;
+use crate::base::atomic::{AtomicU64, Ordering};
+use crate::base::config::{CHUNK_BYTES, RECORD_BYTES, UNIT_BYTES, UNITS};
+use crate::block::free_list::LINK_BYTES;
+use crate::block::hardening;
+
+/// Whether there are absent blocks. In the `secure` build a free block's link and canary are
+/// checked, so the pages with those stay.
+pub(super) const ON: bool = !hardening::ON;
+
+const WORD_BITS: usize = u64::BITS as usize;
+
+/// Words with a bit for each block of a slab: those of the shortest blocks are the most.
+const WORDS: usize = UNIT_BYTES / LEAST_BYTES / WORD_BITS;
+
+/// Bytes of the shortest blocks.
+const LEAST_BYTES: usize = 16;
+
+/// Where in a chunk's header unit the bits lie, behind the records. They are untouched, and so take
+/// no memory, until a slab of theirs is purged.
+const OFFSET: usize = UNIT_BYTES / 2;
+
+const_assert!(LINK_BYTES <= LEAST_BYTES);
+const_assert!(RECORD_BYTES * UNITS <= OFFSET && OFFSET + UNITS * WORDS * 8 <= UNIT_BYTES);
+
+/// A set of a slab's blocks, by their index.
+pub(super) struct BlockSet([u64; WORDS]);
+
+impl BlockSet {
+    pub(super) const fn new() -> Self {
+        Self([0; WORDS])
+    }
+
+    pub(super) fn insert(&mut self, index: usize) {
+        if let Some(word) = self.0.get_mut(index / WORD_BITS) {
+            *word |= 1 << (index % WORD_BITS);
+        }
+    }
+
+    pub(super) fn remove(&mut self, index: usize) {
+        if let Some(word) = self.0.get_mut(index / WORD_BITS) {
+            *word &= !(1 << (index % WORD_BITS));
+        }
+    }
+
+    pub(super) fn contains(&self, index: usize) -> bool {
+        self.0.get(index / WORD_BITS).is_some_and(|word| (word >> (index % WORD_BITS)) & 1 != 0)
+    }
+
+    /// The runs of neighbours in the set below `end`, each as its first index and the one behind
+    /// its last.
+    pub(super) fn runs(&self, end: usize) -> impl Iterator<Item = (usize, usize)> {
+        let mut next = 0_usize;
+        core::iter::from_fn(move || {
+            while next < end && !self.contains(next) {
+                next = next.wrapping_add(1);
+            }
+            let first = next;
+            while next < end && self.contains(next) {
+                next = next.wrapping_add(1);
+            }
+            (first < next).then_some((first, next))
+        })
+    }
+}
+
+impl Slab {
+    /// The bits of the slab's absent blocks. All zero while there is none. For the owner, under the
+    /// lock of the heap's lists; a slab of a first-class heap has no bits.
+    fn absent_words(&self) -> &[AtomicU64; WORDS] {
+        let record = ptr::from_ref(self).addr();
+        let chunk = align_down(record, CHUNK_BYTES);
+        let unit = record.wrapping_sub(chunk) / RECORD_BYTES;
+        let offset = OFFSET.wrapping_add(unit.wrapping_mul(size_of::<[AtomicU64; WORDS]>()));
+        // SAFETY: the header unit has these words for each unit, and is mapped while the record is.
+        unsafe { &*ptr::with_exposed_provenance(chunk.wrapping_add(offset)) }
+    }
+
+    /// Whether any block is absent. For the owner.
+    pub(crate) fn has_absent(&self) -> bool {
+        ON && self.has_absent.load(Ordering::Relaxed)
+    }
+
+    /// How many blocks are absent. For the owner.
+    pub(super) fn absent(&self) -> u32 {
+        if !self.has_absent() {
+            return 0;
+        }
+        self.absent_words().iter().map(|word| word.load(Ordering::Relaxed).count_ones()).sum()
+    }
+
+    /// Whether the block that begins at `address` is absent. For the owner, under the lock of the
+    /// heap's lists.
+    pub(crate) fn is_absent(&self, address: usize) -> bool {
+        self.has_absent() && self.is_absent_at(self.index_at(address))
+    }
+
+    pub(super) fn is_absent_at(&self, index: usize) -> bool {
+        let word = self.absent_words().get(index / WORD_BITS);
+        word.is_some_and(|word| (word.load(Ordering::Relaxed) >> (index % WORD_BITS)) & 1 != 0)
+    }
+
+    /// Notes that the block at `index`, which is on no list, is absent.
+    pub(super) fn set_absent(&self, index: usize) {
+        self.has_absent.store(true, Ordering::Relaxed);
+        if let Some(word) = self.absent_words().get(index / WORD_BITS) {
+            word.store(word.load(Ordering::Relaxed) | 1 << (index % WORD_BITS), Ordering::Relaxed);
+        }
+    }
+
+    /// Notes that no block is absent.
+    pub(crate) fn forget_absent(&self) {
+        if self.has_absent() {
+            self.absent_words().iter().for_each(|word| word.store(0, Ordering::Relaxed));
+            self.has_absent.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// Puts the absent blocks back on the free list, the lowest in front. For the owner.
+    pub(crate) fn list_absent(&self) {
+        if self.has_absent() {
+            self.list_absent_slow();
+        }
+    }
+
+    #[cold]
+    fn list_absent_slow(&self) {
+        let carved = self.carved.get() as usize;
+        let absent = (0..carved).rev().filter(|index| self.is_absent_at(*index));
+        self.free.push_all(absent.map(|index| self.block_at(self.offset_at(index))));
+        self.forget_absent();
+    }
+}
