@@ -25,8 +25,8 @@ pub(crate) enum SinceTick {
 /// Set in the record's `last_tick` where the pages inside were given back.
 const PURGED: u64 = 1;
 
-/// Used blocks a page up to which a page without one is likely enough to look for. Scattered evenly,
-/// three a page leave one page in twenty.
+/// Used blocks a page up to which a page without one is likely enough to look for. Scattered
+/// evenly, three a page leave one page in twenty.
 const USED_A_PAGE: usize = 3;
 
 impl Slab {
