@@ -45,6 +45,9 @@ impl Heap {
             drop(lists);
             return fatal::caught("double free", block.address());
         }
+        if slab.state() == SlabState::Purged {
+            self.note_sparse(slab);
+        }
         let left = slab.push(block);
         let emptied = self.relist(slab, left);
         drop(lists);

@@ -58,6 +58,9 @@ impl Heap {
 
     pub(super) fn make_current(&'static self, class: Class, slab: &'static Slab) {
         slab.move_to(SlabState::Current);
+        if !slab.feeds_bins() {
+            slab.set_plain();
+        }
         slab.list_absent();
         self.set_current(class, slab);
         self.remember(slab);
@@ -96,6 +99,7 @@ impl Heap {
 
     /// As [`park`](Self::park), for the holder of the lists' lock.
     pub(super) fn park_listed(&'static self, slab: &'static Slab) {
+        self.watch(slab);
         if slab.has_free() || slab.has_uncarved() {
             self.park_partial(slab);
         } else {
@@ -103,6 +107,17 @@ impl Heap {
             slab.move_to(SlabState::Full);
             self.enter_full(slab);
         }
+    }
+
+    /// Notes it as soon as a page of `slab` may be free. For the holder of the lists' lock.
+    pub(super) fn watch(&self, slab: &'static Slab) {
+        if slab.watch() {
+            self.note_sparse(slab);
+        }
+    }
+
+    pub(super) fn note_sparse(&self, slab: &Slab) {
+        self.sparse.set(self.sparse.get() | (1 << slab.class().index()));
     }
 
     /// Enters a slab into its class's list. Those with free blocks stay before those with uncarved
@@ -162,6 +177,8 @@ impl Heap {
         let left = match left {
             Occupancy::Sparse => {
                 self.end_feeding(slab);
+                slab.set_plain();
+                self.note_sparse(slab);
                 slab.occupancy()
             }
             _ => left,

@@ -94,16 +94,17 @@ pub(crate) static BLANK: Heap = Heap::new();
 /// | 3,536 | 55 to 83 | `slabs`: partial ones | holder of `lists` | the same |
 /// | 5,376 | 84 to 115 | `owned` | owner; helpers clear entries | owner, *fast* |
 /// | 7,424 | 116 | `full` | holder of `lists` | the same |
-/// | 7,440 | 116 | `classes`, `kept`, `kept_bytes` | owner | owner |
-/// | 7,480 | 116 to 131 | `spares` | owner puts, any thread takes | any thread |
-/// | 8,416 | 131 | `calls` | owner (slow paths) | helpers |
-/// | 8,420 | 131 | `calls_seen` | helpers | helpers |
-/// | 8,424 | 131 | `units` | owner, helpers | owner |
-/// | 8,428 | 131 | `entries_cleared` | helpers, owner | owner (slow paths) |
-/// | 8,432 | 131 | `ticks_seen` | owner | owner |
-/// | 8,440 | 131 to 139 | `outbox` | owner | owner, statistics |
-/// | 8,952 | 139 to 183 | `tally` | owner (slow paths) | statistics |
-/// | 11,728 | 183 | `next_idle`; before it the `sampler` of `profile` | holder of the idle list's lock | the same |
+/// | 7,440 | 116 | `classes`, `kept`; after `sparse`: `kept_bytes` | owner | owner |
+/// | 7,472 | 116 | `sparse` | holder of `lists` | the same |
+/// | 7,496 | 117 to 131 | `spares` | owner puts, any thread takes | any thread |
+/// | 8,432 | 131 | `calls` | owner (slow paths) | helpers |
+/// | 8,436 | 131 | `calls_seen` | helpers | helpers |
+/// | 8,440 | 131 | `units` | owner, helpers | owner |
+/// | 8,444 | 131 | `entries_cleared` | helpers, owner | owner (slow paths) |
+/// | 8,448 | 132 | `ticks_seen` | owner | owner |
+/// | 8,456 | 132 to 140 | `outbox` | owner | owner, statistics |
+/// | 8,968 | 140 to 183 | `tally` | owner (slow paths) | statistics |
+/// | 11,744 | 183 | `next_idle`; before it the `sampler` of `profile` | holder of the idle list's lock | the same |
 #[repr(C, align(128))]
 pub(crate) struct Heap {
     /// Announcements by any thread: slabs of this heap that have remote frees.
@@ -135,6 +136,9 @@ pub(crate) struct Heap {
     classes: Cell<u128>,
     /// The classes whose current slab is kept though empty and counted in `kept_bytes`, a bit each.
     kept: Cell<u128>,
+    /// The classes of which a slab has become sparse since its pages were last looked at, a bit
+    /// each. Under `lists`.
+    sparse: Cell<u128>,
     /// Carved bytes of those slabs.
     kept_bytes: Cell<usize>,
     /// Empty slabs for reuse, which a purge by any thread may take.
@@ -168,9 +172,9 @@ const_assert!(offset_of!(Heap, bins) == 1_064);
 const_assert!(offset_of!(Heap, slabs) == 2_616);
 const_assert!(offset_of!(Heap, owned) == 5_376);
 const_assert!(offset_of!(Heap, full) == 7_424);
-const_assert!(offset_of!(Heap, spares) == 7_480);
-const_assert!(offset_of!(Heap, outbox) == 8_440);
-const_assert!(offset_of!(Heap, tally) == 8_952);
+const_assert!(offset_of!(Heap, spares) == 7_496);
+const_assert!(offset_of!(Heap, outbox) == 8_456);
+const_assert!(offset_of!(Heap, tally) == 8_968);
 // SAFETY: others than the owner touch only what the table says. Atomics: anybody. `partial`,
 // `full`, `calls_seen`: under `lists`, or under the helper's lock. `spares`: threads take slabs out
 // of its atomic entries; its `bytes` are the owner's. `tally`: its `older` is written once, before
@@ -194,6 +198,7 @@ impl Heap {
             full: SlabList::new(),
             classes: Cell::new(0),
             kept: Cell::new(0),
+            sparse: Cell::new(0),
             kept_bytes: Cell::new(0),
             spares: Spares::new(),
             calls: Seen::<AtomicU32>::new(0),

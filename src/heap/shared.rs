@@ -207,6 +207,7 @@ pub(super) fn take_in(from: &Heap, list: &SlabList) {
     let take_some = |heap: &'static Heap| {
         for slab in core::iter::from_fn(|| list.pop()).take(STEP) {
             slab.set_home(heap.inbox());
+            heap.watch(slab);
             if slab.state() == SlabState::Full {
                 from.tally.unfilled(slab.class());
                 heap.tally.filled(slab.class());
@@ -229,6 +230,7 @@ pub(super) fn take_in_with_room(list: &SlabList) {
             // In this order, see `Slab::takes_frees_of`.
             slab.set_home(heap.inbox());
             slab.move_to(SlabState::Partial);
+            heap.watch(slab);
             let partial = heap.slabs.partial(slab.class());
             partial.push_first(slab);
             note_room(heap, slab.class());

@@ -8,7 +8,16 @@ use crate::base::config::{ENDED_BYTES, PURGE_STEP_BYTES, UNIT_BYTES};
 use crate::block::size_class::Class;
 use crate::memory::depot;
 use crate::memory::slab::{SinceTick, Slab, SlabList};
+use crate::os;
 use crate::policy::options;
+
+/// What a look at a slab counts as, so that one slow path does not look at too many.
+const LOOK_BYTES: usize = 256;
+
+/// Whether each block of `class` is longer than an OS page.
+fn is_long(class: Class) -> bool {
+    class.shape().block as usize > os::page_bytes()
+}
 
 impl Heap {
     /// Publishes the outbox, adopts remote frees, and gives every empty slab to the depot.
@@ -25,25 +34,32 @@ impl Heap {
         self.purge_inside(false, PURGE_STEP_BYTES);
     }
 
-    /// Purges the pages inside partial slabs that have not changed since the last call, or of `all`
-    /// whose pages were not purged since. Stops once about `most_bytes` were purged or looked at,
-    /// which one slab may exceed.
+    /// Purges the free pages of partial slabs that have not changed since the last call, or of
+    /// `all` that have not changed since their last purge. Stops once about `most_bytes` were
+    /// purged or looked at, which one slab may exceed.
     pub(crate) fn purge_inside(&'static self, all: bool, most_bytes: usize) {
         let mut left = most_bytes;
         let _lists = self.lists.lock();
-        for class in Class::in_set(u128::MAX) {
+        for class in Class::in_set(self.sparse.get()) {
             let mut next = self.slabs.partial(class).first();
+            let mut is_done = true;
             while let Some(slab) = next {
                 next = SlabList::after(slab);
-                let since = slab.since_last_tick();
-                if (since == SinceTick::Unchanged || (all && since == SinceTick::Changed))
-                    && slab.may_have_free_pages()
-                {
-                    left = left.saturating_sub(self.purge_one(slab));
-                    if left == 0 {
-                        return;
+                left = left.saturating_sub(LOOK_BYTES);
+                if slab.is_sparse() {
+                    let since = slab.since_last_tick();
+                    if since == SinceTick::Unchanged || (all && since == SinceTick::Changed) {
+                        left = left.saturating_sub(self.purge_one(slab));
                     }
+                    // Long blocks come and go in sparse slabs.
+                    is_done &= since != SinceTick::Changed && !is_long(class);
                 }
+                if left == 0 {
+                    return;
+                }
+            }
+            if is_done {
+                self.sparse.set(self.sparse.get() & !(1 << class.index()));
             }
         }
     }
@@ -57,6 +73,8 @@ impl Heap {
             let partial = self.slabs.partial(slab.class());
             partial.remove(slab);
             partial.push_last(slab);
+        } else if !is_long(slab.class()) {
+            slab.watch_for_half();
         }
         // A walk of short blocks takes as long as half a unit's purge.
         purged.max(UNIT_BYTES / 2)

@@ -2,6 +2,8 @@
 
 use core::ptr::{self, NonNull};
 
+use static_assertions::const_assert;
+
 use super::absent::{self, BlockSet};
 use super::carve::Uncarved;
 use super::{Slab, SlabState};
@@ -29,14 +31,35 @@ const PURGED: u64 = 1;
 /// evenly, three a page leave one page in twenty.
 const USED_A_PAGE: usize = 3;
 
+// Where OS pages are smallest the most used blocks are those of so many pages.
+const_assert!(UNIT_BYTES / 4096 * USED_A_PAGE <= i8::MAX as usize);
+
 impl Slab {
-    /// Whether it may have a page that no used block needs.
-    pub(crate) fn may_have_free_pages(&self) -> bool {
-        let page = os::page_bytes();
-        let used = self.used() as usize;
-        let pages = self.carved_bytes().checked_div(page).unwrap_or(0);
-        let is_sparse = || used <= pages.wrapping_mul(USED_A_PAGE);
-        self.block_bytes() > page || (absent::ON && !self.feeds_bins() && is_sparse())
+    /// Used blocks up to which it may have a free page: one that no used block needs.
+    fn sparse_blocks(&self) -> usize {
+        let pages = self.carved_bytes().checked_div(os::page_bytes()).unwrap_or(0);
+        pages.wrapping_mul(USED_A_PAGE).min(self.carved.get() as usize / 2)
+    }
+
+    /// Whether it may have a free page.
+    pub(crate) fn is_sparse(&self) -> bool {
+        self.block_bytes() > os::page_bytes()
+            || (absent::ON && !self.feeds_bins() && self.used() as usize <= self.sparse_blocks())
+    }
+
+    /// Lets the free after which it may have a free page tell so, if it has none yet. Whether it
+    /// may have one. For the owner of a slab that is no longer current.
+    pub(crate) fn watch(&self) -> bool {
+        let is_sparse = self.is_sparse();
+        if absent::ON && !is_sparse && !self.feeds_bins() && self.sparse_blocks() != 0 {
+            self.set_watched(self.sparse_blocks());
+        }
+        is_sparse
+    }
+
+    /// As [`watch`](Self::watch) once more, after no free page was found.
+    pub(crate) fn watch_for_half(&self) {
+        self.set_watched(self.used() as usize / 2);
     }
 
     /// What happened to the free blocks since the last call. For the owner. Their number and the

@@ -64,7 +64,7 @@ pub(crate) use state::SlabState;
 pub(crate) enum Occupancy {
     Used,
     /// So few used blocks that a bin may have all of them, in a slab that [feeds](Slab::feeds_bins)
-    /// one.
+    /// one; or that a page may be free, in a [watched](Slab::watch) slab.
     Sparse,
     Empty,
 }
@@ -95,6 +95,7 @@ pub(crate) enum Occupancy {
 /// | 84 | 1 | `class` | who opens the slab | any thread |
 /// | 85 | 1 | `units` | who opens the slab | any thread |
 /// | 86 | 1 | `lead` | who opens the slab | any thread, at each remote free |
+/// | 87 | 1 | `feeds` | owner | owner |
 /// | 88 | 8 | `remote` | any thread | any thread; owner, when it adopts |
 /// | 96 | 4 | `remote_last` | the publisher that announces | owner, when it adopts |
 /// | 100 | 4 | `deferred` | any thread | owner, when it adopts |
@@ -124,7 +125,8 @@ pub(crate) struct Slab {
     /// A [`SlabState`].
     state: AtomicU8,
     /// The number of used blocks at which a free is told so. Zero, for most slabs: when it is
-    /// empty. [`KEPT`]: never. Above zero, for slabs that [feed](Self::feeds_bins) a bin: the
+    /// empty. [`KEPT`]: never. Above zero, for [watched](Self::watch) slabs: when a page may be
+    /// free. Above zero too for slabs that [feed](Self::feeds_bins) a bin: the
     /// blocks that the bin has room for.
     watermark: Seen<AtomicI8>,
     uncarved: Cell<Uncarved>,
@@ -147,6 +149,8 @@ pub(crate) struct Slab {
     units: Seen<AtomicU8>,
     /// How many units before this one its slab begins.
     lead: AtomicU8,
+    /// Whether its blocks may go into a bin.
+    feeds: AtomicBool,
     /// Blocks freed by other threads.
     remote: RemoteList,
     /// Offset of the last block of `remote`; written between the first publication and its
@@ -177,7 +181,8 @@ const_assert!(offset_of!(Slab, next) == 48 && offset_of!(Slab, previous) == 56);
 const_assert!(offset_of!(Slab, home) == LINE_BYTES && offset_of!(Slab, block_bytes) == 72);
 const_assert!(offset_of!(Slab, capacity) == 76 && offset_of!(Slab, carved) == 80);
 const_assert!(offset_of!(Slab, class) == 84 && offset_of!(Slab, units) == 85);
-const_assert!(offset_of!(Slab, lead) == 86 && offset_of!(Slab, remote) == 88);
+const_assert!(offset_of!(Slab, lead) == 86 && offset_of!(Slab, feeds) == 87);
+const_assert!(offset_of!(Slab, remote) == 88);
 const_assert!(offset_of!(Slab, remote_last) == 96 && offset_of!(Slab, deferred) == 100);
 const_assert!(offset_of!(Slab, next_announced) == 104 && offset_of!(Slab, long_inverse) == 112);
 const_assert!(offset_of!(Slab, last_tick) == 120);
@@ -225,6 +230,7 @@ impl Slab {
             class: Seen::<AtomicU8>::new(0),
             units: Seen::<AtomicU8>::new(0),
             lead: AtomicU8::new(0),
+            feeds: AtomicBool::new(false),
             remote: RemoteList::from_word(AtomicU64::new(0)),
             remote_last: AtomicU32::new(0),
             deferred: AtomicU32::new(0),

@@ -118,13 +118,20 @@ impl Slab {
 
     /// Notes that the slab feeds its class's bin, of `places` blocks.
     pub(crate) fn set_feeding(&self, places: usize) {
+        self.feeds.store(true, Ordering::Relaxed);
         self.set_watermark(places as i8);
+    }
+
+    /// Notes that a free is to tell when the used blocks have fallen to `blocks`, of a slab that
+    /// has more.
+    pub(super) fn set_watched(&self, blocks: usize) {
+        self.set_watermark(blocks as i8);
     }
 
     /// Whether its blocks may go into a bin. For the owner.
     #[inline]
     pub(crate) fn feeds_bins(&self) -> bool {
-        self.watermark.get() > 0
+        self.feeds.load(Ordering::Relaxed)
     }
 
     /// Ends its being kept.
@@ -134,8 +141,9 @@ impl Slab {
         }
     }
 
-    /// Ends both.
+    /// Ends all of that.
     pub(crate) fn set_plain(&self) {
+        self.feeds.store(false, Ordering::Relaxed);
         self.set_watermark(0);
     }
 
