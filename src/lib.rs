@@ -18,6 +18,7 @@
 //! | `memory` | chunks, slabs, large ranges, the depot: address space cut into blocks, and its way back |
 //! | [`heaps`](mod@heaps) | first-class heaps: private, shared with children, in a file |
 //! | `heap` | one thread's heap, the shared heap, remote frees, fork, sampling |
+//! | [`groups`](mod@groups) | whose memory it is: a thread allocates for a group for a while |
 //! | `observe` | statistics, `describe`, the heap map, the profiler, counted calls |
 //! | `doors` | `GlobalAlloc`, the door without layouts (C's), the builder of options |
 //!
@@ -41,6 +42,7 @@
 mod base;
 mod block;
 mod doors;
+pub mod groups;
 mod heap;
 pub mod heaps;
 pub mod map;

@@ -9,8 +9,8 @@ use std::path::{Component, Path};
 use walkdir::WalkDir;
 
 /// The rooms, from the lowest up. Each may use those before it, but for those that stand beside.
-const ROOMS: [&str; 10] =
-    ["base", "os", "map", "policy", "block", "memory", "heaps", "heap", "observe", "doors"];
+const ROOMS: [&str; 11] =
+    ["base", "os", "map", "policy", "block", "memory", "heaps", "heap", "groups", "observe", "doors"];
 
 /// Rooms beside the tower: what they may use; and nobody uses them who does not say so here.
 const BESIDE: [(&str, &[&str]); 2] =

@@ -14,7 +14,7 @@ use crate::heap::bins::Pushed;
 #[cfg(feature = "profile")]
 use crate::heap::sampling;
 use crate::heap::thread;
-use crate::heap::{Heap, shared};
+use crate::heap::{Heap, groups, shared};
 use crate::memory::chunk;
 use crate::memory::large;
 use crate::memory::slab::Slab;
@@ -100,6 +100,9 @@ unsafe fn free_slow(heap: &'static Heap, pointer: *mut u8, layout: Option<Layout
             && let Some(key) = slab.check_fast(pointer, offset, layout)
         {
             count_freed(heap, layout);
+            if groups::are_used() {
+                groups::sent(slab, layout.map_or(0, |layout| layout.size()));
+            }
             // SAFETY: the caller gives up the block.
             return unsafe { send(heap, slab, pointer, key) };
         }
@@ -172,7 +175,7 @@ unsafe fn free_checked(pointer: *mut u8, layout: Option<Layout>) {
         match if layout.is_none() { hardening::zero_size::free(start) } else { None } {
             Some(true) => {}
             Some(false) => fatal::caught("double free", start.addr().get()),
-            None => free_large(start),
+            None => free_large(start, layout),
         }
     }
     start_purger();
@@ -327,12 +330,22 @@ unsafe fn free_block(start: NonNull<u8>, layout: Option<Layout>) {
     };
     // SAFETY: a block begins here, and the caller gives it up.
     let block = unsafe { retired(start.as_ptr(), key, slab.cleared_block_bytes()) };
+    let requested = layout.map_or(0, |layout| layout.size());
     #[cfg(feature = "profile")]
     if sampling::is_home(slab.home()) {
+        groups::freed_elsewhere(requested);
         return sampling::free(slab, block);
     }
-    match thread::own_heap() {
-        Some(heap) if ptr::eq(slab.home(), heap.inbox()) => heap.free(slab, block),
+    let own = thread::own_heap();
+    if let Some(heap) = own
+        && ptr::eq(slab.home(), heap.inbox())
+    {
+        return heap.free(slab, block);
+    }
+    if groups::are_used() {
+        groups::sent(slab, requested);
+    }
+    match own {
         // SAFETY: as above.
         Some(heap) => unsafe { heap.send(slab, block) },
         // SAFETY: as above.
@@ -340,8 +353,12 @@ unsafe fn free_block(start: NonNull<u8>, layout: Option<Layout>) {
     }
 }
 
-fn free_large(start: NonNull<u8>) {
+fn free_large(start: NonNull<u8>, layout: Option<Layout>) {
     #[cfg(feature = "profile")]
     sampling::large_freed(start);
-    large::free(start);
+    if !groups::are_used() {
+        return large::free(start);
+    }
+    groups::freed_large(start, layout.map_or(0, |layout| layout.size()));
+    groups::free_large(start);
 }

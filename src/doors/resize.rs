@@ -21,6 +21,7 @@ use crate::doors::free::slab_of_block;
 use crate::doors::freestone::Freestone;
 use crate::doors::rust::{count_if_made, or_null, refill_once, retry_after_release};
 use crate::doors::untyped::{self, Home, MIN_ALIGN};
+use crate::heap::groups;
 #[cfg(feature = "profile")]
 use crate::heap::sampling;
 use crate::heap::thread;
@@ -55,19 +56,19 @@ pub(super) unsafe fn with_layout(pointer: *mut u8, layout: Layout, new_size: usi
             if let Some(start) = NonNull::new(pointer) {
                 hardening::seal_for(start, class, new);
             }
-            thread::count_requested(new_size.wrapping_sub(layout.size()));
+            count_resized(pointer, layout, new_size);
             watch::open(pointer, new_size);
             return pointer;
         }
         (Route::Small(_), Route::Small(_)) if has_room(pointer, layout.size(), new_size) => {
-            thread::count_requested(new_size.wrapping_sub(layout.size()));
+            count_resized(pointer, layout, new_size);
             return pointer;
         }
         (Route::Large, Route::Large) => {
             let Some(start) = NonNull::new(pointer) else { return pointer };
             let moved = large_block(start, new_size, layout.align());
-            if moved.is_some() {
-                thread::count_requested(new_size.wrapping_sub(layout.size()));
+            if let Some(moved) = moved {
+                count_resized(moved.as_ptr(), layout, new_size);
             }
             return or_null(moved);
         }
@@ -85,6 +86,17 @@ pub(super) unsafe fn with_layout(pointer: *mut u8, layout: Layout, new_size: usi
         unsafe { Freestone::new().dealloc(pointer, layout) };
     }
     fresh
+}
+
+/// Counts the requested bytes of the block at `pointer`, which had `layout` and stays its owner's.
+fn count_resized(pointer: *mut u8, layout: Layout, new_size: usize) {
+    let more = new_size.wrapping_sub(layout.size());
+    thread::count_requested(more);
+    if groups::are_used()
+        && let Some(start) = NonNull::new(pointer)
+    {
+        groups::count_resized(start, slab_of_block(pointer.addr()), more);
+    }
 }
 
 /// Resizes the block at `start`, of which no layout is known: `untyped::reallocate`.
@@ -141,7 +153,7 @@ fn large_block(start: NonNull<u8>, size: usize, align: usize) -> Option<NonNull<
     #[cfg(feature = "profile")]
     let sample = sampling::take(start);
     let more = size.saturating_sub(large::length(start).unwrap_or(0));
-    let resized = retry_after_release(more, || large::reallocate(start, size, align));
+    let resized = retry_after_release(more, || groups::reallocate_large(start, size, align));
     #[cfg(feature = "profile")]
     match resized {
         // As a free and an allocation.

@@ -21,7 +21,7 @@ use crate::doors::resize;
 #[cfg(feature = "profile")]
 use crate::heap::sampling;
 use crate::heap::thread;
-use crate::heap::{Found, shared};
+use crate::heap::{Found, groups, shared};
 use crate::memory::depot;
 use crate::memory::large::{self, Contents};
 #[cfg(feature = "profile")]
@@ -184,7 +184,7 @@ pub(crate) fn alloc_zeroed_slow(layout: Layout) -> *mut u8 {
 }
 
 fn allocate_large(layout: Layout, contents: Contents) -> Option<NonNull<u8>> {
-    let allocate = || large::allocate(layout.size(), layout.align(), contents);
+    let allocate = || groups::allocate_large(layout.size(), layout.align(), contents);
     let start = retry_after_release(layout.size(), allocate)?;
     #[cfg(feature = "profile")]
     {
@@ -200,12 +200,7 @@ pub(crate) fn retry_after_release<T>(bytes: usize, get: impl Fn() -> Option<T>) 
     let found = match get() {
         Some(found) => Some(found),
         None => {
-            let found = if release_may_help(bytes) {
-                release_kept();
-                get()
-            } else {
-                None
-            };
+            let found = get_after_release(bytes, get);
             if found.is_none() {
                 limit::note_failure();
             }
@@ -215,8 +210,29 @@ pub(crate) fn retry_after_release<T>(bytes: usize, get: impl Fn() -> Option<T>) 
     if COMMITTED.take_due() {
         above_soft_limit();
     }
+    if groups::are_used() {
+        groups::tell_of_soft_limit();
+    }
     start_purger();
     found
+}
+
+/// Calls `get`, which has failed, once more where that may help: after what its group only keeps
+/// was given back, if the group's limit has refused it; else after everything was.
+#[cold]
+fn get_after_release<T>(bytes: usize, get: impl Fn() -> Option<T>) -> Option<T> {
+    if groups::take_refused() {
+        groups::trim_refused();
+        let found = get();
+        if found.is_some() || groups::take_refused() {
+            return found;
+        }
+    }
+    if !release_may_help(bytes) {
+        return None;
+    }
+    release_kept();
+    get()
 }
 
 /// Whether a request of `bytes` that has failed may succeed once everything that is only kept has

@@ -53,7 +53,7 @@ impl Heap {
         }
         self.forget(slab);
         slab.close();
-        self.count_units(slab, -1);
+        self.uncount(slab);
         self.spares.put(slab);
     }
 
@@ -71,7 +71,7 @@ impl Heap {
     pub(super) fn give_back(&'static self, slab: &'static Slab) {
         self.forget(slab);
         slab.close();
-        self.count_units(slab, -1);
+        self.uncount(slab);
         if shared::is_shared(&self.inbox) { shared::put_emptied(slab) } else { depot::release(slab) }
     }
 

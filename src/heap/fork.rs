@@ -8,7 +8,7 @@
 //! Heaps of other threads stay as they were. Frees into their slabs are announced to inboxes that
 //! nobody opens, so their blocks are never reused.
 
-use crate::heap::{help, shared, thread};
+use crate::heap::{groups, help, shared, thread};
 use crate::memory::{depot, large, pending, records};
 use crate::policy::options;
 
@@ -31,7 +31,9 @@ const LOCKS: &[unsafe fn()] = &[
     shared::mend,
     // The list of idle heaps.
     thread::mend_idle,
-    // The helper's lock, and the lists of the calling thread's heap.
+    // The lists of groups that wait.
+    groups::mend,
+    // The helper's lock, and the lists of the calling thread's heaps and of idle ones.
     help::mend,
     // The freezing of options.
     options::mend,

@@ -88,6 +88,13 @@ impl Heap {
         unsafe { self.outbox.put(slab, block, &self.tally) }
     }
 
+    /// Publishes what is in the outbox, if anything is.
+    pub(super) fn publish_sent(&self) {
+        if self.outbox.pending().any(|(_, blocks)| blocks != 0) {
+            self.outbox.publish_all(&self.tally);
+        }
+    }
+
     /// Adopts the remote frees of this heap's announced slabs.
     #[inline]
     pub(crate) fn collect(&'static self) {

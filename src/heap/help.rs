@@ -14,7 +14,7 @@
 
 use core::ptr;
 
-use super::{EMPTY, Heap, shared, tally, thread};
+use super::{EMPTY, Heap, groups, shared, tally, thread};
 #[cfg(feature = "background-purge")]
 use crate::base::atomic::AtomicU64;
 use crate::base::atomic::Ordering;
@@ -41,9 +41,9 @@ pub(crate) unsafe fn mend() {
     unsafe {
         HELPING.mend(|()| {});
         if let Some(own) = thread::existing_heap() {
-            own.lists.mend(|()| own.relist_all());
-            own.entries_cleared.store(false, Ordering::Relaxed);
+            own.mend_lists();
         }
+        groups::mend_heaps();
     }
 }
 
@@ -119,6 +119,16 @@ fn is_of_thread(heap: &Heap) -> bool {
 }
 
 impl Heap {
+    /// Rebuilds the heap's lists if a helper was changing them. For a child.
+    ///
+    /// # Safety
+    /// As for [`mend`], of a heap that the child's thread may use.
+    pub(super) unsafe fn mend_lists(&'static self) {
+        // SAFETY: forwarded to the caller.
+        unsafe { self.lists.mend(|()| self.relist_all()) };
+        self.entries_cleared.store(false, Ordering::Relaxed);
+    }
+
     /// Whether the owner has taken no slow path since this was last asked. For helpers.
     fn is_idle(&self) -> bool {
         let calls = self.calls.get();
@@ -130,6 +140,8 @@ impl Heap {
     /// took any. For a holder of the lists' lock.
     fn help(&'static self, is_idle: bool, emptied: &SlabList) -> bool {
         let with_room = SlabList::new();
+        // A group's slabs stay its own.
+        let is_idle = is_idle && self.group().is_none();
         self.inbox.clear_whole();
         let mut each = |slab| self.help_with(slab, is_idle, emptied, &with_room);
         self.inbox.take_all(&mut each);
@@ -167,7 +179,7 @@ impl Heap {
                 let _ = self.relist(slab, left);
                 self.clear_entry(slab);
                 slab.close();
-                self.count_units(slab, -1);
+                self.uncount(slab);
                 emptied.push_last(slab);
             }
             Occupancy::Used if is_idle && !is_unheld => {

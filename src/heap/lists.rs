@@ -79,6 +79,12 @@ impl Heap {
         Some(first)
     }
 
+    /// Counts the units of a slab that leaves the heap empty. Helpers count, too.
+    pub(super) fn uncount(&self, slab: &Slab) {
+        self.count_units(slab, -1);
+        self.uncharge(slab);
+    }
+
     /// Counts the units of a slab that came to the heap, or left it. Helpers count, too.
     pub(super) fn count_units(&self, slab: &Slab, sign: i32) {
         let units = (slab.units() as i32).wrapping_mul(sign);

@@ -21,6 +21,7 @@
 //! | `trim` | what a heap gives back on a purge tick and at its thread's end |
 //! | `slot`, `thread` | a thread's way to its heap; its making and its end |
 //! | `fork` | every lock, in the order in which a child mends them |
+//! | `groups` | heaps that a thread uses in place of its own for a while |
 //! | `tally` | counts for statistics; the list of all heaps |
 //! | `background` | the purger's thread |
 //! | `sampling` | which blocks the profiler follows |
@@ -51,6 +52,7 @@ mod empty;
 mod feeding;
 mod fork;
 mod frees;
+pub(crate) mod groups;
 pub(crate) mod help;
 mod lists;
 mod outbox;
@@ -65,6 +67,7 @@ pub(crate) mod thread;
 mod trim;
 
 use bins::{BinnedUnits, Bins};
+use groups::Member;
 use outbox::Outbox;
 pub(crate) use refill::Found;
 use spares::Spares;
@@ -105,6 +108,7 @@ pub(crate) static BLANK: Heap = Heap::new();
 /// | 8,456 | 132 to 140 | `outbox` | owner | owner, statistics |
 /// | 8,968 | 140 to 183 | `tally` | owner (slow paths) | statistics |
 /// | 11,744 | 183 | `next_idle`; before it the `sampler` of `profile` | holder of the idle list's lock | the same |
+/// | 11,752 | 183 | `member` | who enters or leaves its group | any thread |
 #[repr(C, align(128))]
 pub(crate) struct Heap {
     /// Announcements by any thread: slabs of this heap that have remote frees.
@@ -162,6 +166,8 @@ pub(crate) struct Heap {
     pub(crate) sampler: crate::heap::sampling::Sampler,
     /// The next idle heap; see [`thread`].
     pub(crate) next_idle: Cell<*const Heap>,
+    /// What the heap knows of its group, if it is one's.
+    member: Member,
 }
 
 // What the table says, at the borders of its parts.
@@ -178,7 +184,8 @@ const_assert!(offset_of!(Heap, tally) == 8_968);
 // SAFETY: others than the owner touch only what the table says. Atomics: anybody. `partial`,
 // `full`, `calls_seen`: under `lists`, or under the helper's lock. `spares`: threads take slabs out
 // of its atomic entries; its `bytes` are the owner's. `tally`: its `older` is written once, before
-// the heap is published. `next_idle`: under the lock of the idle heaps. The stand-ins, which
+// the heap is published. `next_idle`: under the lock of the idle heaps. `member`: its cells are the
+// owner's, who in a group has set `busy`. The stand-ins, which
 // threads without a heap share, are empty, and nobody writes to them.
 unsafe impl Sync for Heap {}
 
@@ -211,6 +218,7 @@ impl Heap {
             #[cfg(feature = "profile")]
             sampler: crate::heap::sampling::Sampler::new(),
             next_idle: Cell::new(ptr::null()),
+            member: Member::new(),
         }
     }
 

@@ -32,7 +32,7 @@ impl Heap {
         {
             return None;
         }
-        let spare = self.spares.take(class)?;
+        let spare = self.take_spare(class)?;
         spare.open_again(&self.inbox);
         self.count_units(spare, 1);
         self.make_current(class, spare);
@@ -60,7 +60,7 @@ impl Heap {
             self.bins.note_refill(class, partial);
             let next = match partial {
                 Some(partial) => partial,
-                None if slab.has_uncarved() => return Some(self.carve(slab)),
+                None if slab.has_uncarved() => return self.carve_charged(slab),
                 None => self.acquire(class)?,
             };
             if partial.is_none() {
@@ -87,7 +87,7 @@ impl Heap {
             // afterwards.
             return None;
         }
-        if let Some(spare) = self.spares.take(class) {
+        if let Some(spare) = self.take_spare(class) {
             spare.open_again(&self.inbox);
             return Some(spare);
         }

@@ -174,6 +174,10 @@ pub(crate) fn adopt(class: Class, by: &'static Heap) -> Option<&'static Slab> {
     if crate::heap::sampling::is_home(by.inbox()) {
         return None;
     }
+    // A group has slabs of its own.
+    if by.group().is_some() {
+        return None;
+    }
     let with_room = WITH_ROOM.get(class.index())?;
     if with_room.load(Ordering::Relaxed) == 0 && heap()?.inbox().is_empty() {
         return None;

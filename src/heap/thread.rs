@@ -12,7 +12,7 @@ use core::ptr;
 
 use crate::base::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering};
 use crate::heap::slot::{self, NEW};
-use crate::heap::{BLANK as DETACHED, Heap, fork, help, shared, tally};
+use crate::heap::{BLANK as DETACHED, Heap, fork, groups, help, shared, tally};
 use crate::os;
 use crate::os::lock::{self, Lock};
 
@@ -198,6 +198,7 @@ fn exit_key() -> Option<libc::pthread_key_t> {
 /// has one. It does not wait for the last round: a thread whose first allocation is in a destructor
 /// may not see another one, and its heap would be lost. Later allocations are the shared heap's.
 unsafe extern "C-unwind" fn end_of_thread(heap: *mut c_void) {
+    groups::leave_all();
     slot::set(&raw const DETACHED);
     // SAFETY: the key's value is the thread's heap, and heaps are never unmapped.
     let heap: &'static Heap = unsafe { &*heap.cast::<Heap>() };
@@ -216,7 +217,7 @@ unsafe extern "C-unwind" fn in_child() {
 
 /// The child's thread has a number of its own.
 fn note_thread() {
-    if let Some(heap) = existing_heap() {
+    for heap in groups::chain() {
         heap.tally.set_thread(os::thread_id());
     }
 }
@@ -237,11 +238,9 @@ pub(super) fn mend_own() {
     note_thread();
 }
 
-/// [Trims](Heap::trim) the calling thread's heap.
+/// [Trims](Heap::trim) the calling thread's heap, and those of the groups that it is in.
 pub(crate) fn trim_own() {
-    if let Some(heap) = existing_heap() {
-        heap.trim();
-    }
+    groups::chain().for_each(Heap::trim);
 }
 
 /// Purges the pages inside free blocks of the calling thread's slabs and of abandoned ones.
@@ -259,6 +258,9 @@ pub(crate) fn trim() {
     tally::heaps().for_each(Heap::give_up_spares);
     help::all();
     collect_idle();
+    if groups::are_used() {
+        groups::trim_idle();
+    }
     shared::trim();
     #[cfg(feature = "profile")]
     crate::heap::sampling::trim();

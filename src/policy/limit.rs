@@ -53,6 +53,23 @@ impl Limit {
         self.soft.store(soft, Ordering::Relaxed);
     }
 
+    /// Changes the hard limit.
+    pub(crate) fn set_hard(&self, hard: usize) {
+        self.hard.store(hard, Ordering::Relaxed);
+    }
+
+    /// Changes the soft limit, which counts as not passed yet.
+    pub(crate) fn set_soft(&self, soft: usize) {
+        self.soft.store(soft, Ordering::Relaxed);
+        self.above.store(false, Ordering::Relaxed);
+        self.due.store(false, Ordering::Relaxed);
+    }
+
+    /// The hard limit and the soft one.
+    pub(crate) fn limits(&self) -> [usize; 2] {
+        [self.hard.load(Ordering::Relaxed), self.soft.load(Ordering::Relaxed)]
+    }
+
     /// Bytes counted.
     pub(crate) fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)

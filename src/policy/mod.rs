@@ -6,11 +6,14 @@
 //! | `variables` | the options as environment variables |
 //! | `frozen` | the options in force: put together once, never changed |
 //! | `limit` | the count of committed bytes, and its limits |
+//! | `books` | what is counted of one group, and its limits |
 //! | `huge` | when memory gets huge pages |
 //!
 //! State: the cell of options, written once under a lock; the count of committed bytes, and the
 //! backoff after dear huge pages, in atomic words. The lock is taken with no other held.
 
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+pub(crate) mod books;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod frozen;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]

@@ -126,6 +126,10 @@ impl Trace {
 pub(crate) fn sample(heap: &'static Heap, class: Class) -> Option<Found> {
     let bytes = class.shape().block as usize;
     let mean = heap.sampler.falls_due(bytes)?;
+    if heap.group().is_some() {
+        // Its blocks are in slabs of its own.
+        return None;
+    }
     let _quiet = Quiet::new();
     let trace = Trace::here();
     let mut records = RECORDS.lock();

@@ -9,6 +9,7 @@
 //! | `registry` | the table of live allocations, by address |
 //! | `retained` | freed ranges kept for reuse |
 //! | `range`, `mapping_id` | a range: mapping, resizing, unmapping; which mapping it lies in |
+//! | `owner` | which group an allocation belongs to |
 //! | `guard` | guard pages |
 //! | `shelf` | mappings that many blocks share |
 //! | `crowd` | whether there are so many mappings that blocks must share them |
@@ -36,6 +37,7 @@ mod fill;
 mod give_back;
 mod guard;
 mod mapping_id;
+mod owner;
 mod range;
 mod registry;
 mod resize;
@@ -48,9 +50,10 @@ mod zeroing;
 pub(crate) use give_back::{next_due_ms, unmap_due};
 pub(crate) use give_back::{purge_due, release_retained};
 use give_back::{retain_or_unmap, unmap};
+pub(crate) use owner::{disown, own, owner};
 use range::Range;
 use registry::Registry;
-pub(crate) use resize::{copied_bytes, reallocate};
+pub(crate) use resize::{ROOM, copied_bytes, reallocate};
 use retained::Retained;
 pub(crate) use survey::{Busy, Life, could_map, inspect, kept_bytes, list, survey};
 pub(crate) use zeroing::zero_block;

@@ -23,9 +23,11 @@ struct Slot {
     /// Bytes of the range.
     bytes: usize,
     mapping: MappingId,
+    /// Address of the books of the group that the allocation belongs to; zero for none.
+    owner: usize,
 }
 
-const FREE: Slot = Slot { address: 0, bytes: 0, mapping: MappingId::NONE };
+const FREE: Slot = Slot { address: 0, bytes: 0, mapping: MappingId::NONE, owner: 0 };
 
 impl Slot {
     /// The allocation's offset in its range.
@@ -53,7 +55,7 @@ impl Slot {
     fn write(&mut self, new: Self) {
         self.address = 0;
         in_order();
-        (self.bytes, self.mapping) = (new.bytes, new.mapping);
+        (self.bytes, self.mapping, self.owner) = (new.bytes, new.mapping, new.owner);
         in_order();
         self.address = new.address;
     }
@@ -154,7 +156,8 @@ impl Registry {
         // SAFETY: the offset is less than a page, and ranges are whole pages.
         let start = unsafe { range.start.byte_add(offset) };
         let address = start.as_ptr().expose_provenance();
-        if put(self.table(), Slot { address, bytes: range.bytes, mapping: range.mapping }).is_some() {
+        if put(self.table(), Slot { address, bytes: range.bytes, mapping: range.mapping, owner: 0 }).is_some()
+        {
             self.used = self.used.wrapping_add(1);
             self.live_bytes = self.live_bytes.wrapping_add(range.bytes);
         }
@@ -210,6 +213,21 @@ impl Registry {
         let at = find(self.table(), start.addr().get())?;
         let slot = self.table().get(at)?;
         if slot.address == 0 { None } else { Some(slot.usable_bytes()) }
+    }
+
+    /// Sets the owner of the allocation at `start`, the address of a group's books or zero. Returns
+    /// the one before, and the bytes of the range.
+    pub(super) fn set_owner(&mut self, start: NonNull<u8>, owner: usize) -> Option<(usize, usize)> {
+        let at = find(self.table(), start.addr().get())?;
+        let slot = self.table().get_mut(at).filter(|slot| slot.address != 0)?;
+        Some((core::mem::replace(&mut slot.owner, owner), slot.bytes))
+    }
+
+    /// The owner of the allocation at `start`; zero for none.
+    pub(super) fn owner(&mut self, start: NonNull<u8>) -> usize {
+        let at = find(self.table(), start.addr().get());
+        let slot = at.and_then(|at| self.table().get(at)).filter(|slot| slot.address != 0);
+        slot.map_or(0, |slot| slot.owner)
     }
 
     /// Removes the allocation at `start`. Returns its range.
@@ -392,7 +410,7 @@ mod tests {
                     copy.first = before;
                     changed[..stop].iter().for_each(|at| copy.first[*at] = after.first[*at]);
                     if let Some(next) = changed.get(stop).filter(|_| half) {
-                        copy.first[*next] = Slot { address: 0, bytes: 1, mapping: MappingId::plain(1) };
+                        copy.first[*next] = Slot { bytes: 1, mapping: MappingId::plain(1), ..FREE };
                     }
                     copy.mend();
                     let others = pages.iter().filter(|page| **page != gone);

@@ -17,7 +17,7 @@ use crate::policy::options;
 
 /// A range that grows by less than one part in so many grows by as much: a block that grows in
 /// small steps calls the kernel for few of them. The room is not touched, so it is not resident.
-const ROOM: usize = 8;
+pub(crate) const ROOM: usize = 8;
 
 static COPIED_BYTES: AtomicU64 = AtomicU64::new(0);
 

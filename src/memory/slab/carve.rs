@@ -71,14 +71,7 @@ impl Slab {
         let zero = self.uncarved.get() != Uncarved::Dirty;
         let block = self.block_bytes();
         let from = self.carved_bytes.get();
-        let edge = if zero {
-            align_up(from.wrapping_add(block), os::page_bytes())
-        } else {
-            let most = CARVE_BYTES.max(block.wrapping_mul(CARVE_BLOCKS));
-            from.wrapping_add(from.clamp(CARVE_LEAST_BYTES, most).max(block))
-        };
-        let fit = edge.wrapping_sub(from).checked_div(block).unwrap_or(1) as u32;
-        let order = CarveOrder::of(fit.min(self.capacity.get().wrapping_sub(self.carved.get())));
+        let order = CarveOrder::of(self.next_blocks(zero));
         let blocks = order.blocks();
         let nth = |nth| self.block_at(from.wrapping_add(order.index(nth).wrapping_mul(block)) as u32);
         self.free.push_all((1..blocks as usize).rev().map(nth));
@@ -86,6 +79,27 @@ impl Slab {
         self.carved_bytes.set((self.carved.get() as usize).wrapping_mul(block));
         self.count.store(self.count.load(Ordering::Relaxed).wrapping_sub(1), Ordering::Relaxed);
         Carved { block: nth(0), zero }
+    }
+
+    /// Bytes that the next call of [`carve`](Self::carve) carves at most.
+    pub(crate) fn next_carve_bytes(&self) -> usize {
+        let blocks = self.next_blocks(self.uncarved.get() != Uncarved::Dirty);
+        (blocks as usize).wrapping_mul(self.block_bytes())
+    }
+
+    /// How many blocks are carved next, at most.
+    #[inline]
+    fn next_blocks(&self, zero: bool) -> u32 {
+        let block = self.block_bytes();
+        let from = self.carved_bytes.get();
+        let edge = if zero {
+            align_up(from.wrapping_add(block), os::page_bytes())
+        } else {
+            let most = CARVE_BYTES.max(block.wrapping_mul(CARVE_BLOCKS));
+            from.wrapping_add(from.clamp(CARVE_LEAST_BYTES, most).max(block))
+        };
+        let fit = edge.wrapping_sub(from).checked_div(block).unwrap_or(1) as u32;
+        fit.min(self.capacity.get().wrapping_sub(self.carved.get()))
     }
 
     /// Prepares the blocks just carved, those from the offset `from` on: in the `secure` build each

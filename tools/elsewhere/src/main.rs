@@ -2,10 +2,13 @@
 //! allocator itself does not run, this compiles and runs as well, and says what is forwarded.
 
 use std::alloc::{GlobalAlloc, Layout};
+use std::pin::pin;
 use std::process::ExitCode;
 use std::ptr::NonNull;
+use std::task::{Context, Waker};
 
 use freestone::counting::{Counted, Region};
+use freestone::groups::{Entered, Group, GroupStats, Instrumented};
 use freestone::inspect::{BlockState, Description, Piece, What};
 use freestone::stats::{Change, HeapUser, Stats, ThreadStats};
 use freestone::{Freestone, HugePagePolicy, OnMisuse, untyped};
@@ -42,6 +45,26 @@ fn allocations() {
             ALLOC.dealloc(block.as_ptr(), layout);
         }
     }
+}
+
+fn groups() {
+    static GROUP: Group = Group::new("everywhere");
+    let guard: Entered<'_> = GROUP.entered();
+    let kept = vec![1_u8; 1_000];
+    assert_eq!(Group::current().is_some(), RUNS_HERE);
+    drop(guard);
+    let other = Group::create("other");
+    other.limit(usize::MAX);
+    other.soft_limit(usize::MAX, |_, _| {});
+    let future: Instrumented<_> = other.clone().instrument(std::future::ready(5));
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(pin!(future).poll(&mut context).is_ready());
+    let stats: GroupStats = GROUP.stats();
+    assert_eq!(stats.requested, if RUNS_HERE { kept.len() } else { 0 });
+    assert_eq!((stats.requested, stats.held), (GROUP.requested(), GROUP.held()));
+    assert_eq!(other.enter(|| vec![1; 10].len()), 10);
+    assert_eq!(GROUP.to_string(), "everywhere");
+    other.purge();
 }
 
 fn door_without_layouts() {
@@ -100,6 +123,7 @@ fn looking_in() {
 
 fn main() -> ExitCode {
     allocations();
+    groups();
     door_without_layouts();
     looking_in();
     println!("the allocator {} here", if RUNS_HERE { "runs" } else { "forwards to the system's" });

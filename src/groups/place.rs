@@ -1,0 +1,136 @@
+//! Groups where the allocator itself runs: what the public types do with a record.
+
+use core::ptr;
+
+use super::GroupStats;
+use crate::base::address::align_up;
+use crate::base::config::UNIT_BYTES;
+use crate::block::size_class::Class;
+use crate::heap::{Heap, groups};
+use crate::memory::chunk::UnitState;
+use crate::memory::depot;
+use crate::memory::slab::Slab;
+use crate::os::{self, KeepErrno};
+use crate::policy::books::OnSoftLimit;
+
+pub(super) use crate::heap::groups::{Record, create, current, leave};
+
+/// A heap that was entered.
+pub(super) type Entry = &'static Heap;
+
+pub(super) fn enter(record: &'static Record) -> Option<Entry> {
+    let _keep = KeepErrno::new();
+    groups::enter(record)
+}
+
+pub(super) fn requested(record: &'static Record) -> usize {
+    record.requested()
+}
+
+pub(super) fn held(record: &'static Record) -> usize {
+    record.books.held()
+}
+
+pub(super) fn set_hard(record: &'static Record, bytes: usize) {
+    record.books.set_hard(bytes);
+}
+
+pub(super) fn set_soft(record: &'static Record, bytes: usize, callback: OnSoftLimit) {
+    record.books.set_soft(bytes, Some(callback));
+}
+
+pub(super) fn purge(record: &'static Record) {
+    let _keep = KeepErrno::new();
+    groups::purge(record);
+}
+
+/// How often a walk is repeated during which the group's heaps have taken in blocks.
+const WALKS: u32 = 8;
+
+pub(super) fn stats(record: &'static Record) -> GroupStats {
+    let mut free = Free::of(record);
+    let mut stats = walk(record);
+    for _ in 1..WALKS {
+        let now = Free::of(record);
+        if now == free {
+            break;
+        }
+        // A purge, for one, by another thread.
+        (free, stats) = (now, walk(record));
+    }
+    stats.take_off(free);
+    stats
+}
+
+/// Everything but what slabs count as used though nobody has it.
+fn walk(record: &'static Record) -> GroupStats {
+    let (large, [limit, soft_limit]) = (record.books.large(), record.books.limits());
+    let mut stats = GroupStats {
+        requested: record.requested(),
+        allocated: large.bytes,
+        blocks: large.blocks,
+        large: large.bytes,
+        large_count: large.blocks,
+        held: record.books.held(),
+        peak: record.books.peak(),
+        active: large.bytes,
+        slabs: 0,
+        limit,
+        soft_limit,
+        refusals_total: record.books.refusals(),
+        heaps: record.heaps().count(),
+    };
+    let mut count = |unit| {
+        if let UnitState::Slab(slab) = unit
+            && record.heaps().any(|heap| ptr::eq(heap.inbox(), slab.home()))
+        {
+            stats.count(slab);
+        }
+    };
+    depot::each_chunk(|chunk| chunk.survey(&mut count));
+    stats
+}
+
+/// What slabs count as used and nobody has: blocks that were freed from outside and are not adopted
+/// yet, and those in bins.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Free {
+    blocks: usize,
+    bytes: usize,
+}
+
+impl Free {
+    fn of(record: &Record) -> Self {
+        let (sent, adopted) = (record.books.sent(), record.adopted());
+        // Counts are read one after another: the difference may be below zero.
+        let difference =
+            |sent: usize, adopted: usize| sent.wrapping_sub(adopted).cast_signed().max(0).cast_unsigned();
+        let mut free = Self {
+            blocks: difference(sent.blocks, adopted.blocks),
+            bytes: difference(sent.bytes, adopted.bytes),
+        };
+        for heap in record.heaps() {
+            for (class, blocks) in heap.binned().enumerate() {
+                let block = Class::at(class).map_or(0, |class| class.shape().block as usize);
+                free.blocks = free.blocks.wrapping_add(blocks);
+                free.bytes = free.bytes.wrapping_add(blocks.wrapping_mul(block));
+            }
+        }
+        free
+    }
+}
+
+impl GroupStats {
+    fn count(&mut self, slab: &Slab) {
+        let used = slab.used() as usize;
+        self.blocks = self.blocks.wrapping_add(used);
+        self.allocated = self.allocated.wrapping_add(used.wrapping_mul(slab.block_bytes()));
+        self.active = self.active.wrapping_add(align_up(slab.carved_bytes(), os::page_bytes()));
+        self.slabs = self.slabs.wrapping_add(slab.units().wrapping_mul(UNIT_BYTES));
+    }
+
+    fn take_off(&mut self, free: Free) {
+        self.blocks = self.blocks.saturating_sub(free.blocks);
+        self.allocated = self.allocated.saturating_sub(free.bytes);
+    }
+}

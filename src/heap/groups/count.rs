@@ -1,0 +1,194 @@
+//! A group's books beside its heaps' own: limits, large allocations, and frees from outside.
+
+use core::ptr::{self, NonNull};
+
+use super::{Record, current};
+use crate::base::address::align_up;
+use crate::block::size_class::Class;
+use crate::heap::{Found, Heap, thread};
+use crate::memory::depot;
+use crate::memory::large::{self, Contents};
+use crate::memory::slab::{Inbox, Slab};
+use crate::os;
+use crate::policy::books::Books;
+
+impl Heap {
+    /// Counts `bytes` that are about to be carved or mapped for the heap's group, if it has one.
+    /// False where the group's hard limit forbids them. For the owner.
+    #[must_use]
+    fn charge(&self, bytes: usize) -> bool {
+        let Some(books) = self.books() else { return true };
+        let is_allowed = books.charge(bytes);
+        if !is_allowed {
+            self.member.refused.set(true);
+        }
+        is_allowed
+    }
+
+    /// Ends the count of a slab that leaves the heap. Helpers, too, call it.
+    pub(in crate::heap) fn uncharge(&self, slab: &Slab) {
+        if let Some(books) = self.books() {
+            books.release(slab.carved_bytes());
+        }
+    }
+
+    /// A block of a current slab that has uncarved ones, if the group's limit allows it.
+    pub(in crate::heap) fn carve_charged(&self, slab: &'static Slab) -> Option<Found> {
+        let Some(books) = self.books() else { return Some(self.carve(slab)) };
+        let most = slab.next_carve_bytes();
+        if !self.charge(most) {
+            return None;
+        }
+        let before = slab.carved_bytes();
+        let found = self.carve(slab);
+        books.release(most.wrapping_sub(slab.carved_bytes().wrapping_sub(before)));
+        Some(found)
+    }
+
+    /// The slab of `class` put aside, if there is one and the group's limit allows it.
+    #[inline]
+    pub(in crate::heap) fn take_spare(&self, class: Class) -> Option<&'static Slab> {
+        let spare = self.spares.take(class)?;
+        if self.charge(spare.carved_bytes()) {
+            return Some(spare);
+        }
+        depot::release(spare);
+        None
+    }
+}
+
+/// Whether the last request of the calling thread was refused by its group's limit. Asked once.
+pub(crate) fn take_refused() -> bool {
+    let heap = thread::heap();
+    heap.group().is_some() && heap.member.refused.replace(false)
+}
+
+/// Calls the callback of the calling thread's group, if its soft limit has been passed. No lock is
+/// held.
+#[cold]
+#[inline(never)]
+pub(crate) fn tell_of_soft_limit() {
+    if let Some(record) = current()
+        && let Some(callback) = record.books.take_due()
+    {
+        callback(record.name().as_str(), record.books.held());
+    }
+}
+
+// ---- frees from outside ----
+
+/// The group whose heap has the inbox `home`.
+fn group_of(home: *const Inbox) -> Option<&'static Record> {
+    // The inbox comes first in a heap.
+    // SAFETY: `home` is null or a heap's, and heaps are never unmapped.
+    unsafe { home.cast::<Heap>().as_ref() }?.group()
+}
+
+/// Moves `bytes` that the calling thread's heap has counted as freed to the books of `owner`.
+fn move_freed(owner: Option<&'static Books>, bytes: usize) {
+    let counted = thread::heap().books();
+    if owner.map(ptr::from_ref) == counted.map(ptr::from_ref) {
+        return;
+    }
+    if let Some(books) = owner {
+        books.count_elsewhere(bytes.wrapping_neg());
+    }
+    if let Some(books) = counted {
+        books.count_elsewhere(bytes);
+    }
+}
+
+/// Counts a block of `slab`, for which `requested` bytes were asked, that the calling thread sends
+/// home. It has counted them as freed.
+#[cold]
+#[inline(never)]
+pub(crate) fn sent(slab: &Slab, requested: usize) {
+    let owner = group_of(slab.home()).map(|record| &record.books);
+    if let Some(books) = owner {
+        books.count_sent(slab.block_bytes());
+    }
+    move_freed(owner, requested);
+}
+
+/// Counts `requested` bytes of a block of no group that the calling thread has counted as freed.
+#[cfg(feature = "profile")]
+pub(crate) fn freed_elsewhere(requested: usize) {
+    move_freed(None, requested);
+}
+
+/// As [`freed_elsewhere`], of the large allocation at `start`, before it is freed.
+pub(crate) fn freed_large(start: NonNull<u8>, requested: usize) {
+    move_freed(large::owner(start), requested);
+}
+
+/// Counts that the block at `start`, of `slab` or a large allocation, has `more` requested bytes,
+/// which wraps. The calling thread has counted them.
+#[cold]
+#[inline(never)]
+pub(crate) fn count_resized(start: NonNull<u8>, slab: Option<&Slab>, more: usize) {
+    let owner = match slab {
+        Some(slab) => group_of(slab.home()).map(|record| &record.books),
+        None => large::owner(start),
+    };
+    move_freed(owner, more.wrapping_neg());
+}
+
+// ---- large allocations ----
+
+/// As [`large::allocate`], of the calling thread's group.
+pub(crate) fn allocate_large(size: usize, align: usize, contents: Contents) -> Option<NonNull<u8>> {
+    let heap = thread::heap();
+    let Some(books) = heap.books() else { return large::allocate(size, align, contents) };
+    let bytes = align_up(size.max(1), os::page_bytes());
+    if !heap.charge(bytes) {
+        return None;
+    }
+    let made = large::allocate(size, align, contents);
+    match made {
+        Some(start) => enter(books, start, bytes),
+        None => books.release(bytes),
+    }
+    made
+}
+
+/// Enters the allocation at `start` into the books, for which `charged` bytes are counted.
+fn enter(books: &'static Books, start: NonNull<u8>, charged: usize) {
+    let bytes = large::own(start, books);
+    books.count_large(bytes);
+    match bytes.checked_sub(charged) {
+        Some(more) => books.add(more),
+        None => books.release(charged.wrapping_sub(bytes)),
+    }
+}
+
+/// As [`large::free`], whoever it belongs to.
+pub(crate) fn free_large(start: NonNull<u8>) {
+    let owner = large::disown(start);
+    large::free(start);
+    if let Some((books, bytes)) = owner {
+        books.uncount_large(bytes);
+        books.release(bytes);
+    }
+}
+
+/// As [`large::reallocate`]. The allocation stays its group's, whatever group the calling thread is
+/// in.
+pub(crate) fn reallocate_large(start: NonNull<u8>, size: usize, align: usize) -> Option<NonNull<u8>> {
+    let Some((books, bytes)) = large::disown(start) else { return large::reallocate(start, size, align) };
+    books.uncount_large(bytes);
+    // With the room that it may be given, its offset in the first page, and the rest of the last.
+    let most = size.max(bytes.wrapping_add(bytes / large::ROOM));
+    let most = most.saturating_add(os::page_bytes().wrapping_mul(2));
+    let more = if size <= bytes { 0 } else { most.wrapping_sub(bytes) };
+    let is_allowed = books.charge(more);
+    let resized = if is_allowed { large::reallocate(start, size, align) } else { None };
+    if !is_allowed
+        && let Some(record) = current()
+        && ptr::eq(&raw const record.books, books)
+    {
+        thread::heap().member.refused.set(true);
+    }
+    let more = if is_allowed { more } else { 0 };
+    enter(books, resized.unwrap_or(start), bytes.wrapping_add(more));
+    resized
+}

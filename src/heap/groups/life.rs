@@ -1,0 +1,198 @@
+//! How groups are made, what their idle heaps give back, and how they end.
+//!
+//! A group ends when no handle names it and none of its heaps has a slab. Until then its record
+//! waits on a list, which is looked through when groups are made, when handles go, and by a purge.
+
+use core::ptr;
+
+use super::{Heap, Name, Record, USED, chain};
+use crate::base::atomic::Ordering;
+use crate::block::size_class::Class;
+use crate::heap::{tally, thread};
+use crate::memory::records;
+use crate::os::KeepErrno;
+use crate::os::lock::Lock;
+use crate::policy::books::BlocksAndBytes;
+
+/// Records that wait.
+struct Lists {
+    /// Of groups that have ended.
+    free: *const Record,
+    /// Of groups without a handle: those to be looked at next, and those that were.
+    retired: *const Record,
+    seen: *const Record,
+}
+
+// SAFETY: the records are touched under the lists' lock, or by who has taken them off.
+unsafe impl Send for Lists {}
+
+impl Lists {
+    const NONE: Self = Self { free: ptr::null(), retired: ptr::null(), seen: ptr::null() };
+}
+
+static LISTS: Lock<Lists> = Lock::new(Lists::NONE);
+
+/// Retired groups that are looked at when one is made or retired.
+const STEP: usize = 4;
+
+/// Forgets the lists, if another thread of the parent was changing them. For a child.
+///
+/// # Safety
+/// As for [`Lock::mend`].
+pub(in crate::heap) unsafe fn mend() {
+    // SAFETY: forwarded to the caller.
+    unsafe { LISTS.mend(|lists| *lists = Lists::NONE) }
+}
+
+/// Rebuilds the lists of the heaps that the child may use, if a helper was changing them: those of
+/// the calling thread's chain, and idle ones. For a child.
+///
+/// # Safety
+/// As for [`Lock::mend`]. The depot is in order.
+pub(in crate::heap) unsafe fn mend_heaps() {
+    let idle = || tally::heaps().filter(|heap| heap.group().is_some() && heap.is_let_go());
+    for heap in chain().chain(idle()) {
+        // SAFETY: forwarded to the caller.
+        unsafe { heap.mend_lists() };
+    }
+}
+
+fn pop(list: &mut *const Record) -> Option<&'static Record> {
+    // SAFETY: records are never unmapped.
+    let record = unsafe { list.as_ref() }?;
+    *list = record.next.replace(ptr::null());
+    Some(record)
+}
+
+fn push(list: &mut *const Record, record: &'static Record) {
+    record.next.set(*list);
+    *list = record;
+}
+
+/// A new group, with one handle. None where there is no memory for its record.
+pub(crate) fn create(name: &str) -> Option<&'static Record> {
+    let _keep = KeepErrno::new();
+    sweep(STEP);
+    // A statement of its own, for the lock.
+    let free = pop(&mut LISTS.lock().free);
+    let record = free.or_else(fresh)?;
+    record.name.set(Name::of(name));
+    record.handles.store(1, Ordering::Relaxed);
+    USED.store(true, Ordering::Relaxed);
+    Some(record)
+}
+
+fn fresh() -> Option<&'static Record> {
+    let fresh = records::take(size_of::<Record>())?.cast::<Record>();
+    // SAFETY: the memory is fresh, aligned, long enough, and never taken back.
+    unsafe { fresh.write(Record::new()) };
+    // SAFETY: as above.
+    Some(unsafe { fresh.as_ref() })
+}
+
+impl Record {
+    /// Counts one handle less. After the last one the group ends once it is empty.
+    pub(crate) fn drop_handle(&'static self) {
+        // A thread that has forgotten its guard may have made another handle after the last one.
+        if self.handles.fetch_sub(1, Ordering::AcqRel) == 1 && !self.is_listed.swap(true, Ordering::AcqRel) {
+            let _keep = KeepErrno::new();
+            push(&mut LISTS.lock().retired, self);
+            sweep(STEP);
+        }
+    }
+
+    /// Ends the group if it has no handle, is empty, and all its heaps are idle.
+    fn end(&'static self) -> bool {
+        let mut claimed = 0_usize;
+        let is_empty = self.heaps().all(|heap| {
+            if !heap.claim() {
+                return false;
+            }
+            claimed = claimed.wrapping_add(1);
+            heap.trim();
+            heap.units.load(Ordering::Relaxed) == 0
+        });
+        // Nobody is in the group, so nobody makes a handle from now on.
+        let is_unnamed = self.handles.load(Ordering::Acquire) == 0;
+        let has_ended = is_empty && is_unnamed && self.books.large().blocks == 0;
+        if has_ended {
+            let requested = self.heaps().map(Heap::requested_bytes).fold(0, usize::wrapping_add);
+            self.books.begin(requested, self.adopted());
+            self.is_listed.store(false, Ordering::Relaxed);
+        }
+        self.heaps().take(claimed).for_each(Heap::let_go);
+        has_ended
+    }
+
+    /// Blocks freed from outside that the group's heaps have adopted, ever; both wrap.
+    pub(crate) fn adopted(&self) -> BlocksAndBytes {
+        let mut adopted = BlocksAndBytes { blocks: 0, bytes: 0 };
+        for heap in self.heaps() {
+            // Who adopts, counts before the lock is released.
+            let _lists = heap.lists.lock_within_a_while();
+            for (class, tally) in heap.tally.classes().iter().enumerate() {
+                let blocks = tally.remote() as usize;
+                let block = Class::at(class).map_or(0, |class| class.shape().block as usize);
+                adopted.blocks = adopted.blocks.wrapping_add(blocks);
+                adopted.bytes = adopted.bytes.wrapping_add(blocks.wrapping_mul(block));
+            }
+        }
+        adopted
+    }
+}
+
+/// Looks at up to `most` groups without a handle, and ends those that are empty.
+fn sweep(most: usize) {
+    for _ in 0..most {
+        // A statement of its own: the depot is not to be called under the lock.
+        let retired = pop(&mut LISTS.lock().retired);
+        let Some(record) = retired else { break };
+        let has_ended = record.end();
+        let mut lists = LISTS.lock();
+        let Lists { free, seen, .. } = &mut *lists;
+        push(if has_ended { free } else { seen }, record);
+    }
+    let mut lists = LISTS.lock();
+    if lists.retired.is_null() {
+        lists.retired = core::mem::replace(&mut lists.seen, ptr::null());
+    }
+}
+
+impl Heap {
+    /// Whether no thread uses the heap, one of a group. The answer may be outdated at once.
+    fn is_let_go(&self) -> bool {
+        !self.member.busy.load(Ordering::Relaxed)
+    }
+}
+
+/// Trims the heap, one of a group, if it is idle.
+fn trim_if_idle(heap: &'static Heap) {
+    if heap.claim() {
+        heap.trim();
+        heap.let_go();
+    }
+}
+
+/// Trims the idle heaps of all groups, and ends groups that are empty.
+pub(crate) fn trim_idle() {
+    tally::heaps().filter(|heap| heap.group().is_some()).for_each(trim_if_idle);
+    sweep(usize::MAX);
+}
+
+/// Publishes what the calling thread has freed. Trims the heaps of `record`'s group that are idle,
+/// or the calling thread's.
+pub(crate) fn purge(record: &Record) {
+    // The thread may itself have freed blocks of the group from outside.
+    chain().for_each(Heap::publish_sent);
+    chain().filter(|heap| heap.group().is_some_and(|group| ptr::eq(group, record))).for_each(Heap::trim);
+    record.heaps().for_each(trim_if_idle);
+}
+
+/// Gives back what the calling thread's group only keeps, after its limit has refused a request.
+#[cold]
+pub(crate) fn trim_refused() {
+    let _keep = KeepErrno::new();
+    if let Some(record) = thread::heap().group() {
+        purge(record);
+    }
+}

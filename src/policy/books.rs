@@ -1,0 +1,191 @@
+//! What is counted of one group: bytes held, with limits; frees from outside; large allocations.
+//!
+//! State: atomic words without ordering among them. The bytes that a group's heaps count themselves
+//! are not here.
+
+use core::mem;
+use core::ptr;
+
+use super::limit::Limit;
+use super::options::UNLIMITED;
+use crate::base::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+
+/// Called when a group has passed its soft limit: its name, and the bytes that it holds.
+pub(crate) type OnSoftLimit = fn(&str, usize);
+
+/// The books of one group. They are never unmapped.
+pub(crate) struct Books {
+    /// Bytes of carved blocks and of large ranges.
+    held: Limit,
+    /// The most bytes that were held.
+    peak: AtomicUsize,
+    /// Requested bytes that other heaps than the group's have counted, or that its heaps have
+    /// counted of others; wraps.
+    elsewhere: AtomicUsize,
+    /// Blocks freed by other heaps than their slab's, and their bytes, as blocks are long; both
+    /// wrap.
+    sent_blocks: AtomicUsize,
+    sent_bytes: AtomicUsize,
+    /// Large allocations, and bytes of their ranges.
+    large_blocks: AtomicUsize,
+    large_bytes: AtomicUsize,
+    /// Requests that the hard limit has refused.
+    refusals: AtomicU64,
+    /// An [`OnSoftLimit`]; null for none.
+    on_soft_limit: AtomicPtr<()>,
+}
+
+/// The counts that `sent` and `large` are of.
+#[derive(Clone, Copy)]
+pub(crate) struct BlocksAndBytes {
+    pub(crate) blocks: usize,
+    pub(crate) bytes: usize,
+}
+
+impl Books {
+    pub(crate) const fn new() -> Self {
+        Self {
+            held: Limit::new(),
+            peak: AtomicUsize::new(0),
+            elsewhere: AtomicUsize::new(0),
+            sent_blocks: AtomicUsize::new(0),
+            sent_bytes: AtomicUsize::new(0),
+            large_blocks: AtomicUsize::new(0),
+            large_bytes: AtomicUsize::new(0),
+            refusals: AtomicU64::new(0),
+            on_soft_limit: AtomicPtr::new(ptr::null_mut()),
+        }
+    }
+
+    /// Begins the books of another group, whose heaps have counted `requested` bytes and adopted
+    /// `adopted` before. Nothing is held.
+    pub(crate) fn begin(&self, requested: usize, adopted: BlocksAndBytes) {
+        self.held.set(UNLIMITED, UNLIMITED);
+        self.held.set_soft(UNLIMITED);
+        self.peak.store(0, Ordering::Relaxed);
+        self.elsewhere.store(requested.wrapping_neg(), Ordering::Relaxed);
+        self.sent_blocks.store(adopted.blocks, Ordering::Relaxed);
+        self.sent_bytes.store(adopted.bytes, Ordering::Relaxed);
+        self.refusals.store(0, Ordering::Relaxed);
+        self.on_soft_limit.store(ptr::null_mut(), Ordering::Relaxed);
+    }
+
+    // ---- bytes held ----
+
+    /// Counts `bytes` that are about to be carved or mapped. False, and nothing is counted, where
+    /// they would pass the hard limit.
+    #[must_use]
+    pub(crate) fn charge(&self, bytes: usize) -> bool {
+        if !self.held.reserve(bytes) {
+            self.refusals.fetch_add(1, Ordering::Relaxed);
+            return false;
+        }
+        self.note_peak();
+        true
+    }
+
+    /// Counts `bytes` that are there already, even past the hard limit.
+    pub(crate) fn add(&self, bytes: usize) {
+        self.held.add(bytes);
+        self.note_peak();
+    }
+
+    fn note_peak(&self) {
+        let held = self.held.used();
+        if held > self.peak.load(Ordering::Relaxed) {
+            self.peak.fetch_max(held, Ordering::Relaxed);
+        }
+    }
+
+    /// Ends the count of `bytes`.
+    pub(crate) fn release(&self, bytes: usize) {
+        self.held.release(bytes);
+    }
+
+    /// Bytes held.
+    pub(crate) fn held(&self) -> usize {
+        self.held.used()
+    }
+
+    /// The most bytes that were held.
+    pub(crate) fn peak(&self) -> usize {
+        self.peak.load(Ordering::Relaxed)
+    }
+
+    /// Requests that the hard limit has refused.
+    pub(crate) fn refusals(&self) -> u64 {
+        self.refusals.load(Ordering::Relaxed)
+    }
+
+    // ---- limits ----
+
+    /// The hard limit and the soft one.
+    pub(crate) fn limits(&self) -> [usize; 2] {
+        self.held.limits()
+    }
+
+    pub(crate) fn set_hard(&self, bytes: usize) {
+        self.held.set_hard(bytes);
+    }
+
+    pub(crate) fn set_soft(&self, bytes: usize, callback: Option<OnSoftLimit>) {
+        self.held.set_soft(UNLIMITED);
+        let callback = callback.map_or(ptr::null_mut(), |callback| callback as *mut ());
+        self.on_soft_limit.store(callback, Ordering::Relaxed);
+        self.held.set_soft(bytes);
+    }
+
+    /// The callback, if the soft limit has been passed since this was last asked.
+    pub(crate) fn take_due(&self) -> Option<OnSoftLimit> {
+        if !self.held.take_due() {
+            return None;
+        }
+        let callback = self.on_soft_limit.load(Ordering::Relaxed);
+        // SAFETY: only `set_soft` writes there, and it writes such a function or null.
+        unsafe { mem::transmute::<*mut (), Option<OnSoftLimit>>(callback) }
+    }
+
+    // ---- what is counted elsewhere ----
+
+    /// Counts requested bytes of the group's blocks that none of its heaps has counted.
+    pub(crate) fn count_elsewhere(&self, bytes: usize) {
+        self.elsewhere.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// See [`count_elsewhere`](Self::count_elsewhere).
+    pub(crate) fn elsewhere(&self) -> usize {
+        self.elsewhere.load(Ordering::Relaxed)
+    }
+
+    /// Counts a block of so many bytes that another heap than its slab's has freed.
+    pub(crate) fn count_sent(&self, bytes: usize) {
+        self.sent_blocks.fetch_add(1, Ordering::Relaxed);
+        self.sent_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// See [`count_sent`](Self::count_sent).
+    pub(crate) fn sent(&self) -> BlocksAndBytes {
+        let [blocks, bytes] =
+            [&self.sent_blocks, &self.sent_bytes].map(|count| count.load(Ordering::Relaxed));
+        BlocksAndBytes { blocks, bytes }
+    }
+
+    /// Counts a large allocation whose range has `bytes`.
+    pub(crate) fn count_large(&self, bytes: usize) {
+        self.large_blocks.fetch_add(1, Ordering::Relaxed);
+        self.large_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Ends the count of a large allocation.
+    pub(crate) fn uncount_large(&self, bytes: usize) {
+        self.large_blocks.fetch_sub(1, Ordering::Relaxed);
+        self.large_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Large allocations.
+    pub(crate) fn large(&self) -> BlocksAndBytes {
+        let [blocks, bytes] =
+            [&self.large_blocks, &self.large_bytes].map(|count| count.load(Ordering::Relaxed));
+        BlocksAndBytes { blocks, bytes }
+    }
+}
