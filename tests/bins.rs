@@ -5,6 +5,7 @@
 mod common;
 
 use std::alloc::{alloc, alloc_zeroed, dealloc};
+use std::hint::black_box;
 use std::{mem, ptr, thread};
 
 use common::block::layout;
@@ -307,7 +308,8 @@ fn other_ways_to_a_block_take_from_the_bin() {
         let over_aligned = layout(192, 64);
         // SAFETY: no size is zero, and each block is freed once as it was asked for.
         unsafe {
-            let blocks = [alloc(over_aligned), alloc_zeroed(own)];
+            // Else the compiler, which knows their alignment, may leave them out.
+            let blocks = black_box([alloc(over_aligned), alloc_zeroed(own)]);
             assert!(blocks.iter().all(|start| !start.is_null() && start.addr() % 64 == 0));
             let untyped = freestone::untyped::allocate(192);
             assert_eq!(set.class().binned, binned - 3);

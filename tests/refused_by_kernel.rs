@@ -95,7 +95,13 @@ fn growth_without_mremap_copies() {
     });
 }
 
-fn set_limit(resource: libc::__rlimit_resource_t, bytes: libc::rlim_t) {
+/// The type that names a limit, which each C library chooses.
+#[cfg(target_env = "gnu")]
+type Resource = libc::__rlimit_resource_t;
+#[cfg(not(target_env = "gnu"))]
+type Resource = libc::c_int;
+
+fn set_limit(resource: Resource, bytes: libc::rlim_t) {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the structure is writable for the call.
     assert_eq!(unsafe { libc::getrlimit(resource, &raw mut limit) }, 0);

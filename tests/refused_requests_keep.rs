@@ -4,6 +4,7 @@
 mod common;
 
 use std::alloc::{Layout, alloc, dealloc};
+use std::hint::black_box;
 
 use common::memory::mapped;
 use common::{GIB, MIB, child};
@@ -17,8 +18,9 @@ fn layout(size: usize) -> Layout {
 
 /// Whether there was memory for `size` bytes, which are freed again.
 fn is_served(size: usize) -> bool {
+    // Else the compiler may leave out both calls.
     // SAFETY: the size is not zero.
-    let start = unsafe { alloc(layout(size)) };
+    let start = black_box(unsafe { alloc(layout(size)) });
     if !start.is_null() {
         // SAFETY: just allocated.
         unsafe { dealloc(start, layout(size)) }

@@ -29,7 +29,7 @@ extern "C" fn write_a_byte(_: libc::c_int) {
     }
 }
 
-fn signal_every(microseconds: libc::suseconds_t) {
+fn signal_every(microseconds: i64) {
     let time = libc::timeval { tv_sec: 0, tv_usec: microseconds };
     let timer = libc::itimerval { it_interval: time, it_value: time };
     // SAFETY: all structures are readable and writable for the calls; zeroes are valid ones.

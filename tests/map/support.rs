@@ -58,8 +58,14 @@ pub(crate) fn address_space_pages() -> usize {
     text.split_whitespace().next().expect("a first field").parse().expect("a number")
 }
 
+/// The type that names a limit, which each C library chooses.
+#[cfg(target_env = "gnu")]
+pub(crate) type Resource = libc::__rlimit_resource_t;
+#[cfg(not(target_env = "gnu"))]
+pub(crate) type Resource = libc::c_int;
+
 /// Sets one of this process's limits: for children.
-pub(crate) fn limit(which: libc::__rlimit_resource_t, bytes: u64) {
+pub(crate) fn limit(which: Resource, bytes: u64) {
     let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
     // SAFETY: `limit` is readable for the call.
     assert_eq!(unsafe { libc::setrlimit(which, &raw const limit) }, 0);
