@@ -6,6 +6,7 @@ mod common;
 use std::alloc::{Layout, alloc, alloc_zeroed, dealloc};
 use std::collections::VecDeque;
 use std::hint::black_box;
+use std::panic;
 
 use common::block::{Block, layout};
 use common::{GIB, KIB, LARGEST_SMALL, LARGEST_SMALL_ALIGN, MIB, border_sizes};
@@ -139,4 +140,19 @@ fn impossible_alignments_are_null() {
             assert!(unsafe { black_box(alloc(layout)) }.is_null(), "{layout:?}");
         }
     }
+}
+
+/// A panic's object is a block of its own, which LLVM's unwinder on x86-64 takes to be aligned to
+/// 16 bytes. The standard library has asked for less.
+#[test]
+fn panics_unwind_wherever_their_object_lies() {
+    panic::set_hook(Box::new(|_| ()));
+    let mut neighbours = Vec::new();
+    for number in 0..200_usize {
+        let caught = panic::catch_unwind(|| panic::panic_any(number)).expect_err("it panics");
+        assert_eq!(caught.downcast_ref(), Some(&number));
+        // The next object lies elsewhere.
+        neighbours.push(Box::new([number; 7]));
+    }
+    let _ = panic::take_hook();
 }
