@@ -34,17 +34,21 @@ pub(crate) fn is_privileged() -> bool {
 }
 
 /// A word that reads as zero in a child, whichever call made the child: madvise(2),
-/// `MADV_WIPEONFORK`, since Linux 4.14. None where the kernel refuses. Its page is never unmapped
-/// and not counted: it is no caller's memory.
+/// `MADV_WIPEONFORK`, since Linux 4.14. None where the kernel refuses, or takes any advice whatever
+/// without following it, as qemu-user before 8.0 does. Its page is never unmapped and not counted:
+/// it is no caller's memory.
 pub(crate) fn wiped_word() -> Option<&'static AtomicU32> {
     /// From <linux/mman.h>; the `libc` crate does not have it for every C library.
     const MADV_WIPEONFORK: libc::c_int = 18;
+    /// No advice: refused by whoever reads it.
+    const NONSENSE: libc::c_int = -1;
     let bytes = super::page_bytes();
     let protection = libc::PROT_READ | libc::PROT_WRITE;
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
     let page = calls::map_at(0, bytes, protection, flags, None).ok()?;
     // SAFETY: the page was just mapped, and the advice changes nothing in this process.
-    if unsafe { calls::advise(page, bytes, MADV_WIPEONFORK) }.is_err() {
+    let is_taken = |advice| unsafe { calls::advise(page, bytes, advice) }.is_ok();
+    if !is_taken(MADV_WIPEONFORK) || is_taken(NONSENSE) {
         // SAFETY: nobody else knows of the page.
         let _ = unsafe { calls::unmap(page, bytes) };
         return None;
