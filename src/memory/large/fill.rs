@@ -55,6 +55,16 @@ pub(super) unsafe fn keep_small(range: Range, bytes: usize) {
             // SAFETY: inside the range, and fresh, which reads as zero.
             let _ = unsafe { range.start.byte_add(offset).read_volatile() };
         }
+        // Where huge pages are for everyone, that was a huge page of zeroes. A part that is
+        // discarded makes the kernel cut it into small ones.
+        // SAFETY: inside the range.
+        let (start, middle) = unsafe {
+            (range.start.byte_add(window), range.start.byte_add(window.wrapping_add(WINDOW_BYTES / 2)))
+        };
+        if is_page_resident(middle) {
+            // SAFETY: inside the range, and fresh. Refused, the window tells nothing.
+            let _ = unsafe { os::discard(start, WINDOW_BYTES) };
+        }
     }
 }
 
@@ -115,6 +125,8 @@ mod tests {
     #[test]
     fn a_filled_block_is_told_from_one_that_is_not() {
         let range = Range::map(16 * MIB, 1).expect("memory");
+        // SAFETY: the range is the test's own. Refused, no page is huge.
+        let _ = unsafe { os::advise_not_huge(range.start, range.bytes) };
         assert!(!is_filled(range));
         write(range, 0, 256);
         assert!(!is_filled(range));
@@ -141,21 +153,44 @@ mod tests {
         assert!(unsafe { range.unmap() });
     }
 
-    #[test]
-    fn a_window_tells_although_the_rest_is_advised_to_be_huge() {
+    /// As when it grows from 4 MiB, after what `advise` does.
+    fn windows_tell(advise: impl Fn(Range)) {
         let range = Range::map(64 * MIB, 1).expect("memory");
-        assert_eq!(fresh_windows(range, 4 * MIB).collect::<Vec<_>>(), [6, 12, 24, 48].map(|at| at * MIB));
-        assert_eq!(fresh_windows(range, 32 * MIB).collect::<Vec<_>>(), [48 * MIB]);
-        assert!(!has_fresh_window(range, 49 * MIB));
+        advise(range);
         // SAFETY: the range is the test's own, and fresh.
         unsafe { keep_small(range, 4 * MIB) };
         // SAFETY: as above. A kernel without huge pages refuses, and the pages are small anyway.
         let _ = unsafe { os::advise_huge(range.start, range.bytes) };
+        assert!(!is_window_filled(range), "fresh");
         write(range, 0, 256);
         assert!(!is_window_filled(range));
         write(range, 0, 1);
         assert!(is_window_filled(range));
         // SAFETY: the range is the test's own.
         assert!(unsafe { range.unmap() });
+    }
+
+    #[test]
+    fn windows_lie_between_powers_of_two() {
+        let range = Range::map(64 * MIB, 1).expect("memory");
+        assert_eq!(fresh_windows(range, 4 * MIB).collect::<Vec<_>>(), [6, 12, 24, 48].map(|at| at * MIB));
+        assert_eq!(fresh_windows(range, 32 * MIB).collect::<Vec<_>>(), [48 * MIB]);
+        assert!(!has_fresh_window(range, 49 * MIB));
+        // SAFETY: the range is the test's own.
+        assert!(unsafe { range.unmap() });
+    }
+
+    #[test]
+    fn a_window_tells_although_the_rest_is_advised_to_be_huge() {
+        windows_tell(|_| ());
+    }
+
+    /// As everywhere under a kernel whose huge pages are `always`.
+    #[test]
+    fn a_window_tells_although_it_may_have_been_huge_itself() {
+        windows_tell(|range| {
+            // SAFETY: the range is the test's own. Refused, the pages are small anyway.
+            let _ = unsafe { os::advise_huge(range.start, range.bytes) };
+        });
     }
 }
