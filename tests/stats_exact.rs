@@ -110,6 +110,10 @@ impl Block {
 /// Bytes of a small block that are the allocator's.
 const SEAL: usize = if cfg!(feature = "secure") { 8 } else { 0 };
 
+/// Whether static programs' panics need blocks aligned to 16, which leaves no class of 56 bytes and
+/// makes one of 72.
+const WITHOUT_56: bool = cfg!(all(target_arch = "x86_64", not(target_env = "gnu")));
+
 /// The bytes that a block gets, by the documented table: steps of 8 to 64, of 16 to 128, then eight
 /// a doubling to 1 MiB, then OS pages. Without a layout, multiples of 16.
 fn rounded(layout: Layout, door: Door) -> usize {
@@ -118,6 +122,8 @@ fn rounded(layout: Layout, door: Door) -> usize {
     let size = (layout.size() + if is_small { SEAL } else { 0 }).next_multiple_of(layout.align().max(least));
     match size {
         0..=16 => 16,
+        49..=56 if WITHOUT_56 => 64,
+        65..=72 if WITHOUT_56 => 72,
         17..=64 => size.next_multiple_of(8),
         65..=128 => size.next_multiple_of(16),
         129..=LARGEST_SMALL => size.next_multiple_of(size.next_power_of_two() / 16),

@@ -62,7 +62,7 @@ target=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_director
 logs=${TSAN_LOGS:-$target/logs}
 mkdir -p "$logs"
 # The sanitizer's flag and the rebuilding are not stable ones; the compiler is.
-export RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=thread" CARGO_TARGET_DIR="$target"
+export RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=thread --cfg freestone_plain_count" CARGO_TARGET_DIR="$target"
 # Without a choice everything that cargo tests, so that the examples are there that tests run.
 which=
 if [ $# != 0 ]; then
