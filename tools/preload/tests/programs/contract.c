@@ -3,6 +3,16 @@
 #include "freestone.h"
 
 #include <malloc.h>
+#ifndef __GLIBC__
+/* What only glibc declares. The library has all of it. */
+struct mallinfo { int arena, ordblks, smblks, hblks, hblkhd, usmblks, fsmblks, uordblks, fordblks, keepcost; };
+struct mallinfo2 { size_t arena, ordblks, smblks, hblks, hblkhd, usmblks, fsmblks, uordblks, fordblks, keepcost; };
+struct mallinfo mallinfo(void);
+struct mallinfo2 mallinfo2(void);
+int mallopt(int, int);
+int malloc_trim(size_t);
+void *pvalloc(size_t);
+#endif
 
 /* The compiler must not know what is asked for. */
 static volatile size_t huge_sizes[] = {SIZE_MAX, SIZE_MAX - 15, (size_t)PTRDIFF_MAX + 1, PTRDIFF_MAX};
