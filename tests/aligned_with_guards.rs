@@ -6,7 +6,7 @@ use std::alloc::{Layout, alloc, dealloc};
 use std::thread;
 
 use common::memory::page_bytes;
-use common::{KIB, child, maps};
+use common::{KIB, child, maps, memory};
 
 #[global_allocator]
 static ALLOC: freestone::Freestone = freestone::Freestone::new().guard_pages(true);
@@ -57,23 +57,10 @@ fn thousands_take_tens_of_mappings() {
     let made = maps::count();
     // Marks in the page tables, since Linux 6.13; before, guards are mappings, and those are
     // bounded.
-    let most = if has_marks() { before + 64 } else { maps::most() / 4 };
+    let most = if memory::has_guard_marks() { before + 64 } else { maps::most() / 4 };
     assert!(made < most, "{made} mappings, {before} before");
     for start in blocks {
         // SAFETY: the block is live and has this layout.
         unsafe { dealloc(start, layout()) };
-    }
-}
-
-/// Whether the kernel knows guards that are no mappings.
-fn has_marks() -> bool {
-    const MADV_GUARD_INSTALL: i32 = 102;
-    let (bytes, protection) = (page_bytes(), libc::PROT_READ | libc::PROT_WRITE);
-    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-    // SAFETY: a fresh page, which stays.
-    unsafe {
-        let page = libc::mmap(std::ptr::null_mut(), bytes, protection, flags, -1, 0);
-        assert_ne!(page, libc::MAP_FAILED);
-        libc::madvise(page, bytes, MADV_GUARD_INSTALL) == 0
     }
 }

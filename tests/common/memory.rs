@@ -43,3 +43,16 @@ pub(crate) fn page_bytes() -> usize {
 pub(crate) fn has_huge_pages() -> bool {
     std::path::Path::new("/sys/kernel/mm/transparent_hugepage").exists()
 }
+
+/// Whether the kernel knows guards that are no mappings: since Linux 6.13.
+pub(crate) fn has_guard_marks() -> bool {
+    const MADV_GUARD_INSTALL: i32 = 102;
+    let (bytes, protection) = (page_bytes(), libc::PROT_READ | libc::PROT_WRITE);
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    // SAFETY: a fresh page, which stays.
+    unsafe {
+        let page = libc::mmap(std::ptr::null_mut(), bytes, protection, flags, -1, 0);
+        assert_ne!(page, libc::MAP_FAILED);
+        libc::madvise(page, bytes, MADV_GUARD_INSTALL) == 0
+    }
+}
