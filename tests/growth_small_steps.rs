@@ -115,7 +115,7 @@ fn a_large_block_shrinks_with_few_calls() {
 /// The room is an eighth at most, and what is cut off by more than that goes back.
 #[test]
 fn the_room_of_a_large_block_is_bounded() {
-    let (_alone, page) = (alone(), page_bytes());
+    let _alone = alone();
     let mut start = untyped::allocate(2 * MIB);
     let mut size = 2 * MIB;
     while size < 20 * MIB {
@@ -123,13 +123,13 @@ fn the_room_of_a_large_block_is_bounded() {
         start = Door::Untyped.resize(start, 0, size);
         // SAFETY: the block is live.
         let usable = unsafe { untyped::usable_size(start) };
-        assert!(usable >= size && usable <= size + size / 8 + 2 * page, "{usable} for {size}");
+        assert!(usable >= size && usable <= size + size / 8 + 2 * page_bytes(), "{usable} for {size}");
     }
     for size in [16 * MIB, 9 * MIB, 2 * MIB] {
         start = Door::Untyped.resize(start, 0, size);
         // SAFETY: the block is live.
         let usable = unsafe { untyped::usable_size(start) };
-        assert!(usable >= size && usable <= size + 2 * page, "{usable} for {size}");
+        assert!(usable >= size && usable <= size + 2 * page_bytes(), "{usable} for {size}");
     }
     // SAFETY: live, and given up.
     unsafe { untyped::free(start) };
@@ -144,7 +144,7 @@ fn what_doubles_gets_no_room() {
         start = Door::Untyped.resize(start, 0, size);
         // SAFETY: the block is live.
         let usable = unsafe { untyped::usable_size(start) };
-        assert!(usable >= size && usable <= size + size / 8 + 2 * page, "{usable} for {size}");
+        assert!(usable >= size && usable <= size + size / 8 + 2 * page_bytes(), "{usable} for {size}");
     }
     // SAFETY: live, and given up.
     unsafe { untyped::free(start) };
