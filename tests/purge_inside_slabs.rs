@@ -12,32 +12,31 @@ use common::{KIB, MIB, memory, skip};
 static ALLOC: freestone::Freestone =
     freestone::Freestone::new().purge_delay(std::time::Duration::from_millis(5));
 
-/// Bytes of all blocks.
-const ALL: usize = 32 * MIB;
+const BLOCK: usize = 32 * KIB;
+const BLOCKS: usize = 1024;
 /// So few that an ended thread leaves them: more goes back as it ends.
-const FEW: usize = 3840 * KIB;
+const FEW: usize = 120;
 /// One block in so many stays: every slab has one.
 const STAYS: usize = 8;
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Bytes of a block: of pages that go back, some are not its first and last.
-fn length() -> usize {
-    8 * memory::page_bytes()
+/// A block of several pages is cut from a slab with others only where pages are small.
+fn has_pages_inside() -> bool {
+    memory::page_bytes() * 8 <= BLOCK
 }
 
 fn block() -> Block {
-    Block::new(layout(length(), 8), length())
+    Block::new(layout(BLOCK, 8), BLOCK)
 }
 
 /// What may stay: in the `secure` build a free block keeps the page with its link, and two in part.
-fn limit(bytes: usize) -> usize {
-    bytes / STAYS + bytes / length() * 3 * memory::page_bytes() + MIB
+const fn limit(blocks: usize) -> usize {
+    blocks / STAYS * BLOCK + blocks * 12 * KIB + MIB
 }
 
-/// Of so many bytes of blocks, of which most were freed. They check their contents when they are
-/// dropped.
-fn survivors(bytes: usize) -> Vec<Block> {
-    let blocks: Vec<Block> = (0..bytes / length()).map(|_| block()).collect();
+/// So many blocks of which most were freed. They check their contents when they are dropped.
+fn survivors(blocks: usize) -> Vec<Block> {
+    let blocks: Vec<Block> = (0..blocks).map(|_| block()).collect();
     blocks.into_iter().enumerate().filter(|(index, _)| index % STAYS == 0).map(|(_, block)| block).collect()
 }
 
@@ -50,27 +49,27 @@ fn before() -> usize {
 
 /// The blocks whose pages went back are good ones.
 fn use_all_again(survivors: Vec<Block>) {
-    drop((0..ALL / length()).map(|_| block()).collect::<Vec<Block>>());
+    drop((0..BLOCKS).map(|_| block()).collect::<Vec<Block>>());
     drop(survivors);
 }
 
-/// A purge leaves little more than the survivors of so many bytes that `make` makes.
-fn a_purge_gives_back(bytes: usize, make: fn(usize) -> Vec<Block>) {
+/// A purge leaves little more than the survivors of so many blocks that `make` makes.
+fn a_purge_gives_back(blocks: usize, make: fn(usize) -> Vec<Block>) {
     let _alone = common::alone();
-    if memory::page_bytes() > 16 * KIB {
-        skip!("a slab has too few blocks of eight pages for one to stay");
+    if !has_pages_inside() {
+        skip!("pages are as long as the blocks of a slab with several");
     }
     let before = before();
-    let survivors = make(bytes);
-    assert!(memory::resident() - before > limit(bytes), "so much was resident");
+    let survivors = make(blocks);
+    assert!(memory::resident() - before > limit(blocks), "so much was resident");
     freestone::purge();
-    assert!(memory::resident() - before < limit(bytes));
+    assert!(memory::resident() - before < limit(blocks));
     use_all_again(survivors);
 }
 
 #[test]
 fn of_the_own_heap_by_a_purge() {
-    a_purge_gives_back(ALL, survivors);
+    a_purge_gives_back(BLOCKS, survivors);
 }
 
 #[test]
@@ -83,10 +82,13 @@ fn of_a_thread_that_has_ended() {
 #[test]
 fn with_time() {
     let _alone = common::alone();
+    if !has_pages_inside() {
+        skip!("pages are as long as the blocks of a slab with several");
+    }
     let before = before();
-    let survivors = survivors(ALL);
+    let survivors = survivors(BLOCKS);
     let started = Instant::now();
-    while memory::resident() - before >= limit(ALL) {
+    while memory::resident() - before >= limit(BLOCKS) {
         assert!(started.elapsed() < PATIENCE, "{} resident", memory::resident() - before);
         // Something else goes on, which takes slow paths.
         drop((0..4).map(|_| Block::new(layout(MIB / 8, 8), 0)).collect::<Vec<Block>>());

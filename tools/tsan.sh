@@ -31,6 +31,7 @@ purge_inside_slabs counts resident bytes
 rhythm counts resident bytes and page faults
 short_threads::memory_stays_flat counts resident bytes, and the sanitizer remembers each thread
 sparse_blocks counts resident bytes
+option_mapping_flags::locked_pages_go_back counts resident bytes
 stats_kernel compares with /proc/self/smaps, in which the sanitizer's mappings are
 zeroed_sparse counts resident bytes
 aligned_with_guards::thousands_take_tens_of_mappings counts mappings, to which the sanitizer adds some
