@@ -4,10 +4,9 @@
 mod common;
 
 use std::thread;
-use std::time::{Duration, Instant};
 
 use common::block::{Block, layout};
-use common::{KIB, MIB, memory};
+use common::{KIB, MIB};
 use common::{child, report};
 use freestone::untyped;
 
@@ -20,7 +19,6 @@ const SIZES: [usize; 8] = [16, 24, 104, 640, 1000, 3000, 5 * KIB, 20 * KIB];
 const BYTES: usize = 8 * MIB;
 /// One block in so many bytes stays.
 const STAYS: usize = 64 * KIB;
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Blocks of which few are left. They check their contents when they are dropped.
 fn survivors(size: usize) -> Vec<Block> {
@@ -30,13 +28,6 @@ fn survivors(size: usize) -> Vec<Block> {
     let mut stay = Vec::new();
     blocks.into_iter().step_by(each).for_each(|block| stay.push(block));
     stay
-}
-
-/// What may stay resident with those survivors: the pages that they lie in, and as much again.
-fn limit(size: usize) -> usize {
-    let page = memory::page_bytes();
-    let survivors = BYTES / (STAYS / size).max(2) / size;
-    (survivors * (size + 2 * page)).min(BYTES * 3 / 4) + 2 * MIB
 }
 
 /// All of the memory is used again and again beside what stays, which is checked at last.
@@ -51,55 +42,70 @@ fn use_again(size: usize, survivors: Vec<Block>) {
     drop(survivors);
 }
 
-fn before() -> usize {
-    freestone::purge();
-    memory::resident()
-}
-
+/// In the `secure` build the pages with links and canaries stay.
 #[cfg(not(feature = "secure"))]
-#[test]
-fn a_purge_gives_pages_without_a_used_block_back() {
-    let _alone = common::alone();
-    for size in SIZES {
-        let before = before();
-        let survivors = survivors(size);
+mod pages {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::common::memory;
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// What may stay resident with those survivors: the pages that they lie in, and as much again.
+    fn limit(size: usize) -> usize {
+        let page = memory::page_bytes();
+        let survivors = BYTES / (STAYS / size).max(2) / size;
+        (survivors * (size + 2 * page)).min(BYTES * 3 / 4) + 2 * MIB
+    }
+
+    fn before() -> usize {
         freestone::purge();
-        let left = memory::resident().saturating_sub(before);
-        assert!(left < limit(size), "{size}: {left} bytes of {} at most", limit(size));
-        use_again(size, survivors);
+        memory::resident()
     }
-}
 
-#[cfg(not(feature = "secure"))]
-#[test]
-fn so_does_time() {
-    let _alone = common::alone();
-    let before = before();
-    let size = 104;
-    let survivors = survivors(size);
-    let started = Instant::now();
-    while memory::resident().saturating_sub(before) >= limit(size) {
-        assert!(started.elapsed() < PATIENCE, "{} resident", memory::resident() - before);
-        // Something else goes on, which takes slow paths.
-        drop((0..4).map(|_| Block::new(layout(MIB / 8, 8), 0)).collect::<Vec<Block>>());
-        thread::sleep(Duration::from_millis(2));
+    #[test]
+    fn a_purge_gives_pages_without_a_used_block_back() {
+        let _alone = common::alone();
+        for size in SIZES {
+            let before = before();
+            let survivors = survivors(size);
+            freestone::purge();
+            let left = memory::resident().saturating_sub(before);
+            assert!(left < limit(size), "{size}: {left} bytes of {} at most", limit(size));
+            use_again(size, survivors);
+        }
     }
-    use_again(size, survivors);
-}
 
-#[cfg(not(feature = "secure"))]
-#[test]
-fn so_does_the_end_of_a_thread_that_leaves_much() {
-    let _alone = common::alone();
-    for size in SIZES {
+    #[test]
+    fn so_does_time() {
+        let _alone = common::alone();
         let before = before();
-        let survivors = thread::spawn(move || survivors(size)).join().expect("no thread fails");
-        // Whole slabs and ranges go with time, or stay for the next demand.
-        let left = memory::resident().saturating_sub(before);
-        let stats = freestone::stats();
-        let whole = stats.dirty + stats.retained;
-        assert!(left < limit(size) + whole, "{size}: {left} bytes, of which {whole} are whole ones");
+        let size = 104;
+        let survivors = survivors(size);
+        let started = Instant::now();
+        while memory::resident().saturating_sub(before) >= limit(size) {
+            assert!(started.elapsed() < PATIENCE, "{} resident", memory::resident() - before);
+            // Something else goes on, which takes slow paths.
+            drop((0..4).map(|_| Block::new(layout(MIB / 8, 8), 0)).collect::<Vec<Block>>());
+            thread::sleep(Duration::from_millis(2));
+        }
         use_again(size, survivors);
+    }
+
+    #[test]
+    fn so_does_the_end_of_a_thread_that_leaves_much() {
+        let _alone = common::alone();
+        for size in SIZES {
+            let before = before();
+            let survivors = thread::spawn(move || survivors(size)).join().expect("no thread fails");
+            // Whole slabs and ranges go with time, or stay for the next demand.
+            let left = memory::resident().saturating_sub(before);
+            let stats = freestone::stats();
+            let whole = stats.dirty + stats.retained;
+            assert!(left < limit(size) + whole, "{size}: {left} bytes, of which {whole} are whole ones");
+            use_again(size, survivors);
+        }
     }
 }
 

@@ -174,7 +174,8 @@ pub(crate) fn free_large(start: NonNull<u8>) {
 /// As [`large::reallocate`]. The allocation stays its group's, whatever group the calling thread is
 /// in.
 pub(crate) fn reallocate_large(start: NonNull<u8>, size: usize, align: usize) -> Option<NonNull<u8>> {
-    let Some((books, bytes)) = large::disown(start) else { return large::reallocate(start, size, align) };
+    let owned = if super::are_used() { large::disown(start) } else { None };
+    let Some((books, bytes)) = owned else { return large::reallocate(start, size, align) };
     books.uncount_large(bytes);
     // With the room that it may be given, its offset in the first page, and the rest of the last.
     let most = size.max(bytes.wrapping_add(bytes / large::ROOM));
