@@ -174,3 +174,44 @@ fn so_is_one_by_another_thread() {
         }
     }
 }
+
+/// Of a block whose first word is in a page that has gone back, and the second in one that stays.
+#[cfg(not(feature = "secure"))]
+#[test]
+fn so_is_one_of_a_block_across_a_border() {
+    const SIZE: usize = 24;
+    // SAFETY: the size is not zero.
+    let get = || unsafe { std::alloc::alloc(layout(SIZE, 8)) };
+    let free_twice = || {
+        // Made before: what a thread takes could be blocks of that slab.
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        static TWICE: AtomicUsize = AtomicUsize::new(0);
+        let thread = thread::spawn(|| {
+            while TWICE.load(Ordering::Acquire) == 0 {
+                thread::yield_now();
+            }
+            let block = std::ptr::with_exposed_provenance_mut(TWICE.load(Ordering::Acquire));
+            // SAFETY: none: this is the fault that is to be found.
+            unsafe { std::alloc::dealloc(block, layout(SIZE, 8)) }
+        });
+        let mut blocks: Vec<*mut u8> = (0..MIB / SIZE).map(|_| get()).collect();
+        blocks.sort_unstable();
+        let page = common::memory::page_bytes();
+        let is_across =
+            |pair: &[*mut u8]| pair[0].addr() % page == page - 8 && pair[1].addr() == pair[0].addr() + SIZE;
+        let at = blocks.windows(2).skip(2 * page / SIZE).position(is_across).expect("one in three pages")
+            + 2 * page / SIZE;
+        let (twice, stays) = (blocks[at], blocks[at + 1]);
+        for block in blocks.into_iter().filter(|block| *block != stays) {
+            // SAFETY: allocated above, and freed once.
+            unsafe { std::alloc::dealloc(block, layout(SIZE, 8)) };
+        }
+        freestone::purge();
+        TWICE.store(report::announce(twice).expose_provenance(), Ordering::Release);
+        thread.join().expect("no thread fails");
+        freestone::purge();
+    };
+    if let Some(child) = child::Child::new(0, free_twice) {
+        report::dies_of(child, SIZE, "double free by another thread");
+    }
+}

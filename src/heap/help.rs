@@ -172,12 +172,14 @@ impl Heap {
         // What the owner has of it in a bin, if anything, goes to its next home when the bin is
         // emptied.
         self.binned_units.clear(slab.base());
+        // The owner may be about to note that it has brought a block of it home from a bin.
+        let must_pin = slab.feeds_bins();
         slab.set_plain();
         let left = self.adopt(slab);
         match left {
             Occupancy::Empty => {
                 let _ = self.relist(slab, left);
-                self.clear_entry(slab);
+                self.clear_entry(slab, must_pin);
                 slab.close();
                 self.uncount(slab);
                 emptied.push_last(slab);
@@ -218,9 +220,9 @@ impl Heap {
         }
     }
 
-    /// Clears the slab's entry in the owned-slab cache, if it has one, and pins its chunk until the
-    /// owner's next slow path: the owner may be about to follow the entry.
-    fn clear_entry(&self, slab: &Slab) {
+    /// Clears the slab's entry in the owned-slab cache. If it has one, or `must_pin`, pins its chunk
+    /// until the owner's next slow path: the owner may be about to follow the entry.
+    fn clear_entry(&self, slab: &Slab, must_pin: bool) {
         let this = ptr::from_ref(slab).cast_mut();
         let empty = (&raw const EMPTY).cast_mut();
         // Acquire, if there is another: the owner uses this slab no more.
@@ -228,7 +230,7 @@ impl Heap {
             .entry(slab.base())
             .compare_exchange(this, empty, Ordering::Relaxed, Ordering::Acquire)
             .is_ok();
-        if cleared {
+        if cleared || must_pin {
             depot::pin(chunk::chunk_of(slab), !self.entries_cleared.swap(true, Ordering::Relaxed));
         }
     }

@@ -127,11 +127,14 @@ impl Heap {
     }
 
     /// Enters a slab into its class's list. Those with free blocks stay before those with uncarved
-    /// ones only.
+    /// ones only, and before purged ones.
     pub(super) fn park_partial(&'static self, slab: &'static Slab) {
         slab.move_to(SlabState::Partial);
         shared::note_room(self, slab.class());
         let partial = self.slabs.partial(slab.class());
+        if slab.has_free() && partial.last().is_some_and(Slab::has_absent) {
+            return partial.push_first(slab);
+        }
         let last = partial.last().filter(|last| !last.has_free() && slab.has_free());
         partial.push_last(slab);
         if let Some(last) = last {
@@ -167,7 +170,9 @@ impl Heap {
             (SlabState::Partial | SlabState::Purged | SlabState::Current, Occupancy::Used) => {}
             _ => {
                 let lists = self.lists.lock();
-                let emptied = self.relist(slab, left);
+                // A helper may have taken the last used blocks in meanwhile, and the slab.
+                let is_home = ptr::eq(slab.home(), &self.inbox);
+                let emptied = if is_home { self.relist(slab, slab.occupancy()) } else { None };
                 drop(lists);
                 if let Some(slab) = emptied {
                     self.put_aside(slab);

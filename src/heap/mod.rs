@@ -116,7 +116,8 @@ pub(crate) struct Heap {
     /// Announced slabs whose remote frees the owner alone may adopt: a helper moved them here.
     deferred: Inbox,
     /// Guards the partial slabs and `full`, and the changes of a slab's state from or to them. The
-    /// owner takes it on slow paths. Its holder takes no other lock but the shared heap's.
+    /// owner takes it on slow paths. Its holder takes no other locks but the
+    /// shared heap's and the depot's.
     lists: Lock<()>,
     /// Bytes requested by this heap's thread, less those it freed; wraps, as some threads only
     /// free.

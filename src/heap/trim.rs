@@ -11,8 +11,9 @@ use crate::memory::slab::{SinceTick, Slab, SlabList};
 use crate::os;
 use crate::policy::options;
 
-/// What a look at a slab counts as, so that one slow path does not look at too many.
-const LOOK_BYTES: usize = 256;
+/// What a look at a slab counts as, so that one slow path does not look at too many: 32,768, or the
+/// slabs of 2 GiB. Those behind them wait for a purge.
+const LOOK_BYTES: usize = 32;
 
 /// Whether each block of `class` is longer than an OS page.
 fn is_long(class: Class) -> bool {
@@ -80,11 +81,11 @@ impl Heap {
         purged.max(UNIT_BYTES / 2)
     }
 
-    /// Bytes of free blocks inside partial slabs. For the holder of the lists' lock.
+    /// Bytes of free blocks inside partial slabs whose pages are there. For the holder of the lists' lock.
     fn free_inside(&'static self) -> usize {
         let partial = |class| self.slabs.partial(class).first();
         let slabs = |class| core::iter::successors(partial(class), |slab| SlabList::after(slab));
-        let free = |slab: &Slab| (slab.available() as usize).wrapping_mul(slab.block_bytes());
+        let free = |slab: &Slab| (slab.listed() as usize).wrapping_mul(slab.block_bytes());
         Class::in_set(self.classes.get()).flat_map(slabs).map(free).sum()
     }
 

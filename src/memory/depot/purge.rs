@@ -105,10 +105,12 @@ pub(crate) fn purge_inside(slab: &'static Slab) -> usize {
     slab.purge_inside(|start, bytes| {
         // SAFETY: the range lies in a free block of the caller's slab. Refused, its pages may be
         // half given back; the block may hold anything.
-        if unsafe { chunk::give_back(start, bytes, may_be_huge) }.is_ok() {
+        let done = unsafe { chunk::give_back(start, bytes, may_be_huge) }.is_ok();
+        if done {
             purged = purged.wrapping_add(bytes);
             PURGES.fetch_add(1, Ordering::Relaxed);
         }
+        done
     });
     PURGED_BYTES.fetch_add(purged as u64, Ordering::Relaxed);
     purged

@@ -79,8 +79,9 @@ impl BlockSet {
 }
 
 impl Slab {
-    /// The bits of the slab's absent blocks. All zero while there is none. For the owner, under the
-    /// lock of the heap's lists; a slab of a first-class heap has no bits.
+    /// The bits of the slab's absent blocks. All zero while there is none. For the owner of a
+    /// current slab, or who holds the lock of the heap's lists; a slab of a first-class heap has no
+    /// bits.
     fn absent_words(&self) -> &[AtomicU64; WORDS] {
         let record = ptr::from_ref(self).addr();
         let chunk = align_down(record, CHUNK_BYTES);

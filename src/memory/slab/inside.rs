@@ -48,10 +48,11 @@ impl Slab {
     }
 
     /// Lets the free after which it may have a free page tell so, if it has none yet. Whether it
-    /// may have one. For the owner of a slab that is no longer current.
+    /// may have one. For the owner of a slab that is no longer current. One of several units is
+    /// not watched: it is in no owned-slab cache, by which helpers know what the owner looks at.
     pub(crate) fn watch(&self) -> bool {
         let is_sparse = self.is_sparse();
-        if absent::ON && !is_sparse && !self.feeds_bins() && self.sparse_blocks() != 0 {
+        if absent::ON && !is_sparse && !self.feeds_bins() && self.units() == 1 && self.sparse_blocks() != 0 {
             self.set_watched(self.sparse_blocks());
         }
         is_sparse
@@ -59,7 +60,9 @@ impl Slab {
 
     /// As [`watch`](Self::watch) once more, after no free page was found.
     pub(crate) fn watch_for_half(&self) {
-        self.set_watched(self.used() as usize / 2);
+        if self.units() == 1 {
+            self.set_watched(self.used() as usize / 2);
+        }
     }
 
     /// What happened to the free blocks since the last call. For the owner. Their number and the
@@ -84,15 +87,15 @@ impl Slab {
     }
 
     /// Calls `each` with the whole pages that nobody needs: inside and between free blocks, and
-    /// behind the carved ones. For the owner of a partial slab, under the lock of the heap's lists.
-    pub(crate) fn purge_inside(&self, mut each: impl FnMut(NonNull<u8>, usize)) {
+    /// behind the carved ones. It returns whether they went back. For the owner of a partial slab, under the lock of the heap's lists.
+    pub(crate) fn purge_inside(&self, mut each: impl FnMut(NonNull<u8>, usize) -> bool) {
         if !absent::ON || self.feeds_bins() {
             self.purge_between_links(&mut each);
         } else {
             self.purge_free_pages(&mut each);
         }
         if self.uncarved.get() != Uncarved::Untouched {
-            give(self.base().wrapping_add(self.carved_bytes()), self.end(), &mut each);
+            let _ = give(self.base().wrapping_add(self.carved_bytes()), self.end(), &mut each);
         }
         self.last_tick.set(self.free_blocks_now() | PURGED);
     }
@@ -102,12 +105,12 @@ impl Slab {
     }
 
     /// Gives back the pages inside each free block, between its link and its canary.
-    fn purge_between_links(&self, each: &mut impl FnMut(NonNull<u8>, usize)) {
+    fn purge_between_links(&self, each: &mut impl FnMut(NonNull<u8>, usize) -> bool) {
         for list in self.lists_of_free() {
             let mut block = list.head();
             while !block.is_null() {
                 let end = block.addr().wrapping_add(self.block_bytes());
-                give(block.addr().wrapping_add(LINK_BYTES), end.wrapping_sub(CANARY_BYTES), each);
+                let _ = give(block.addr().wrapping_add(LINK_BYTES), end.wrapping_sub(CANARY_BYTES), each);
                 // SAFETY: the block is on the list.
                 block = unsafe { free_list::next_of(block) };
             }
@@ -116,7 +119,7 @@ impl Slab {
 
     /// Gives back the pages without a used block. Blocks whose first words lie in them are absent
     /// from now on; the free list has the others, by address.
-    fn purge_free_pages(&self, each: &mut impl FnMut(NonNull<u8>, usize)) {
+    fn purge_free_pages(&self, each: &mut impl FnMut(NonNull<u8>, usize) -> bool) {
         let carved = self.carved.get() as usize;
         let mut listed = self.take_list();
         let mut free = self.absent_set();
@@ -129,7 +132,9 @@ impl Slab {
             if from == to || !(first..behind).any(|index| listed.contains(index)) {
                 continue;
             }
-            give(from, to, each);
+            if !give(from, to, each) {
+                continue;
+            }
             let has_words_inside = |index: &usize| {
                 let words = start(*index);
                 words < to && words.wrapping_add(LINK_BYTES) > from
@@ -178,10 +183,9 @@ fn pages(from: usize, to: usize) -> (usize, usize) {
     (from, align_down(to, page).max(from))
 }
 
-/// Calls `each` with the whole pages between two addresses, if there is one.
-fn give(from: usize, to: usize, each: &mut impl FnMut(NonNull<u8>, usize)) {
+/// Calls `each` with the whole pages between two addresses, if there is one. What it returned.
+fn give(from: usize, to: usize, each: &mut impl FnMut(NonNull<u8>, usize) -> bool) -> bool {
     let (from, to) = pages(from, to);
-    if let Some(start) = NonNull::new(ptr::with_exposed_provenance_mut(from)).filter(|_| from != to) {
-        each(start, to.wrapping_sub(from));
-    }
+    let start = NonNull::new(ptr::with_exposed_provenance_mut(from)).filter(|_| from != to);
+    start.is_some_and(|start| each(start, to.wrapping_sub(from)))
 }

@@ -84,7 +84,7 @@ pub(crate) enum Occupancy {
 /// | 36 | 1 | `state` | owner | any thread |
 /// | 37 | 1 | `watermark` | owner | any thread |
 /// | 38 | 1 | `uncarved` | owner | owner |
-/// | 39 | 1 | `has_absent` | owner | any thread |
+/// | 39 | 1 | `has_absent` | owner | holder of `lists` |
 /// | 40 | 8 | `quarantine` | owner, in the `secure` build alone | owner |
 /// | 48 | 8 | `next` | owner | owner |
 /// | 56 | 8 | `previous` | owner | owner |
@@ -351,7 +351,7 @@ impl Slab {
     }
 
     /// Blocks on the free list and in quarantine. For the owner.
-    fn listed(&self) -> u32 {
+    pub(crate) fn listed(&self) -> u32 {
         self.available().wrapping_sub(self.absent())
     }
 

@@ -143,7 +143,8 @@ impl Slab {
         // Without the mark the block was handed out in between: so it was free when it was freed.
         // SAFETY: the block's memory is the slab's, which is open.
         let looks_free = unsafe { free_list::looks_free(block.address() as *const u8) };
-        if !looks_free || self.is_listed(block.address()) || self.used() == 0 {
+        let is_free = || self.is_listed(block.address()) || self.is_absent(block.address());
+        if !looks_free || is_free() || self.used() == 0 {
             return fatal::caught("double free by another thread", block.address());
         }
         let _ = self.push(block);
