@@ -220,8 +220,8 @@ impl Heap {
         }
     }
 
-    /// Clears the slab's entry in the owned-slab cache. If it has one, or `must_pin`, pins its chunk
-    /// until the owner's next slow path: the owner may be about to follow the entry.
+    /// Clears the slab's entry in the owned-slab cache. If it has one, or `must_pin`, pins its
+    /// chunk until the owner's next slow path: the owner may be about to follow the entry.
     fn clear_entry(&self, slab: &Slab, must_pin: bool) {
         let this = ptr::from_ref(slab).cast_mut();
         let empty = (&raw const EMPTY).cast_mut();

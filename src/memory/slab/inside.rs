@@ -87,7 +87,8 @@ impl Slab {
     }
 
     /// Calls `each` with the whole pages that nobody needs: inside and between free blocks, and
-    /// behind the carved ones. It returns whether they went back. For the owner of a partial slab, under the lock of the heap's lists.
+    /// behind the carved ones. It returns whether they went back. For the owner of a partial slab,
+    /// under the lock of the heap's lists.
     pub(crate) fn purge_inside(&self, mut each: impl FnMut(NonNull<u8>, usize) -> bool) {
         if !absent::ON || self.feeds_bins() {
             self.purge_between_links(&mut each);
