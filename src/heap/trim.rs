@@ -81,8 +81,8 @@ impl Heap {
         purged.max(UNIT_BYTES / 2)
     }
 
-    /// Bytes of free blocks inside partial slabs whose pages are there. For the holder of the lists'
-    /// lock.
+    /// Bytes of free blocks inside partial slabs whose pages are there. For the holder of the
+    /// lists' lock.
     fn free_inside(&'static self) -> usize {
         let partial = |class| self.slabs.partial(class).first();
         let slabs = |class| core::iter::successors(partial(class), |slab| SlabList::after(slab));
