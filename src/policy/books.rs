@@ -24,11 +24,9 @@ pub(crate) struct Books {
     elsewhere: AtomicUsize,
     /// Blocks freed by other heaps than their slab's, and their bytes, as blocks are long; both
     /// wrap.
-    sent_blocks: AtomicUsize,
-    sent_bytes: AtomicUsize,
+    sent: Count,
     /// Large allocations, and bytes of their ranges.
-    large_blocks: AtomicUsize,
-    large_bytes: AtomicUsize,
+    large: Count,
     /// Requests that the hard limit has refused.
     refusals: AtomicU64,
     /// An [`OnSoftLimit`]; null for none.
@@ -42,16 +40,50 @@ pub(crate) struct BlocksAndBytes {
     pub(crate) bytes: usize,
 }
 
+/// A count of blocks and of their bytes, which any thread changes.
+struct Count {
+    blocks: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
+impl Count {
+    const fn new() -> Self {
+        Self { blocks: AtomicUsize::new(0), bytes: AtomicUsize::new(0) }
+    }
+
+    /// Counts a block of so many bytes.
+    fn add(&self, bytes: usize) {
+        self.blocks.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Ends the count of one.
+    fn take(&self, bytes: usize) {
+        self.blocks.fetch_sub(1, Ordering::Relaxed);
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    fn set(&self, to: BlocksAndBytes) {
+        self.blocks.store(to.blocks, Ordering::Relaxed);
+        self.bytes.store(to.bytes, Ordering::Relaxed);
+    }
+
+    fn read(&self) -> BlocksAndBytes {
+        BlocksAndBytes {
+            blocks: self.blocks.load(Ordering::Relaxed),
+            bytes: self.bytes.load(Ordering::Relaxed),
+        }
+    }
+}
+
 impl Books {
     pub(crate) const fn new() -> Self {
         Self {
             held: Limit::new(),
             peak: AtomicUsize::new(0),
             elsewhere: AtomicUsize::new(0),
-            sent_blocks: AtomicUsize::new(0),
-            sent_bytes: AtomicUsize::new(0),
-            large_blocks: AtomicUsize::new(0),
-            large_bytes: AtomicUsize::new(0),
+            sent: Count::new(),
+            large: Count::new(),
             refusals: AtomicU64::new(0),
             on_soft_limit: AtomicPtr::new(ptr::null_mut()),
         }
@@ -64,8 +96,7 @@ impl Books {
         self.held.set_soft(UNLIMITED);
         self.peak.store(0, Ordering::Relaxed);
         self.elsewhere.store(requested.wrapping_neg(), Ordering::Relaxed);
-        self.sent_blocks.store(adopted.blocks, Ordering::Relaxed);
-        self.sent_bytes.store(adopted.bytes, Ordering::Relaxed);
+        self.sent.set(adopted);
         self.refusals.store(0, Ordering::Relaxed);
         self.on_soft_limit.store(ptr::null_mut(), Ordering::Relaxed);
     }
@@ -159,33 +190,26 @@ impl Books {
 
     /// Counts a block of so many bytes that another heap than its slab's has freed.
     pub(crate) fn count_sent(&self, bytes: usize) {
-        self.sent_blocks.fetch_add(1, Ordering::Relaxed);
-        self.sent_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.sent.add(bytes);
     }
 
     /// See [`count_sent`](Self::count_sent).
     pub(crate) fn sent(&self) -> BlocksAndBytes {
-        let [blocks, bytes] =
-            [&self.sent_blocks, &self.sent_bytes].map(|count| count.load(Ordering::Relaxed));
-        BlocksAndBytes { blocks, bytes }
+        self.sent.read()
     }
 
     /// Counts a large allocation whose range has `bytes`.
     pub(crate) fn count_large(&self, bytes: usize) {
-        self.large_blocks.fetch_add(1, Ordering::Relaxed);
-        self.large_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.large.add(bytes);
     }
 
     /// Ends the count of a large allocation.
     pub(crate) fn uncount_large(&self, bytes: usize) {
-        self.large_blocks.fetch_sub(1, Ordering::Relaxed);
-        self.large_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.large.take(bytes);
     }
 
     /// Large allocations.
     pub(crate) fn large(&self) -> BlocksAndBytes {
-        let [blocks, bytes] =
-            [&self.large_blocks, &self.large_bytes].map(|count| count.load(Ordering::Relaxed));
-        BlocksAndBytes { blocks, bytes }
+        self.large.read()
     }
 }
