@@ -11,7 +11,7 @@ use crate::memory::chunk::UnitState;
 use crate::memory::depot;
 use crate::memory::slab::Slab;
 use crate::os::{self, KeepErrno};
-use crate::policy::books::OnSoftLimit;
+use crate::policy::books::{BlocksAndBytes, OnSoftLimit};
 
 pub(super) use crate::heap::groups::{Record, create, current, leave};
 
@@ -48,10 +48,10 @@ pub(super) fn purge(record: &'static Record) {
 const WALKS: u32 = 8;
 
 pub(super) fn stats(record: &'static Record) -> GroupStats {
-    let mut free = Free::of(record);
+    let mut free = free_of(record);
     let mut stats = walk(record);
     for _ in 1..WALKS {
-        let now = Free::of(record);
+        let now = free_of(record);
         if now == free {
             break;
         }
@@ -93,31 +93,21 @@ fn walk(record: &'static Record) -> GroupStats {
 
 /// What slabs count as used and nobody has: blocks that were freed from outside and are not adopted
 /// yet, and those in bins.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Free {
-    blocks: usize,
-    bytes: usize,
-}
-
-impl Free {
-    fn of(record: &Record) -> Self {
-        let (sent, adopted) = (record.books.sent(), record.adopted());
-        // Counts are read one after another: the difference may be below zero.
-        let difference =
-            |sent: usize, adopted: usize| sent.wrapping_sub(adopted).cast_signed().max(0).cast_unsigned();
-        let mut free = Self {
-            blocks: difference(sent.blocks, adopted.blocks),
-            bytes: difference(sent.bytes, adopted.bytes),
-        };
-        for heap in record.heaps() {
-            for (class, blocks) in heap.binned().enumerate() {
-                let block = Class::at(class).map_or(0, |class| class.shape().block as usize);
-                free.blocks = free.blocks.wrapping_add(blocks);
-                free.bytes = free.bytes.wrapping_add(blocks.wrapping_mul(block));
-            }
+fn free_of(record: &Record) -> BlocksAndBytes {
+    let (sent, adopted) = (record.books.sent(), record.adopted());
+    // Counts are read one after another: the difference may be below zero.
+    let difference =
+        |sent: usize, adopted: usize| sent.wrapping_sub(adopted).cast_signed().max(0).cast_unsigned();
+    let mut free = BlocksAndBytes {
+        blocks: difference(sent.blocks, adopted.blocks),
+        bytes: difference(sent.bytes, adopted.bytes),
+    };
+    for heap in record.heaps() {
+        for (class, blocks) in heap.binned().enumerate() {
+            free.add(blocks, Class::at(class).map_or(0, |class| class.shape().block as usize));
         }
-        free
     }
+    free
 }
 
 impl GroupStats {
@@ -129,7 +119,7 @@ impl GroupStats {
         self.slabs = self.slabs.wrapping_add(slab.units().wrapping_mul(UNIT_BYTES));
     }
 
-    fn take_off(&mut self, free: Free) {
+    fn take_off(&mut self, free: BlocksAndBytes) {
         self.blocks = self.blocks.saturating_sub(free.blocks);
         self.allocated = self.allocated.saturating_sub(free.bytes);
     }

@@ -34,10 +34,20 @@ pub(crate) struct Books {
 }
 
 /// The counts that `sent` and `large` are of.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct BlocksAndBytes {
     pub(crate) blocks: usize,
     pub(crate) bytes: usize,
+}
+
+impl BlocksAndBytes {
+    pub(crate) const NONE: Self = Self { blocks: 0, bytes: 0 };
+
+    /// Adds so many blocks of `block_bytes` each; wraps.
+    pub(crate) fn add(&mut self, blocks: usize, block_bytes: usize) {
+        self.blocks = self.blocks.wrapping_add(blocks);
+        self.bytes = self.bytes.wrapping_add(blocks.wrapping_mul(block_bytes));
+    }
 }
 
 /// A count of blocks and of their bytes, which any thread changes.

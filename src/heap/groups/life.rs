@@ -126,15 +126,13 @@ impl Record {
 
     /// Blocks freed from outside that the group's heaps have adopted, ever; both wrap.
     pub(crate) fn adopted(&self) -> BlocksAndBytes {
-        let mut adopted = BlocksAndBytes { blocks: 0, bytes: 0 };
+        let mut adopted = BlocksAndBytes::NONE;
         for heap in self.heaps() {
             // Who adopts, counts before the lock is released.
             let _lists = heap.lists.lock_within_a_while();
             for (class, tally) in heap.tally.classes().iter().enumerate() {
-                let blocks = tally.remote() as usize;
-                let block = Class::at(class).map_or(0, |class| class.shape().block as usize);
-                adopted.blocks = adopted.blocks.wrapping_add(blocks);
-                adopted.bytes = adopted.bytes.wrapping_add(blocks.wrapping_mul(block));
+                let block_bytes = Class::at(class).map_or(0, |class| class.shape().block as usize);
+                adopted.add(tally.remote() as usize, block_bytes);
             }
         }
         adopted
