@@ -35,8 +35,8 @@ impl Heap {
         self.purge_inside(false, PURGE_STEP_BYTES);
     }
 
-    /// Purges the free pages of partial slabs that have not changed since the last call, or of
-    /// `all` that have not changed since their last purge. Stops once about `most_bytes` were
+    /// Purges the free pages of partial slabs that have not changed since the last call; with
+    /// `all`, of each that was not purged since it changed. Stops once about `most_bytes` were
     /// purged or looked at, which one slab may exceed.
     pub(crate) fn purge_inside(&'static self, all: bool, most_bytes: usize) {
         let mut left = most_bytes;
