@@ -7,6 +7,7 @@
 use core::alloc::Layout;
 use core::ptr::{self, NonNull};
 
+use super::request::Request;
 use crate::block::free_list::{self, Block};
 use crate::block::hardening::{self, Key, route};
 use crate::block::size_class::{Class, Route, binned_class};
@@ -20,6 +21,7 @@ use crate::memory::large;
 use crate::memory::slab::Slab;
 use crate::os::KeepErrno;
 use crate::os::fatal;
+use crate::policy::books::Requested;
 
 /// Frees a block of `layout` that the fast path of `dealloc` has left. `heap` is the calling
 /// thread's.
@@ -27,7 +29,8 @@ use crate::os::fatal;
 /// # Safety
 /// As for `GlobalAlloc::dealloc`.
 #[inline(never)]
-pub(crate) unsafe fn dealloc_slow(heap: &'static Heap, pointer: *mut u8, layout: Layout) {
+pub(super) unsafe fn dealloc_slow(pointer: *mut u8, request: Request, heap: &'static Heap) {
+    let layout = request.layout();
     if heap.has_bins()
         && let Some(class) = binned_class(layout)
         && heap.is_fed_from(pointer.addr())
@@ -36,7 +39,7 @@ pub(crate) unsafe fn dealloc_slow(heap: &'static Heap, pointer: *mut u8, layout:
         return heap.count_freed(layout.size());
     }
     // SAFETY: forwarded to the caller.
-    unsafe { dealloc_unbinned(heap, pointer, layout) }
+    unsafe { dealloc_unbinned(pointer, request, heap) }
 }
 
 /// Frees a block of `layout` that is not at hand for a bin. Apart, since the registers it saves
@@ -45,9 +48,9 @@ pub(crate) unsafe fn dealloc_slow(heap: &'static Heap, pointer: *mut u8, layout:
 /// # Safety
 /// As for `GlobalAlloc::dealloc`.
 #[inline(never)]
-unsafe fn dealloc_unbinned(heap: &'static Heap, pointer: *mut u8, layout: Layout) {
+unsafe fn dealloc_unbinned(pointer: *mut u8, request: Request, heap: &'static Heap) {
     // SAFETY: forwarded to the caller.
-    unsafe { free_slow(heap, pointer, Some(layout)) }
+    unsafe { free_slow(heap, pointer, Some(request.layout())) }
 }
 
 /// Frees whatever begins at `pointer` after the fast path of `untyped::free` has left it. `heap` is
@@ -56,7 +59,7 @@ unsafe fn dealloc_unbinned(heap: &'static Heap, pointer: *mut u8, layout: Layout
 /// # Safety
 /// The caller gives up the block, if there is one.
 #[inline(never)]
-pub(crate) unsafe fn free_untyped(heap: &'static Heap, pointer: *mut u8) {
+pub(crate) unsafe fn free_untyped(pointer: *mut u8, heap: &'static Heap) {
     if !pointer.is_null() {
         // SAFETY: forwarded to the caller.
         unsafe { free_slow(heap, pointer, None) }
@@ -161,7 +164,7 @@ fn count_freed(heap: &'static Heap, layout: Option<Layout>) {
 unsafe fn free_checked(pointer: *mut u8, layout: Option<Layout>) {
     let _keep = KeepErrno::new();
     if let Some(layout) = layout {
-        thread::count_freed(layout.size());
+        thread::count(Requested::free(layout.size()));
     }
     let Some(start) = NonNull::new(pointer) else { return };
     let is_small = match layout {

@@ -13,6 +13,7 @@ pub(crate) mod elsewhere;
 mod free;
 pub(crate) mod freestone;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+mod request;
 mod resize;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod rust;

@@ -14,6 +14,7 @@
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{self, NonNull};
 
+use super::request::Request;
 use crate::base::config::{LINE_BYTES, MAX_BLOCK_BYTES};
 use crate::block::hardening::{self, route};
 use crate::block::size_class::{Class, Route};
@@ -28,6 +29,7 @@ use crate::heap::thread;
 use crate::memory::large;
 use crate::os::fatal;
 use crate::os::watch;
+use crate::policy::books::Requested;
 
 /// The fault of a block that is to be resized, where blocks are checked.
 fn fault_before_resize(pointer: *mut u8, layout: Layout) -> Option<&'static str> {
@@ -44,7 +46,8 @@ fn fault_before_resize(pointer: *mut u8, layout: Layout) -> Option<&'static str>
 ///
 /// # Safety
 /// As there.
-pub(super) unsafe fn with_layout(pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+pub(super) unsafe fn with_layout(pointer: *mut u8, request: Request, new_size: usize) -> *mut u8 {
+    let layout = request.layout();
     // SAFETY: the caller keeps to `realloc`'s contract: the size, rounded up, is not too large.
     let new = unsafe { Layout::from_size_align_unchecked(new_size, layout.align()) };
     if let Some(fault) = fault_before_resize(pointer, layout) {
@@ -90,8 +93,8 @@ pub(super) unsafe fn with_layout(pointer: *mut u8, layout: Layout, new_size: usi
 
 /// Counts the requested bytes of the block at `pointer`, which had `layout` and stays its owner's.
 fn count_resized(pointer: *mut u8, layout: Layout, new_size: usize) {
-    let more = new_size.wrapping_sub(layout.size());
-    thread::count_requested(more);
+    let more = Requested::resized(layout.size(), new_size);
+    thread::count(more);
     if groups::are_used()
         && let Some(start) = NonNull::new(pointer)
     {

@@ -9,12 +9,13 @@
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{self, NonNull};
 
+use super::request::Request;
 use super::start;
 use crate::base::atomic::{AtomicBool, Ordering};
 use crate::base::config::UNIT_BYTES;
 use crate::block::free_list::{self, Block};
 use crate::block::hardening::{self, inline_class, route};
-use crate::block::size_class::{Class, Route};
+use crate::block::size_class::{CLASS_ALIGN, Class, Route};
 use crate::doors::free::{dealloc_slow, give, start_purger};
 use crate::doors::freestone::Freestone;
 use crate::doors::resize;
@@ -29,6 +30,7 @@ use crate::observe::profile;
 use crate::os::KeepErrno;
 use crate::os::count::MUNMAP;
 use crate::os::watch;
+use crate::policy::books::Requested;
 use crate::policy::limit::{self, COMMITTED};
 use crate::policy::options;
 
@@ -37,16 +39,19 @@ use crate::policy::options;
 unsafe impl GlobalAlloc for Freestone {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let Some(class) = inline_class(layout) else { return self.start_and_alloc(layout) };
+        if layout.align() > CLASS_ALIGN {
+            return start_and_alloc_aligned(Request::new(layout), self);
+        }
+        let Some(class) = inline_class(layout) else { return start_and_alloc(Request::new(layout), self) };
         let heap = thread::heap();
         let Some(block) = heap.pop(class) else {
             return if hardening::ON {
-                self.start_and_alloc(layout)
+                start_and_alloc(Request::new(layout), self)
             } else {
-                self.alloc_binned(class, layout)
+                alloc_binned(Request::new(layout), class, self)
             };
         };
-        heap.count_requested(layout.size());
+        heap.count_allocated(layout.size());
         let start = hardening::hand_out(block, class, layout).as_ptr();
         watch::open(start, layout.size());
         start
@@ -68,7 +73,7 @@ unsafe impl GlobalAlloc for Freestone {
             return unsafe { give(slab, pointer, key) };
         }
         // SAFETY: forwarded to the caller.
-        unsafe { dealloc_slow(heap, pointer, layout) }
+        unsafe { dealloc_slow(pointer, Request::new(layout), heap) }
     }
 
     #[inline]
@@ -82,13 +87,13 @@ unsafe impl GlobalAlloc for Freestone {
             unsafe { start.write_bytes(0, layout.size()) };
             return count_if_made(start.as_ptr(), layout);
         }
-        self.start_and_alloc_zeroed(layout)
+        start_and_alloc_zeroed(Request::new(layout), self)
     }
 
     #[inline]
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         // SAFETY: forwarded to the caller.
-        unsafe { resize::with_layout(pointer, layout, new_size) }
+        unsafe { resize::with_layout(pointer, Request::new(layout), new_size) }
     }
 }
 
@@ -96,60 +101,71 @@ unsafe impl GlobalAlloc for Freestone {
 #[inline(never)]
 pub(super) fn count_if_made(pointer: *mut u8, layout: Layout) -> *mut u8 {
     if !pointer.is_null() {
-        thread::count_requested(layout.size());
+        thread::count(Requested::allocation(layout.size()));
     }
     pointer
 }
 
-/// The slow paths that may be the process's first call. The first puts the options in force.
-impl Freestone {
-    #[inline(never)]
-    fn start_and_alloc(&self, layout: Layout) -> *mut u8 {
-        if let Route::Small(class) = route(layout)
-            && let heap = thread::heap()
-            && let Some(block) = heap.pop_any(class).or_else(|| heap.pop_spare(class))
-        {
-            heap.count_requested(layout.size());
-            let start = hardening::hand_out(block, class, layout).as_ptr();
-            watch::open(start, layout.size());
-            return start;
-        }
-        start::with(&self.options);
-        count_if_made(alloc_slow(layout), layout)
-    }
+// The slow paths that may be the process's first call. The first puts the options in force.
 
-    #[inline(never)]
-    fn start_and_alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        start::with(&self.options);
-        count_if_made(alloc_zeroed_slow(layout), layout)
-    }
-
-    /// A block of `layout`, of `class`, from the bin; or from a slab that becomes the current one.
-    #[cold]
-    #[inline(never)]
-    fn alloc_binned(&self, class: Class, layout: Layout) -> *mut u8 {
-        let heap = thread::heap();
-        match heap.pop_binned(class) {
-            Some(start) => {
-                heap.count_requested(layout.size());
-                watch::open(start.as_ptr(), layout.size());
-                start.as_ptr()
-            }
-            None => self.start_and_refill(class, layout),
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn start_and_refill(&self, class: Class, layout: Layout) -> *mut u8 {
-        start::with(&self.options);
-        let Some(block) = refill(class) else { return ptr::null_mut() };
-        thread::count_requested(layout.size());
-        thread::heap().open_bin_if_scattered(class);
+#[inline(never)]
+fn start_and_alloc(request: Request, door: &Freestone) -> *mut u8 {
+    let layout = request.layout();
+    if let Route::Small(class) = route(layout)
+        && let heap = thread::heap()
+        && let Some(block) = heap.pop_any(class).or_else(|| heap.pop_spare(class))
+    {
+        heap.count_allocated(layout.size());
         let start = hardening::hand_out(block, class, layout).as_ptr();
         watch::open(start, layout.size());
-        start
+        return start;
     }
+    start::with(&door.options);
+    count_if_made(alloc_slow(layout), layout)
+}
+
+/// As [`start_and_alloc`], of layouts that no fast path takes. A function of its own, so that the
+/// compiler keeps two branches, which are two instructions less than one on both conditions.
+#[cold]
+#[inline(never)]
+fn start_and_alloc_aligned(request: Request, door: &Freestone) -> *mut u8 {
+    start_and_alloc(request, door)
+}
+
+#[inline(never)]
+fn start_and_alloc_zeroed(request: Request, door: &Freestone) -> *mut u8 {
+    let layout = request.layout();
+    start::with(&door.options);
+    count_if_made(alloc_zeroed_slow(layout), layout)
+}
+
+/// A block of `class`, from the bin; or from a slab that becomes the current one.
+#[cold]
+#[inline(never)]
+fn alloc_binned(request: Request, class: Class, door: &Freestone) -> *mut u8 {
+    let heap = thread::heap();
+    let layout = request.layout();
+    match heap.pop_binned(class) {
+        Some(start) => {
+            heap.count_allocated(layout.size());
+            watch::open(start.as_ptr(), layout.size());
+            start.as_ptr()
+        }
+        None => start_and_refill(request, class, door),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn start_and_refill(request: Request, class: Class, door: &Freestone) -> *mut u8 {
+    let layout = request.layout();
+    start::with(&door.options);
+    let Some(block) = refill(class) else { return ptr::null_mut() };
+    thread::count(Requested::allocation(layout.size()));
+    thread::heap().open_bin_if_scattered(class);
+    let start = hardening::hand_out(block, class, layout).as_ptr();
+    watch::open(start, layout.size());
+    start
 }
 
 pub(crate) fn or_null(pointer: Option<NonNull<u8>>) -> *mut u8 {

@@ -22,6 +22,7 @@ use crate::memory::large;
 use crate::memory::slab::Slab;
 use crate::os::fatal;
 use crate::os::watch;
+use crate::policy::books::Requested;
 
 /// The alignment of every block.
 pub const MIN_ALIGN: usize = 16;
@@ -57,7 +58,9 @@ pub fn at_hand(size: usize) -> Option<NonNull<u8>> {
     let step = size.wrapping_add(CANARY_BYTES + MIN_ALIGN - 1) / MIN_ALIGN;
     // SAFETY: size and seal, rounded up, are below INLINE_LIMIT, a multiple of MIN_ALIGN.
     let class = unsafe { *CLASSES_BY_STEP.get_unchecked(step) };
-    let block = thread::heap().pop(class)?;
+    let heap = thread::heap();
+    let block = heap.pop(class)?;
+    heap.count_untyped();
     let start = hardening::hand_out(block, class, exactly(size));
     watch::open(start.as_ptr(), size);
     Some(start)
@@ -82,7 +85,7 @@ pub fn allocate_aligned(size: usize, align: usize) -> *mut u8 {
         return nothing.as_ptr();
     }
     match layout(size, align) {
-        Some(layout) => rust::alloc_slow(layout),
+        Some(layout) => count_if_made(rust::alloc_slow(layout)),
         None => ptr::null_mut(),
     }
 }
@@ -96,9 +99,17 @@ pub fn allocate_zeroed(size: usize, align: usize) -> *mut u8 {
         return nothing.as_ptr();
     }
     match layout(size, align) {
-        Some(layout) => rust::alloc_zeroed_slow(layout),
+        Some(layout) => count_if_made(rust::alloc_zeroed_slow(layout)),
         None => ptr::null_mut(),
     }
+}
+
+/// Counts an allocation, unless it has failed.
+fn count_if_made(pointer: *mut u8) -> *mut u8 {
+    if !pointer.is_null() {
+        thread::count(Requested { allocations: 1, ..Requested::NONE });
+    }
+    pointer
 }
 
 /// A block of no bytes, if that is asked for and they are apart.
@@ -145,7 +156,7 @@ pub unsafe fn free(pointer: *mut u8) {
         return unsafe { free::give(slab, pointer, key) };
     }
     // SAFETY: forwarded to the caller.
-    unsafe { free::free_untyped(heap, pointer) };
+    unsafe { free::free_untyped(pointer, heap) };
 }
 
 /// Where a block lies.

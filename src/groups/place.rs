@@ -24,7 +24,7 @@ pub(super) fn enter(record: &'static Record) -> Option<Entry> {
 }
 
 pub(super) fn requested(record: &'static Record) -> usize {
-    record.requested()
+    record.requested().live()
 }
 
 pub(super) fn held(record: &'static Record) -> usize {
@@ -59,14 +59,21 @@ pub(super) fn stats(record: &'static Record) -> GroupStats {
         (free, stats) = (now, walk(record));
     }
     stats.take_off(free);
+    stats.frees_total = stats.allocations_total.map(|all| all.saturating_sub(stats.blocks as u64));
     stats
 }
 
 /// Everything but what slabs count as used though nobody has it.
 fn walk(record: &'static Record) -> GroupStats {
     let (large, [limit, soft_limit]) = (record.books.large(), record.books.limits());
+    let requested = record.requested();
     let mut stats = GroupStats {
-        requested: record.requested(),
+        requested: requested.live(),
+        requested_peak: record.books.requested_peak().max(requested.live()),
+        requested_total: requested.allocated as u64,
+        freed_total: requested.freed as u64,
+        allocations_total: requested.allocations(),
+        frees_total: None,
         allocated: large.bytes,
         blocks: large.blocks,
         large: large.bytes,

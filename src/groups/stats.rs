@@ -9,6 +9,21 @@ use core::fmt;
 pub struct GroupStats {
     /// Live blocks as they were asked for, through `GlobalAlloc`.
     pub requested: usize,
+    /// The most that `requested` was when a thread in the group had no block at hand, or asked for
+    /// a large one. In between it may have been more, by what fitted into blocks at hand; it was
+    /// never more than `peak`.
+    pub requested_peak: usize,
+    /// Bytes requested since the group began. A block that grows where it lies adds what it grows
+    /// by.
+    pub requested_total: u64,
+    /// Bytes freed since the group began, as they were requested.
+    pub freed_total: u64,
+    /// The number of allocations since the group began, through both doors. None without the
+    /// feature `allocation-counts`.
+    pub allocations_total: Option<u64>,
+    /// The number of frees since the group began: allocations less `blocks`. None without that
+    /// feature.
+    pub frees_total: Option<u64>,
     /// Live blocks as they are, large ones included.
     pub allocated: usize,
     /// The number of live blocks.
@@ -38,7 +53,11 @@ pub struct GroupStats {
 
 impl fmt::Display for GroupStats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "requested {:>14} bytes", self.requested)?;
+        writeln!(f, "requested {:>14} bytes, {} seen at most", self.requested, self.requested_peak)?;
+        writeln!(f, "  in all  {:>14} bytes, {} of them freed", self.requested_total, self.freed_total)?;
+        if let (Some(allocations), Some(frees)) = (self.allocations_total, self.frees_total) {
+            writeln!(f, "  calls   {allocations:>14} allocations, {frees} frees")?;
+        }
         writeln!(f, "allocated {:>14} bytes in {} blocks", self.allocated, self.blocks)?;
         writeln!(f, "  large   {:>14} bytes in {} blocks", self.large, self.large_count)?;
         writeln!(f, "held      {:>14} bytes, {} at most so far", self.held, self.peak)?;

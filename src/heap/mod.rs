@@ -37,13 +37,14 @@ use core::ptr::{self, NonNull};
 use static_assertions::const_assert;
 
 use crate::base::atomic::Seen;
-use crate::base::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize};
+use crate::base::atomic::{AtomicBool, AtomicPtr, AtomicU32};
 use crate::base::config::OWNED_SLABS;
 use crate::block::free_list::Block;
 use crate::block::size_class::{CLASSES, Class};
 use crate::memory::records;
 use crate::memory::slab::{Inbox, Slab, SlabList, SlabsByClass};
 use crate::os::lock::Lock;
+use crate::policy::books::Requested;
 
 #[cfg(feature = "background-purge")]
 pub(crate) mod background;
@@ -57,6 +58,7 @@ pub(crate) mod help;
 mod lists;
 mod outbox;
 mod refill;
+mod requests;
 #[cfg(feature = "profile")]
 pub(crate) mod sampling;
 pub(crate) mod shared;
@@ -70,6 +72,7 @@ use bins::{BinnedUnits, Bins};
 use groups::Member;
 use outbox::Outbox;
 pub(crate) use refill::Found;
+use requests::Requests;
 use spares::Spares;
 use tally::Tally;
 
@@ -90,25 +93,25 @@ pub(crate) static BLANK: Heap = Heap::new();
 /// | 0 | 0 | `inbox` | any thread | owner, helpers |
 /// | 64 | 1 | `deferred` | helpers | owner, helpers |
 /// | 128 | 2 | `lists` | owner (slow paths), helpers | the same |
-/// | 136 | 2 | `requested` | owner, *fast* | statistics |
-/// | 144 | 2 to 16 | `at_hand` | owner | owner, *fast* |
-/// | 1,064 | 16 to 40 | `bins`, `binned_units` | owner; helpers clear entries | owner; statistics |
-/// | 2,616 | 40 to 55 | `slabs`: current ones | owner | owner |
-/// | 3,536 | 55 to 83 | `slabs`: partial ones | holder of `lists` | the same |
-/// | 5,376 | 84 to 115 | `owned` | owner; helpers clear entries | owner, *fast* |
-/// | 7,424 | 116 | `full` | holder of `lists` | the same |
-/// | 7,440 | 116 | `classes`, `kept`; after `sparse`: `kept_bytes` | owner | owner |
-/// | 7,472 | 116 | `sparse` | holder of `lists` | the same |
-/// | 7,496 | 117 to 131 | `spares` | owner puts, any thread takes | any thread |
-/// | 8,432 | 131 | `calls` | owner (slow paths) | helpers |
-/// | 8,436 | 131 | `calls_seen` | helpers | helpers |
-/// | 8,440 | 131 | `units` | owner, helpers | owner |
-/// | 8,444 | 131 | `entries_cleared` | helpers, owner | owner (slow paths) |
-/// | 8,448 | 132 | `ticks_seen` | owner | owner |
-/// | 8,456 | 132 to 140 | `outbox` | owner | owner, statistics |
-/// | 8,968 | 140 to 183 | `tally` | owner (slow paths) | statistics |
-/// | 11,744 | 183 | `next_idle`; before it the `sampler` of `profile` | holder of the idle list's lock | the same |
-/// | 11,752 | 183 | `member` | who enters or leaves its group | any thread |
+/// | 136 | 2 | `requests` | owner, *fast* | statistics |
+/// | 160 | 2 to 16 | `at_hand` | owner | owner, *fast* |
+/// | 1,080 | 16 to 41 | `bins`, `binned_units` | owner; helpers clear entries | owner; statistics |
+/// | 2,632 | 41 to 55 | `slabs`: current ones | owner | owner |
+/// | 3,552 | 55 to 84 | `slabs`: partial ones | holder of `lists` | the same |
+/// | 5,392 | 84 to 116 | `owned` | owner; helpers clear entries | owner, *fast* |
+/// | 7,440 | 116 | `full` | holder of `lists` | the same |
+/// | 7,456 | 116 | `classes`, `kept`; after `sparse`: `kept_bytes` | owner | owner |
+/// | 7,488 | 117 | `sparse` | holder of `lists` | the same |
+/// | 7,512 | 117 to 131 | `spares` | owner puts, any thread takes | any thread |
+/// | 8,448 | 132 | `calls` | owner (slow paths) | helpers |
+/// | 8,452 | 132 | `calls_seen` | helpers | helpers |
+/// | 8,456 | 132 | `units` | owner, helpers | owner |
+/// | 8,460 | 132 | `entries_cleared` | helpers, owner | owner (slow paths) |
+/// | 8,464 | 132 | `ticks_seen` | owner | owner |
+/// | 8,472 | 132 to 140 | `outbox` | owner | owner, statistics |
+/// | 8,984 | 140 to 183 | `tally` | owner (slow paths) | statistics |
+/// | 11,760 | 183 | `next_idle`; before it the `sampler` of `profile` | holder of the idle list's lock | the same |
+/// | 11,768 | 183 | `member` | who enters or leaves its group | any thread |
 #[repr(C, align(128))]
 pub(crate) struct Heap {
     /// Announcements by any thread: slabs of this heap that have remote frees.
@@ -119,9 +122,8 @@ pub(crate) struct Heap {
     /// owner takes it on slow paths. Its holder takes no other locks but the
     /// shared heap's and the depot's.
     lists: Lock<()>,
-    /// Bytes requested by this heap's thread, less those it freed; wraps, as some threads only
-    /// free.
-    requested: Seen<AtomicUsize>,
+    /// What this heap's thread has allocated and freed.
+    requests: Requests,
     /// The slab of each class that the fast allocation takes from: the current one, but none where
     /// the class has a bin.
     at_hand: [Cell<*const Slab>; CLASSES],
@@ -173,15 +175,15 @@ pub(crate) struct Heap {
 
 // What the table says, at the borders of its parts.
 const_assert!(offset_of!(Heap, inbox) == 0);
-const_assert!(offset_of!(Heap, requested) == 136);
-const_assert!(offset_of!(Heap, at_hand) == 144);
-const_assert!(offset_of!(Heap, bins) == 1_064);
-const_assert!(offset_of!(Heap, slabs) == 2_616);
-const_assert!(offset_of!(Heap, owned) == 5_376);
-const_assert!(offset_of!(Heap, full) == 7_424);
-const_assert!(offset_of!(Heap, spares) == 7_496);
-const_assert!(offset_of!(Heap, outbox) == 8_456);
-const_assert!(offset_of!(Heap, tally) == 8_968);
+const_assert!(offset_of!(Heap, requests) == 136);
+const_assert!(offset_of!(Heap, at_hand) == 160);
+const_assert!(offset_of!(Heap, bins) == 1_080);
+const_assert!(offset_of!(Heap, slabs) == 2_632);
+const_assert!(offset_of!(Heap, owned) == 5_392);
+const_assert!(offset_of!(Heap, full) == 7_440);
+const_assert!(offset_of!(Heap, spares) == 7_512);
+const_assert!(offset_of!(Heap, outbox) == 8_472);
+const_assert!(offset_of!(Heap, tally) == 8_984);
 // SAFETY: others than the owner touch only what the table says. Atomics: anybody. `partial`,
 // `full`, `calls_seen`: under `lists`, or under the helper's lock. `spares`: threads take slabs out
 // of its atomic entries; its `bytes` are the owner's. `tally`: its `older` is written once, before
@@ -197,7 +199,7 @@ impl Heap {
             inbox: Inbox::new(),
             deferred: Inbox::new(),
             lists: Lock::new(()),
-            requested: Seen::<AtomicUsize>::new(0),
+            requests: Requests::new(),
             at_hand: [const { Cell::new(&raw const EMPTY) }; CLASSES],
             bins: Bins::new(),
             binned_units: BinnedUnits::new(),
@@ -270,16 +272,22 @@ impl Heap {
         self.settle(slab, left);
     }
 
-    /// Counts bytes that the heap's thread has requested.
+    /// Counts an allocation by the heap's thread of so many bytes, as they were requested.
     #[inline(always)]
-    pub(crate) fn count_requested(&self, bytes: usize) {
-        self.requested.set(self.requested.get().wrapping_add(bytes));
+    pub(crate) fn count_allocated(&self, bytes: usize) {
+        self.requests.count_allocated(bytes);
+    }
+
+    /// Counts an allocation through the door without layouts.
+    #[inline(always)]
+    pub(crate) fn count_untyped(&self) {
+        self.requests.count();
     }
 
     /// Counts bytes that the heap's thread has freed.
     #[inline(always)]
     pub(crate) fn count_freed(&self, bytes: usize) {
-        self.requested.set(self.requested.get().wrapping_sub(bytes));
+        self.requests.count_freed(bytes);
     }
 
     /// The heap's inbox, which is its name in slabs.
@@ -288,8 +296,8 @@ impl Heap {
         &self.inbox
     }
 
-    /// Requested bytes that the heap's thread has not given back; see [`Self::count_requested`].
-    pub(crate) fn requested_bytes(&self) -> usize {
-        self.requested.get()
+    /// What the heap's thread has counted.
+    pub(crate) fn requested(&self) -> Requested {
+        self.requests.read()
     }
 }

@@ -10,11 +10,12 @@
 use core::ffi::c_void;
 use core::ptr;
 
-use crate::base::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering};
+use crate::base::atomic::{AtomicU8, AtomicU32, Ordering};
 use crate::heap::slot::{self, NEW};
 use crate::heap::{BLANK as DETACHED, Heap, fork, groups, help, shared, tally};
 use crate::os;
 use crate::os::lock::{self, Lock};
+use crate::policy::books::{Requested, SharedRequests};
 
 /// The calling thread's heap, or a stand-in that has nothing.
 #[inline(always)]
@@ -95,29 +96,20 @@ fn new_heap() -> Option<&'static Heap> {
     Some(heap)
 }
 
-/// Requested bytes of threads without a heap, less those that they freed; wraps.
-static REQUESTED_WITHOUT_HEAP: AtomicUsize = AtomicUsize::new(0);
+/// What threads without a heap have allocated and freed.
+static WITHOUT_HEAP: SharedRequests = SharedRequests::new();
 
-/// Counts bytes that the calling thread was asked for, on a slow path.
-pub(crate) fn count_requested(bytes: usize) {
+/// Counts `more` as the calling thread's. For slow paths.
+pub(crate) fn count(more: Requested) {
     match existing_heap() {
-        Some(heap) => heap.count_requested(bytes),
-        None => {
-            REQUESTED_WITHOUT_HEAP.fetch_add(bytes, Ordering::Relaxed);
-        }
+        Some(heap) => heap.requests.add(more),
+        None => WITHOUT_HEAP.add(more),
     }
 }
 
-/// Counts bytes that the calling thread was given back, on a slow path.
-pub(crate) fn count_freed(bytes: usize) {
-    count_requested(bytes.wrapping_neg());
-}
-
-/// Live bytes as they were asked for, of all threads.
-pub(crate) fn requested_bytes() -> usize {
-    tally::heaps()
-        .map(Heap::requested_bytes)
-        .fold(REQUESTED_WITHOUT_HEAP.load(Ordering::Relaxed), usize::wrapping_add)
+/// What all threads have allocated and freed.
+pub(crate) fn requested() -> Requested {
+    tally::heaps().map(Heap::requested).fold(WITHOUT_HEAP.read(), Requested::and)
 }
 
 fn idle_heap() -> Option<&'static Heap> {

@@ -19,14 +19,16 @@ pub(crate) struct Books {
     held: Limit,
     /// The most bytes that were held.
     peak: AtomicUsize,
-    /// Requested bytes that other heaps than the group's have counted, or that its heaps have
-    /// counted of others; wraps.
-    elsewhere: AtomicUsize,
+    /// What other heaps than the group's have counted of its blocks, less what its heaps have
+    /// counted of others' blocks, and for groups before this one; wraps.
+    elsewhere: SharedRequests,
     /// Blocks freed by other heaps than their slab's, and their bytes, as blocks are long; both
     /// wrap.
     sent: Count,
     /// Large allocations, and bytes of their ranges.
     large: Count,
+    /// The most requested bytes that were seen.
+    requested_peak: AtomicUsize,
     /// Requests that the hard limit has refused.
     refusals: AtomicU64,
     /// An [`OnSoftLimit`]; null for none.
@@ -86,26 +88,119 @@ impl Count {
     }
 }
 
+/// What was requested and freed since the start.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Requested {
+    /// Bytes allocated, as they were requested. A block that grows where it lies adds to them.
+    pub(crate) allocated: usize,
+    /// Bytes freed. A block that shrinks where it lies adds to them.
+    pub(crate) freed: usize,
+    /// The number of allocations; zero without the feature `allocation-counts`.
+    pub(crate) allocations: u64,
+}
+
+impl Requested {
+    pub(crate) const NONE: Self = Self { allocated: 0, freed: 0, allocations: 0 };
+
+    /// An allocation of so many bytes.
+    pub(crate) const fn allocation(bytes: usize) -> Self {
+        Self { allocated: bytes, freed: 0, allocations: 1 }
+    }
+
+    /// A free of so many bytes.
+    pub(crate) const fn free(bytes: usize) -> Self {
+        Self { allocated: 0, freed: bytes, allocations: 0 }
+    }
+
+    /// What it means that a block of `old` bytes has `new` now, and lies where it did.
+    pub(crate) const fn resized(old: usize, new: usize) -> Self {
+        Self { allocated: new.saturating_sub(old), freed: old.saturating_sub(new), allocations: 0 }
+    }
+
+    /// The sum of both; wraps.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            allocated: self.allocated.wrapping_add(other.allocated),
+            freed: self.freed.wrapping_add(other.freed),
+            allocations: self.allocations.wrapping_add(other.allocations),
+        }
+    }
+
+    /// What takes so much off again; wraps.
+    pub(crate) fn negated(self) -> Self {
+        Self {
+            allocated: self.allocated.wrapping_neg(),
+            freed: self.freed.wrapping_neg(),
+            allocations: self.allocations.wrapping_neg(),
+        }
+    }
+
+    /// The number of allocations, where it is counted.
+    pub(crate) fn allocations(self) -> Option<u64> {
+        cfg!(feature = "allocation-counts").then_some(self.allocations)
+    }
+
+    /// Bytes allocated and not freed; wraps.
+    pub(crate) fn live(self) -> usize {
+        self.allocated.wrapping_sub(self.freed)
+    }
+}
+
+/// Such counts, which any thread changes.
+pub(crate) struct SharedRequests {
+    allocated: AtomicUsize,
+    freed: AtomicUsize,
+    allocations: AtomicU64,
+}
+
+impl SharedRequests {
+    pub(crate) const fn new() -> Self {
+        Self { allocated: AtomicUsize::new(0), freed: AtomicUsize::new(0), allocations: AtomicU64::new(0) }
+    }
+
+    fn set(&self, to: Requested) {
+        self.allocated.store(to.allocated, Ordering::Relaxed);
+        self.freed.store(to.freed, Ordering::Relaxed);
+        self.allocations.store(to.allocations, Ordering::Relaxed);
+    }
+
+    pub(crate) fn add(&self, more: Requested) {
+        self.allocated.fetch_add(more.allocated, Ordering::Relaxed);
+        self.freed.fetch_add(more.freed, Ordering::Relaxed);
+        self.allocations.fetch_add(more.allocations, Ordering::Relaxed);
+    }
+
+    pub(crate) fn read(&self) -> Requested {
+        Requested {
+            allocated: self.allocated.load(Ordering::Relaxed),
+            freed: self.freed.load(Ordering::Relaxed),
+            allocations: self.allocations.load(Ordering::Relaxed),
+        }
+    }
+}
+
 impl Books {
     pub(crate) const fn new() -> Self {
         Self {
             held: Limit::new(),
             peak: AtomicUsize::new(0),
-            elsewhere: AtomicUsize::new(0),
+            elsewhere: SharedRequests::new(),
             sent: Count::new(),
             large: Count::new(),
+            requested_peak: AtomicUsize::new(0),
             refusals: AtomicU64::new(0),
             on_soft_limit: AtomicPtr::new(ptr::null_mut()),
         }
     }
 
-    /// Begins the books of another group, whose heaps have counted `requested` bytes and adopted
-    /// `adopted` before. Nothing is held.
-    pub(crate) fn begin(&self, requested: usize, adopted: BlocksAndBytes) {
+    /// Begins the books of another group, whose heaps have counted `counted` and adopted `adopted`
+    /// before. Nothing is held.
+    pub(crate) fn begin(&self, counted: Requested, adopted: BlocksAndBytes) {
         self.held.set(UNLIMITED, UNLIMITED);
         self.held.set_soft(UNLIMITED);
         self.peak.store(0, Ordering::Relaxed);
-        self.elsewhere.store(requested.wrapping_neg(), Ordering::Relaxed);
+        self.requested_peak.store(0, Ordering::Relaxed);
+        self.elsewhere.set(counted.negated());
         self.sent.set(adopted);
         self.refusals.store(0, Ordering::Relaxed);
         self.on_soft_limit.store(ptr::null_mut(), Ordering::Relaxed);
@@ -188,14 +283,27 @@ impl Books {
 
     // ---- what is counted elsewhere ----
 
-    /// Counts requested bytes of the group's blocks that none of its heaps has counted.
-    pub(crate) fn count_elsewhere(&self, bytes: usize) {
-        self.elsewhere.fetch_add(bytes, Ordering::Relaxed);
+    /// Counts `more` of the group's blocks, which none of its heaps has counted.
+    pub(crate) fn count_elsewhere(&self, more: Requested) {
+        self.elsewhere.add(more);
     }
 
     /// See [`count_elsewhere`](Self::count_elsewhere).
-    pub(crate) fn elsewhere(&self) -> usize {
-        self.elsewhere.load(Ordering::Relaxed)
+    pub(crate) fn elsewhere(&self) -> Requested {
+        self.elsewhere.read()
+    }
+
+    /// Notes that the group's live blocks have `bytes`, as they were requested.
+    pub(crate) fn note_requested(&self, bytes: usize) {
+        // Counts are read one after another: the sum may be below zero.
+        if bytes.cast_signed() > self.requested_peak().cast_signed() {
+            self.requested_peak.fetch_max(bytes, Ordering::Relaxed);
+        }
+    }
+
+    /// The most bytes that were noted.
+    pub(crate) fn requested_peak(&self) -> usize {
+        self.requested_peak.load(Ordering::Relaxed)
     }
 
     /// Counts a block of so many bytes that another heap than its slab's has freed.

@@ -10,7 +10,7 @@ use crate::memory::depot;
 use crate::memory::large::{self, Contents};
 use crate::memory::slab::{Inbox, Slab};
 use crate::os;
-use crate::policy::books::Books;
+use crate::policy::books::{Books, Requested};
 
 impl Heap {
     /// Counts `bytes` that are about to be carved or mapped for the heap's group, if it has one.
@@ -57,6 +57,16 @@ impl Heap {
     }
 }
 
+impl Heap {
+    /// Notes how much is requested of the heap's group, if it has one. For slow paths.
+    #[inline]
+    pub(in crate::heap) fn note_requested(&self) {
+        if let Some(record) = self.group() {
+            record.books.note_requested(record.requested().live());
+        }
+    }
+}
+
 /// Whether the last request of the calling thread was refused by its group's limit. Asked once.
 pub(crate) fn take_refused() -> bool {
     let heap = thread::heap();
@@ -84,17 +94,17 @@ fn group_of(home: *const Inbox) -> Option<&'static Record> {
     unsafe { home.cast::<Heap>().as_ref() }?.group()
 }
 
-/// Moves `bytes` that the calling thread's heap has counted as freed to the books of `owner`.
-fn move_freed(owner: Option<&'static Books>, bytes: usize) {
+/// Moves what the calling thread's heap has counted, `what`, to the books of `owner`.
+fn move_to(owner: Option<&'static Books>, what: Requested) {
     let counted = thread::heap().books();
     if owner.map(ptr::from_ref) == counted.map(ptr::from_ref) {
         return;
     }
     if let Some(books) = owner {
-        books.count_elsewhere(bytes.wrapping_neg());
+        books.count_elsewhere(what);
     }
     if let Some(books) = counted {
-        books.count_elsewhere(bytes);
+        books.count_elsewhere(what.negated());
     }
 }
 
@@ -107,30 +117,30 @@ pub(crate) fn sent(slab: &Slab, requested: usize) {
     if let Some(books) = owner {
         books.count_sent(slab.block_bytes());
     }
-    move_freed(owner, requested);
+    move_to(owner, Requested::free(requested));
 }
 
 /// Counts `requested` bytes of a block of no group that the calling thread has counted as freed.
 #[cfg(feature = "profile")]
 pub(crate) fn freed_elsewhere(requested: usize) {
-    move_freed(None, requested);
+    move_to(None, Requested::free(requested));
 }
 
 /// As [`freed_elsewhere`], of the large allocation at `start`, before it is freed.
 pub(crate) fn freed_large(start: NonNull<u8>, requested: usize) {
-    move_freed(large::owner(start), requested);
+    move_to(large::owner(start), Requested::free(requested));
 }
 
-/// Counts that the block at `start`, of `slab` or a large allocation, has `more` requested bytes,
-/// which wraps. The calling thread has counted them.
+/// Counts `more` for the owner of the block at `start`, of `slab` or a large allocation. The
+/// calling thread has counted it.
 #[cold]
 #[inline(never)]
-pub(crate) fn count_resized(start: NonNull<u8>, slab: Option<&Slab>, more: usize) {
+pub(crate) fn count_resized(start: NonNull<u8>, slab: Option<&Slab>, more: Requested) {
     let owner = match slab {
         Some(slab) => group_of(slab.home()).map(|record| &record.books),
         None => large::owner(start),
     };
-    move_freed(owner, more.wrapping_neg());
+    move_to(owner, more);
 }
 
 // ---- large allocations ----
@@ -144,6 +154,7 @@ pub(crate) fn allocate_large(size: usize, align: usize, contents: Contents) -> O
         return None;
     }
     let made = large::allocate(size, align, contents);
+    heap.note_requested();
     match made {
         Some(start) => enter(books, start, bytes),
         None => books.release(bytes),

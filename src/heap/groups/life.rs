@@ -116,8 +116,7 @@ impl Record {
         let is_unnamed = self.handles.load(Ordering::Acquire) == 0;
         let has_ended = is_empty && is_unnamed && self.books.large().blocks == 0;
         if has_ended {
-            let requested = self.heaps().map(Heap::requested_bytes).fold(0, usize::wrapping_add);
-            self.books.begin(requested, self.adopted());
+            self.books.begin(self.counted(), self.adopted());
             self.is_listed.store(false, Ordering::Relaxed);
         }
         self.heaps().take(claimed).for_each(Heap::let_go);

@@ -24,7 +24,7 @@ use core::ptr;
 
 use super::{Heap, slot, tally, thread};
 use crate::base::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
-use crate::policy::books::Books;
+use crate::policy::books::{Books, Requested};
 
 mod count;
 mod life;
@@ -152,9 +152,14 @@ impl Record {
         self.handles.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Requested bytes of the group's live blocks.
-    pub(crate) fn requested(&self) -> usize {
-        self.heaps().map(Heap::requested_bytes).fold(self.books.elsewhere(), usize::wrapping_add)
+    /// What the record's heaps have counted, for this group and for those before it.
+    fn counted(&self) -> Requested {
+        self.heaps().map(Heap::requested).fold(Requested::NONE, Requested::and)
+    }
+
+    /// What was allocated in the group, and freed of that.
+    pub(crate) fn requested(&self) -> Requested {
+        self.counted().and(self.books.elsewhere())
     }
 }
 

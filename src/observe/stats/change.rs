@@ -11,6 +11,12 @@ use super::Stats;
 pub struct Change {
     pub allocated: i64,
     pub requested: i64,
+    pub requested_total: i64,
+    pub freed_total: i64,
+    /// None without the feature `allocation-counts`.
+    pub allocations_total: Option<i64>,
+    /// None without the feature `allocation-counts`.
+    pub frees_total: Option<i64>,
     pub large: i64,
     pub large_count: i64,
     pub active: i64,
@@ -38,12 +44,17 @@ impl Stats {
     pub fn since(&self, earlier: &Self) -> Change {
         let bytes = |now: usize, then: usize| now.wrapping_sub(then) as i64;
         let total = |now: u64, then: u64| now.wrapping_sub(then).cast_signed();
+        let counted = |now: Option<u64>, then| now.zip(then).map(|(now, then)| total(now, then));
         let calls = |stats: &Self| stats.calls.iter().map(|call| call.made).fold(0, u64::wrapping_add);
         let refills =
             |stats: &Self| stats.classes.iter().map(|class| class.refills).fold(0, u64::wrapping_add);
         Change {
             allocated: bytes(self.allocated, earlier.allocated),
             requested: bytes(self.requested, earlier.requested),
+            requested_total: total(self.requested_total, earlier.requested_total),
+            freed_total: total(self.freed_total, earlier.freed_total),
+            allocations_total: counted(self.allocations_total, earlier.allocations_total),
+            frees_total: counted(self.frees_total, earlier.frees_total),
             large: bytes(self.large, earlier.large),
             large_count: bytes(self.large_count, earlier.large_count),
             active: bytes(self.active, earlier.active),

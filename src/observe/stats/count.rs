@@ -27,12 +27,17 @@ use super::{CallStats, ClassStats, HeapUser, Stats, ThreadStats};
 #[must_use]
 pub fn stats() -> Stats {
     let large = large::survey();
+    let requested = thread::requested();
     let (classes, full_bytes) = classes();
     let mut stats = Stats {
         allocated: large.live_bytes,
         in_flight: 0,
         binned: 0,
-        requested: thread::requested_bytes(),
+        requested: requested.live(),
+        requested_total: requested.allocated as u64,
+        freed_total: requested.freed as u64,
+        allocations_total: requested.allocations(),
+        frees_total: None,
         large: large.live_bytes,
         large_count: large.live,
         active: large.live_bytes.wrapping_add(full_bytes),
@@ -119,12 +124,15 @@ impl Stats {
 
     /// Takes blocks in flight and in bins from those used, and adds up what callers hold.
     fn sum_classes(&mut self) {
+        let mut live = self.large_count;
         for class in &mut self.classes {
             class.used = class.used.saturating_sub(class.in_flight).saturating_sub(class.binned);
+            live = live.wrapping_add(class.used);
             self.allocated = self.allocated.wrapping_add(class.used.wrapping_mul(class.block));
             self.binned = self.binned.wrapping_add(class.binned.wrapping_mul(class.block));
             self.in_flight = self.in_flight.wrapping_add(class.in_flight.wrapping_mul(class.block));
         }
+        self.frees_total = self.allocations_total.map(|all| all.saturating_sub(live as u64));
     }
 }
 

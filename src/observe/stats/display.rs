@@ -23,6 +23,10 @@ impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "allocated {}", Kib::of(self.allocated))?;
         writeln!(f, "  asked   {}", Kib::of(self.requested))?;
+        writeln!(f, "  in all  {}", Kib(self.requested_total.cast_signed()))?;
+        if let (Some(allocations), Some(frees)) = (self.allocations_total, self.frees_total) {
+            writeln!(f, "  calls   {allocations:>12} allocations, {frees} frees")?;
+        }
         writeln!(f, "in flight {}", Kib::of(self.in_flight))?;
         writeln!(f, "in bins   {}", Kib::of(self.binned))?;
         writeln!(f, "  large   {} in {}", Kib::of(self.large), self.large_count)?;

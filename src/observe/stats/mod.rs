@@ -39,6 +39,17 @@ pub struct Stats {
     /// Blocks that callers hold, as they asked for them through `GlobalAlloc`. A block that goes
     /// through both doors, in by one and out by the other, makes it inexact.
     pub requested: usize,
+    /// Bytes requested through `GlobalAlloc` since the start. A block that grows where it lies adds
+    /// what it grows by.
+    pub requested_total: u64,
+    /// Bytes freed through `GlobalAlloc` since the start, as they were requested.
+    pub freed_total: u64,
+    /// The number of allocations since the start, through both doors. None without the feature
+    /// `allocation-counts`.
+    pub allocations_total: Option<u64>,
+    /// The number of frees since the start: allocations less live blocks. None without that
+    /// feature.
+    pub frees_total: Option<u64>,
     /// Of those allocated, large allocations.
     pub large: usize,
     /// How many large allocations there are.
@@ -161,6 +172,10 @@ impl Stats {
             in_flight: 0,
             binned: 0,
             requested: 0,
+            requested_total: 0,
+            freed_total: 0,
+            allocations_total: None,
+            frees_total: None,
             large: 0,
             large_count: 0,
             active: 0,
