@@ -19,6 +19,7 @@
 //! | `shared` | the heap of no thread: abandoned slabs, and requests of threads without a heap |
 //! | `help` | what other threads do for a heap whose thread sleeps |
 //! | `trim` | what a heap gives back on a purge tick and at its thread's end |
+//! | `ended` | what goes back as a thread ends and most memory is free |
 //! | `slot`, `thread` | a thread's way to its heap; its making and its end |
 //! | `fork` | every lock, in the order in which a child mends them |
 //! | `groups` | heaps that a thread uses in place of its own for a while |
@@ -50,6 +51,7 @@ use crate::policy::books::Requested;
 pub(crate) mod background;
 pub(crate) mod bins;
 mod empty;
+mod ended;
 mod feeding;
 mod fork;
 mod frees;

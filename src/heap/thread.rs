@@ -12,7 +12,7 @@ use core::ptr;
 
 use crate::base::atomic::{AtomicU8, AtomicU32, Ordering};
 use crate::heap::slot::{self, NEW};
-use crate::heap::{BLANK as DETACHED, Heap, fork, groups, help, shared, tally};
+use crate::heap::{BLANK as DETACHED, Heap, ended, fork, groups, help, shared, tally};
 use crate::os;
 use crate::os::lock::{self, Lock};
 use crate::policy::books::{Requested, SharedRequests};
@@ -197,6 +197,7 @@ unsafe extern "C-unwind" fn end_of_thread(heap: *mut c_void) {
     heap.retire();
     heap.tally.set_thread(0);
     put_idle(heap);
+    ended::purge_if_much();
     #[cfg(feature = "background-purge")]
     crate::heap::background::start_wanted();
 }

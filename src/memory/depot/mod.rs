@@ -38,7 +38,7 @@ pub(crate) use growth::{has_grown, note_help};
 pub(crate) use pins::{pin, unpin};
 #[cfg(feature = "background-purge")]
 pub(crate) use purge::{next_due_ms, purge};
-pub(crate) use purge::{purge_all, purge_due, purge_inside, purge_ticks, purged_bytes, purges};
+pub(crate) use purge::{purge_all, purge_dirty, purge_due, purge_inside, purge_ticks, purged_bytes, purges};
 
 /// Lists of chunks, and the purge queue.
 struct Depot {
@@ -191,6 +191,12 @@ pub(crate) fn release(slab: &'static Slab) {
     } else {
         purge::purge_oldest(excess.min(PURGE_STEP_BYTES));
     }
+}
+
+/// Whether more than `least` bytes of free units may be resident, and more than are in use.
+pub(crate) fn is_mostly_free(least: usize) -> bool {
+    let dirty_bytes = DEPOT.lock().dirty_bytes;
+    dirty_bytes > least.max(COMMITTED.used() / 2)
 }
 
 /// Bytes of address space that chunks take, at most.

@@ -86,6 +86,12 @@ pub(crate) fn purge_all() {
     DEPOT.lock().demand.forget();
 }
 
+/// Purges every free unit now, as [`purge_all`], and remembers what was needed. Returns about how
+/// many bytes went back.
+pub(crate) fn purge_dirty() -> usize {
+    purge_oldest(usize::MAX)
+}
+
 /// Gives back the pages inside free blocks of `slab`, which the caller owns. Its units stay its
 /// own, and committed: the blocks may be used again at any moment. Returns the bytes given back.
 pub(crate) fn purge_inside(slab: &'static Slab) -> usize {
@@ -136,21 +142,23 @@ fn purge_tick(now_ms: u64, most_bytes: usize) {
     }
 }
 
-/// Purges `bytes` of the chunks that are due first, whether they are due yet or not.
+/// Purges `bytes` of the chunks that are due first, whether they are due yet or not. Returns about
+/// how many went back.
 #[cold]
-pub(super) fn purge_oldest(bytes: usize) {
+pub(super) fn purge_oldest(bytes: usize) -> usize {
     let are_many = chunk::are_many();
     let planned = DEPOT.lock().planned;
     let mut left = bytes;
     for _ in 0..planned {
         let mut depot = DEPOT.lock();
-        let Some(chunk) = depot.pop_due(u64::MAX) else { return };
+        let Some(chunk) = depot.pop_due(u64::MAX) else { break };
         chunk.age();
         left = left.saturating_sub(purge_stale(depot, chunk, left, are_many));
         if left < UNIT_BYTES {
-            return;
+            break;
         }
     }
+    bytes.wrapping_sub(left)
 }
 
 /// As [`purge_stale`], of memory that is not likely to be needed again.
