@@ -79,6 +79,26 @@ fn shows_a_character_for_each_unit() {
         assert_eq!(units.chars().count(), 64, "{units}");
         assert!(units.starts_with('#') && units.chars().all(|unit| "#~·░▒▓█".contains(unit)), "{units}");
     }
+    // Whose each slab is, below its character.
+    let lines: Vec<&str> = text.lines().collect();
+    let below = lines.iter().zip(lines.iter().skip(1)).filter(|(line, _)| line.starts_with("0x"));
+    for (units, letters) in below {
+        // A chunk without slabs has no such line.
+        let letters = if letters.starts_with("0x") { "" } else { letters };
+        let letters = letters.chars().chain(std::iter::repeat(' '));
+        for (unit, letter) in units.chars().zip(letters).skip(15) {
+            let is_slab = "░▒▓█".contains(unit);
+            assert!(!is_slab || "-ab".contains(letter), "{unit} {letter}\n{text}");
+            assert!(!"#~".contains(unit) || letter == ' ', "{unit} {letter}\n{text}");
+        }
+    }
+    // Each has some of the MiB.
+    let whose = |name: &str| {
+        let line = lines.iter().find(|line| line.contains(&format!(" {name} "))).expect(name);
+        line.split_whitespace().any(|word| word == "MiB")
+    };
+    assert!(whose("short") && whose("long") && whose("no group"), "{text}");
+
     for (unit, name) in [('~', "dirty"), ('#', "records")] {
         let units: usize = count(unit);
         let is = part(&text, name);
@@ -121,6 +141,9 @@ fn draws_a_square_for_each_unit_inside_the_drawing() {
     assert!(is_open && width > 0.0 && height > 0.0);
     assert_eq!(squares, chunks(&text).len() * 64);
     for name in PARTS {
+        assert!(words.contains(name), "{name} in\n{words}");
+    }
+    for name in ["Whose memory it is", "short", "long", "no group"] {
         assert!(words.contains(name), "{name} in\n{words}");
     }
     // Both show the same sum.

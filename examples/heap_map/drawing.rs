@@ -71,6 +71,7 @@ pub(crate) fn draw(picture: &Picture) -> Document {
     sheet.legend();
     sheet.chunks(picture);
     sheet.large(picture);
+    sheet.shares(picture);
     sheet.classes(picture);
     let height = sheet.y + MARGIN;
     sheet.document.set("viewBox", (0, 0, WIDTH, height)).set("width", WIDTH).set("height", height)
@@ -205,6 +206,29 @@ impl Sheet {
             x += width + 3;
         }
         self.y += PITCH;
+    }
+
+    /// A bar a group: live in slabs, the rest of its slabs, large allocations.
+    fn shares(&mut self, picture: &Picture) {
+        self.title("Whose memory it is".into());
+        self.swatch(MARGIN, self.y, LIVE, "live, in slabs");
+        self.swatch(MARGIN + 140, self.y, UNTOUCHED, "the rest of the slabs");
+        self.swatch(MARGIN + 330, self.y, LARGE, "large");
+        self.y += 24;
+        let most = picture.shares.values().map(|share| share.bytes + share.large).max().unwrap_or(1).max(1);
+        let left = MARGIN + 210;
+        let length = |bytes: usize| (WIDTH - left - 330) * bytes / most;
+        for share in picture.shares.values() {
+            let (slabs, large) = (length(share.bytes), length(share.large));
+            self.text(left - 10, self.y + 13, share.name.clone(), "end", INK);
+            self.rectangle(left, self.y + 2, slabs, 14, UNTOUCHED, "");
+            self.rectangle(left, self.y + 2, length(share.used), 14, LIVE, "");
+            self.rectangle(left + slabs, self.y + 2, large, 14, LARGE, "");
+            let live = human(share.used + share.large);
+            let text = format!("{live} live, {} slabs", share.slabs);
+            self.text(left + slabs + large + 8, self.y + 13, text, "start", FAINT);
+            self.y += 19;
+        }
     }
 
     /// A bar a class: live, free but touched (lost to fragmentation), untouched.

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use freestone::groups::Group;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 mod drawing;
@@ -33,6 +34,9 @@ struct Options {
     seed: u64,
 }
 
+/// Whose the blocks of two phases each are; those of the last two are no group's.
+static GROUPS: [Group; 2] = [Group::new("short"), Group::new("long")];
+
 /// A heap with a past: phases of different sizes, of which the older are mostly gone.
 fn heap_with_a_past(options: &Options) -> Vec<Vec<u8>> {
     let mut random = StdRng::seed_from_u64(options.seed);
@@ -40,10 +44,12 @@ fn heap_with_a_past(options: &Options) -> Vec<Vec<u8>> {
     let phases = [(16, 64), (24, 512), (200, 4000), (2000, 60_000), (60_000, 900_000), (2 << 20, 12 << 20)];
     for (number, (least, most)) in phases.into_iter().enumerate() {
         let mut left = options.mib * (1 << 20) / phases.len();
+        let group = GROUPS.get(number / 2);
         let mut phase = Vec::new();
         while left > 0 {
             let bytes = random.random_range(least..most);
-            phase.push(black_box(vec![1; bytes]));
+            let make = || black_box(vec![1; bytes]);
+            phase.push(group.map_or_else(make, |group| group.enter(make)));
             left = left.saturating_sub(bytes);
         }
         // Neighbours in time die together, as in most programs: runs of blocks, not single ones.

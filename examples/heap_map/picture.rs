@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use freestone::groups::{self, GroupId};
 use freestone::inspect::{ChunkPicture, Piece, SlabPicture, UnitPicture, heap_map};
 
 /// What a unit of a chunk is, slabs' further units told by their first.
@@ -28,6 +29,18 @@ pub(crate) struct Class {
     pub(crate) bytes: usize,
 }
 
+/// All memory of one group, or of none.
+#[derive(Default)]
+pub(crate) struct Share {
+    pub(crate) name: String,
+    pub(crate) slabs: usize,
+    /// Bytes in use, in slabs, and of slabs.
+    pub(crate) used: usize,
+    pub(crate) bytes: usize,
+    /// Bytes of large allocations.
+    pub(crate) large: usize,
+}
+
 /// Bytes by what they are.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Sums {
@@ -49,6 +62,8 @@ pub(crate) struct Picture {
     pub(crate) classes: BTreeMap<usize, Class>,
     /// Address, bytes, and whether it is live.
     pub(crate) large: Vec<(usize, usize, bool)>,
+    /// What is no group's comes first.
+    pub(crate) shares: BTreeMap<Option<GroupId>, Share>,
     pub(crate) sums: Sums,
 }
 
@@ -57,8 +72,9 @@ impl Picture {
         let mut picture = Self::default();
         heap_map(|piece| match piece {
             Piece::Chunk(chunk) => picture.add_chunk(chunk),
-            Piece::Large { address, bytes, .. } => {
+            Piece::Large { address, bytes, group, .. } => {
                 picture.sums.large += bytes;
+                picture.shares.entry(group).or_default().large += bytes;
                 picture.large.push((address, bytes, true));
             }
             Piece::Retained { address, bytes, .. } => {
@@ -68,6 +84,13 @@ impl Picture {
             _ => {}
         });
         picture.large.sort_unstable();
+        // Those that end meanwhile have no name.
+        groups::each(|group| {
+            if let Some(share) = picture.shares.get_mut(&group.id()) {
+                share.name = group.to_string();
+            }
+        });
+        picture.shares.entry(None).or_default().name = "no group".into();
         picture
     }
 
@@ -104,9 +127,21 @@ impl Picture {
         class.used += used;
         class.carved += carved;
         class.bytes += bytes;
+        let share = self.shares.entry(slab.group).or_default();
+        share.slabs += 1;
+        share.used += used;
+        share.bytes += bytes;
         self.sums.used += used;
         self.sums.free += carved - used;
         self.sums.untouched += bytes - carved;
+    }
+}
+
+impl Picture {
+    /// The letter that stands for a group: `-` for none, then `a` on.
+    pub(crate) fn letter(&self, group: Option<GroupId>) -> char {
+        let at = self.shares.keys().position(|one| *one == group).unwrap_or(0);
+        "-abcdefghijklmnopqrstuvwxyz".chars().nth(at).unwrap_or('?')
     }
 }
 

@@ -30,11 +30,16 @@ pub(crate) fn show(picture: &Picture, out: &mut impl Write) -> io::Result<()> {
     if picture.chunks.len() <= LINES {
         writeln!(
             out,
-            "\nchunks, a character for 64 KiB: in use ░ a quarter … █ all, · purged or fresh, ~ dirty, # records"
+            "\nchunks, a character for 64 KiB: in use ░ a quarter … █ all, · purged or fresh, ~ dirty, # records;\n\
+             below each, a letter for whose the slab is"
         )?;
         for chunk in &picture.chunks {
             let line: String = chunk.cells.iter().map(character).collect();
             writeln!(out, "{:#014x} {line}", chunk.address)?;
+            let letters: String = chunk.cells.iter().map(|cell| letter(picture, cell)).collect();
+            if !letters.trim_end().is_empty() {
+                writeln!(out, "{:14} {}", "", letters.trim_end())?;
+            }
         }
     } else {
         writeln!(out, "\na character for a chunk of 4 MiB: in use ░ a quarter … █ all, · nothing")?;
@@ -43,6 +48,7 @@ pub(crate) fn show(picture: &Picture, out: &mut impl Write) -> io::Result<()> {
             writeln!(out, "{:#014x} {shades}", line[0].address)?;
         }
     }
+    writeln!(out, "\nwhose memory it is:\n{}", shares(picture))?;
     writeln!(out, "\nmost lost between live blocks:\n{}", classes(picture))
 }
 
@@ -63,6 +69,33 @@ fn character(cell: &Cell) -> char {
         Cell::Clean => '·',
         Cell::Slab(slab) => shade(slab.used as f64 / slab.capacity as f64),
     }
+}
+
+fn letter(picture: &Picture, cell: &Cell) -> char {
+    match cell {
+        Cell::Slab(slab) => picture.letter(slab.group),
+        _ => ' ',
+    }
+}
+
+fn shares(picture: &Picture) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_BORDERS_ONLY);
+    table.set_header(["", "group", "slabs", "mapped", "live", "large"]);
+    for (group, share) in &picture.shares {
+        table.add_row([
+            picture.letter(*group).to_string(),
+            share.name.clone(),
+            share.slabs.to_string(),
+            human(share.bytes),
+            human(share.used),
+            human(share.large),
+        ]);
+    }
+    for column in table.column_iter_mut().skip(2) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
 }
 
 fn in_use(chunk: &Chunk) -> f64 {

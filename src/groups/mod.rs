@@ -31,6 +31,7 @@
 
 use core::fmt;
 use core::marker::PhantomData;
+use core::num::NonZero;
 use core::ptr::{self, NonNull};
 
 use crate::base::atomic::{AtomicPtr, Ordering};
@@ -43,6 +44,31 @@ mod stats;
 pub use future::Instrumented;
 use place::{Entry, Record};
 pub use stats::GroupStats;
+
+/// Calls `look` with every group that lives, in no order: every group that has a handle or blocks.
+/// A static one lives from its first use. Groups that are made, or end, meanwhile may be left out.
+/// One whose last block was freed from outside lives until the block is handed over.
+///
+/// Ends groups that have lost their last handle and are empty, as [`Group::create`] does, and so
+/// takes what locks that takes. No lock is held while `look` runs. It may allocate, enter the
+/// group, and keep a clone of the handle. It may panic: then the rest is not looked at. Nothing
+/// else here allocates.
+pub fn each(mut look: impl FnMut(&Group)) {
+    place::living().for_each(|record| look(&Group::of(Some(record))));
+}
+
+/// Which group: of those that live at a time no two have the same. A later group may have that of
+/// one that has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct GroupId(NonZero<usize>);
+
+impl GroupId {
+    /// The group with books at `address`, if that is not zero.
+    #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+    pub(crate) fn of_books(address: usize) -> Option<Self> {
+        NonZero::new(address).map(Self)
+    }
+}
 
 /// A group: a name, statistics and limits of what is allocated while a thread is in it.
 ///
@@ -129,6 +155,13 @@ impl Group {
     /// `future`, polled in the group: entered at each poll and left at each await.
     pub fn instrument<F>(&self, future: F) -> Instrumented<F> {
         Instrumented::new(self.clone(), future)
+    }
+
+    /// What tells the group from others that live, for what the heap's
+    /// [picture](crate::inspect::heap_map) says. None where the group has no record.
+    #[must_use]
+    pub fn id(&self) -> Option<GroupId> {
+        self.record().and_then(place::id)
     }
 
     /// The group's name, as far as it is kept. Calls `look` with it.

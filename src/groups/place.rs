@@ -2,7 +2,7 @@
 
 use core::ptr;
 
-use super::GroupStats;
+use super::{GroupId, GroupStats};
 use crate::base::address::align_up;
 use crate::base::config::UNIT_BYTES;
 use crate::block::size_class::Class;
@@ -13,7 +13,7 @@ use crate::memory::slab::Slab;
 use crate::os::{self, KeepErrno};
 use crate::policy::books::{BlocksAndBytes, OnSoftLimit};
 
-pub(super) use crate::heap::groups::{Record, create, current, leave};
+pub(super) use crate::heap::groups::{Record, create, current, leave, living};
 
 /// A heap that was entered.
 pub(super) type Entry = &'static Heap;
@@ -21,6 +21,11 @@ pub(super) type Entry = &'static Heap;
 pub(super) fn enter(record: &'static Record) -> Option<Entry> {
     let _keep = KeepErrno::new();
     groups::enter(record)
+}
+
+/// The address of the group's books, by which large allocations know their group.
+pub(super) fn id(record: &'static Record) -> Option<GroupId> {
+    GroupId::of_books(ptr::from_ref(&record.books).addr())
 }
 
 pub(super) fn requested(record: &'static Record) -> usize {

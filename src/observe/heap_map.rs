@@ -1,6 +1,7 @@
 //! A picture of all that the allocator has mapped, piece by piece.
 
 use crate::base::config::{UNIT_BYTES, UNITS};
+use crate::groups::GroupId;
 
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod draw;
@@ -21,6 +22,8 @@ pub enum Piece<'p> {
         address: usize,
         /// Its length.
         bytes: usize,
+        /// The [group](crate::groups) that it belongs to.
+        group: Option<GroupId>,
     },
     /// A large allocation that was freed and waits for reuse.
     #[non_exhaustive]
@@ -84,4 +87,6 @@ pub struct SlabPicture {
     pub capacity: usize,
     /// Units of the slab.
     pub units: usize,
+    /// The [group](crate::groups) that its blocks belong to.
+    pub group: Option<GroupId>,
 }

@@ -1,7 +1,9 @@
 //! The allocator's statistics as metrics, taken anew for each scrape.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
+use freestone::groups::{self, GroupStats};
 use freestone::stats::Stats;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -35,7 +37,8 @@ impl Collector for Books {
             counter.encode(encoder.encode_descriptor(name, help, unit, counter.metric_type())?)?;
         }
         calls(&stats, &mut encoder)?;
-        classes(&stats, &mut encoder)
+        classes(&stats, &mut encoder)?;
+        by_group(&mut encoder)
     }
 }
 
@@ -73,6 +76,46 @@ fn classes(stats: &Stats, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     for class in stats.classes() {
         let gauge = ConstGauge::new(class.used as i64);
         gauge.encode(family.encode_family(&[("block_bytes", class.block.to_string())])?)?;
+    }
+    Ok(())
+}
+
+type Gauge = (&'static str, &'static str, Option<Unit>, fn(&GroupStats) -> usize);
+
+const GROUP_GAUGES: [Gauge; 6] = [
+    ("freestone_group_requested", "Live blocks as requested", Some(Unit::Bytes), |group| group.requested),
+    ("freestone_group_allocated", "Live blocks as allocated", Some(Unit::Bytes), |group| group.allocated),
+    ("freestone_group_blocks", "Live blocks", None, |group| group.blocks),
+    ("freestone_group_held", "What the limit is about", Some(Unit::Bytes), |group| group.held),
+    ("freestone_group_peak", "The most that was held", Some(Unit::Bytes), |group| group.peak),
+    // A group without a limit has none here.
+    ("freestone_group_limit", "The hard limit", Some(Unit::Bytes), |group| group.limit),
+];
+
+/// A sample for each group that lives. Groups of one name are told apart by a number behind it:
+/// a metric has each label once.
+fn by_group(encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let mut found: BTreeMap<String, GroupStats> = BTreeMap::new();
+    groups::each(|group| {
+        let names =
+            (1..).map(|number| if number == 1 { group.to_string() } else { format!("{group} {number}") });
+        let name = names.into_iter().find(|name| !found.contains_key(name)).expect("numbers do not end");
+        found.insert(name, group.stats());
+    });
+    let kind = ConstGauge::new(0_i64).metric_type();
+    for (name, help, unit, of) in &GROUP_GAUGES {
+        let mut family = encoder.encode_descriptor(name, help, unit.as_ref(), kind)?;
+        for (group, stats) in found.iter().filter(|(_, stats)| of(stats) != usize::MAX) {
+            let gauge = ConstGauge::new(of(stats) as i64);
+            gauge.encode(family.encode_family(&[("group", group.as_str())])?)?;
+        }
+    }
+    let (name, help) = ("freestone_group_refusals", "Requests that the limit has refused");
+    let kind = ConstCounter::new(0_u64).metric_type();
+    let mut family = encoder.encode_descriptor(name, help, None, kind)?;
+    for (group, stats) in &found {
+        let counter = ConstCounter::new(stats.refusals_total);
+        counter.encode(family.encode_family(&[("group", group.as_str())])?)?;
     }
     Ok(())
 }

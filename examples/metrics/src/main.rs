@@ -7,11 +7,12 @@
 //! pprof -http=: http://127.0.0.1:9464/debug/pprof/heap
 //! ```
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::error::Error;
 use std::process::ExitCode;
 
 use clap::Parser;
+use freestone::groups::Group;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use tiny_http::{Header, Request, Response, Server};
@@ -20,6 +21,12 @@ mod books;
 
 #[global_allocator]
 static ALLOC: freestone::Freestone = freestone::Freestone::new();
+
+/// What the server notes of requests, which strangers write, so that it is limited.
+static LOG: Group = Group::new("log");
+const LOG_LIMIT: usize = 1 << 20;
+/// Requests that are noted, the latest.
+const NOTED: usize = 1000;
 
 #[derive(Parser)]
 #[command(about = "Serves the allocator's statistics and heap profile")]
@@ -38,6 +45,28 @@ struct Options {
 /// Something to see: a table of words.
 fn words(mib: usize) -> HashMap<String, Vec<u32>> {
     (0..mib as u32 * 4096).map(|number| (format!("word {number:010}"), vec![number; 40])).collect()
+}
+
+/// The paths of the latest requests.
+struct Log(VecDeque<String>);
+
+impl Log {
+    fn new() -> Self {
+        LOG.limit(LOG_LIMIT);
+        Self(LOG.enter(|| VecDeque::with_capacity(NOTED)))
+    }
+
+    /// Notes a request, as far as the limit lets it.
+    fn note(&mut self, url: &str) {
+        if self.0.len() == NOTED {
+            self.0.pop_front();
+        }
+        let mut noted = String::new();
+        if LOG.enter(|| noted.try_reserve_exact(url.len())).is_ok() {
+            noted.push_str(url);
+            self.0.push_back(noted);
+        }
+    }
 }
 
 type Answer = Result<(Vec<u8>, &'static str), Box<dyn Error>>;
@@ -80,8 +109,10 @@ fn run(options: &Options) -> Result<(), Box<dyn Error + Send + Sync>> {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(books::Books));
     let server = Server::http(&options.listen)?;
+    let mut log = Log::new();
     println!("listening on http://{}, {} words in memory", server.server_addr(), kept.len());
     for request in server.incoming_requests() {
+        log.note(request.url());
         collect_if_told(request, &registry);
     }
     Ok(())

@@ -72,6 +72,13 @@ fn metrics_and_profile() {
     assert!(value(&text, "freestone_system_calls_total{call=\"mmap\"} ") > 0);
     assert!(value(&text, "freestone_class_blocks{block_bytes=\"160\"} ") >= 65_536);
 
+    // 1,000 strings' places, and the path of the request itself.
+    let log = |name: &str| value(&text, &format!("freestone_group_{name}{{group=\"log\"}} "));
+    assert_eq!((log("requested_bytes"), log("blocks")), (24_000 + 8, 2));
+    assert_eq!((log("limit_bytes"), log("refusals_total")), (1 << 20, 0));
+    assert!(log("allocated_bytes") >= 24_008 && log("held_bytes") >= log("allocated_bytes"));
+    assert!(log("peak_bytes") >= log("held_bytes") && log("peak_bytes") <= 1 << 20);
+
     let (status, body) = server.get("/debug/pprof/heap");
     assert!(status.ends_with("200 OK"), "{status}");
     let mut profile = Vec::new();
@@ -84,4 +91,8 @@ fn metrics_and_profile() {
 
     let (status, _) = server.get("/");
     assert!(status.contains("404"), "{status}");
+    let (_, body) = server.get("/metrics");
+    let text = String::from_utf8(body).expect("metrics are text");
+    let paths = ["/metrics", "/debug/pprof/heap", "/", "/metrics"].map(str::len).iter().sum::<usize>() as u64;
+    assert_eq!(value(&text, "freestone_group_requested_bytes{group=\"log\"} "), 24_000 + paths);
 }

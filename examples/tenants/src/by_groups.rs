@@ -1,4 +1,7 @@
-//! A tenant is a group of the allocator.
+//! A tenant is two groups of the allocator: its requests', and its values'.
+//!
+//! The limit is on the values alone. Where it refuses one, the handler says so; a framework that is
+//! refused memory ends the program.
 
 use std::future::Future;
 
@@ -7,30 +10,42 @@ use freestone::groups::Group;
 #[global_allocator]
 static ALLOC: freestone::Freestone = freestone::Freestone::new();
 
-/// The bytes that a tenant may hold.
+/// The bytes that a tenant's values may hold.
 pub(crate) const LIMIT: usize = 8 << 20;
 
 /// Whose memory it is.
-pub(crate) struct Tenant(Group);
+pub(crate) struct Tenant {
+    requests: Group,
+    values: Group,
+}
 
 impl Tenant {
     pub(crate) fn new(number: usize) -> Self {
-        let group = Group::create(&format!("tenant {number}"));
-        group.limit(LIMIT);
-        Self(group)
+        let values = Group::create(&format!("tenant {number}, values"));
+        values.limit(LIMIT);
+        Self { requests: Group::create(&format!("tenant {number}, requests")), values }
     }
 
-    /// `work`, whose memory is the tenant's.
+    /// `work`, a request of the tenant.
     pub(crate) fn run<F: Future>(&self, work: F) -> impl Future<Output = F::Output> + use<F> {
-        self.0.instrument(work)
+        self.requests.instrument(work)
     }
 
-    pub(crate) fn live_bytes(&self) -> usize {
-        self.0.stats().requested
+    /// Calls `work`, which makes a value of the tenant.
+    pub(crate) fn keep<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.values.enter(work)
     }
 
-    pub(crate) fn held_and_peak(&self) -> Option<(usize, usize)> {
-        let stats = self.0.stats();
-        Some((stats.held, stats.peak))
+    /// Live bytes of requests, and of values.
+    pub(crate) fn live_bytes(&self) -> [usize; 2] {
+        [&self.requests, &self.values].map(|group| group.stats().requested)
+    }
+
+    /// Bytes that each of the two holds, and has held at most.
+    pub(crate) fn held_and_peak(&self) -> Option<[(usize, usize); 2]> {
+        Some([&self.requests, &self.values].map(|group| {
+            let stats = group.stats();
+            (stats.held, stats.peak)
+        }))
     }
 }

@@ -1,4 +1,4 @@
-//! A tenant is a number in a header before each of its blocks.
+//! A tenant is two numbers in headers before its blocks: its requests', and its values'.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;
@@ -15,7 +15,7 @@ static ALLOC: Headers = Headers(Freestone::new());
 /// Nothing is limited here.
 pub(crate) const LIMIT: usize = usize::MAX;
 
-/// Counts of tenants; the first is nobody's.
+/// Live bytes by number; the first is nobody's.
 static LIVE: [AtomicUsize; 65] = [const { AtomicUsize::new(0) }; 65];
 
 thread_local! {
@@ -39,11 +39,11 @@ unsafe impl GlobalAlloc for Headers {
         if header.is_null() {
             return header;
         }
-        let tenant = CURRENT.try_with(Cell::get).unwrap_or(0);
-        LIVE[tenant].fetch_add(layout.size(), Ordering::Relaxed);
+        let number = CURRENT.try_with(Cell::get).unwrap_or(0);
+        LIVE[number].fetch_add(layout.size(), Ordering::Relaxed);
         // SAFETY: the header comes first in the whole, and the block lies behind it.
         unsafe {
-            header.cast::<usize>().write(tenant);
+            header.cast::<usize>().write(number);
             header.add(start)
         }
     }
@@ -60,10 +60,13 @@ unsafe impl GlobalAlloc for Headers {
 }
 
 /// Whose memory it is.
-pub(crate) struct Tenant(usize);
+pub(crate) struct Tenant {
+    requests: usize,
+    values: usize,
+}
 
 struct Tagged<F> {
-    tenant: usize,
+    number: usize,
     work: F,
 }
 
@@ -72,11 +75,11 @@ impl<F: Future> Future for Tagged<F> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         // SAFETY: `work` is pinned as `self` is.
-        let (tenant, work) = unsafe {
+        let (number, work) = unsafe {
             let this = self.get_unchecked_mut();
-            (this.tenant, Pin::new_unchecked(&mut this.work))
+            (this.number, Pin::new_unchecked(&mut this.work))
         };
-        let outside = CURRENT.replace(tenant);
+        let outside = CURRENT.replace(number);
         let polled = work.poll(context);
         CURRENT.set(outside);
         polled
@@ -85,19 +88,28 @@ impl<F: Future> Future for Tagged<F> {
 
 impl Tenant {
     pub(crate) fn new(number: usize) -> Self {
-        Self(number + 1)
+        Self { requests: 2 * number + 1, values: 2 * number + 2 }
     }
 
-    /// `work`, whose memory is the tenant's.
+    /// `work`, a request of the tenant.
     pub(crate) fn run<F: Future>(&self, work: F) -> impl Future<Output = F::Output> + use<F> {
-        Tagged { tenant: self.0, work }
+        Tagged { number: self.requests, work }
     }
 
-    pub(crate) fn live_bytes(&self) -> usize {
-        LIVE[self.0].load(Ordering::Relaxed)
+    /// Calls `work`, which makes a value of the tenant.
+    pub(crate) fn keep<T>(&self, work: impl FnOnce() -> T) -> T {
+        let outside = CURRENT.replace(self.values);
+        let made = work();
+        CURRENT.set(outside);
+        made
     }
 
-    pub(crate) fn held_and_peak(&self) -> Option<(usize, usize)> {
+    /// Live bytes of requests, and of values.
+    pub(crate) fn live_bytes(&self) -> [usize; 2] {
+        [self.requests, self.values].map(|number| LIVE[number].load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn held_and_peak(&self) -> Option<[(usize, usize); 2]> {
         None
     }
 }

@@ -60,7 +60,7 @@ async fn run(
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let random = (seed >> 33) as usize;
         // A greedy tenant never deletes, and stores longer values.
-        let (is_put, longest) = if is_greedy { (true, 40_000) } else { (random % 3 != 0, 2_000) };
+        let (is_put, longest) = if is_greedy { (true, 40_000) } else { (!random.is_multiple_of(3), 2_000) };
         let length = if is_put { random / 7 % longest + 1 } else { 0 };
         let method = if is_put { "PUT" } else { "DELETE" };
         let head =

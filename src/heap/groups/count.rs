@@ -88,7 +88,7 @@ pub(crate) fn tell_of_soft_limit() {
 // ---- frees from outside ----
 
 /// The group whose heap has the inbox `home`.
-fn group_of(home: *const Inbox) -> Option<&'static Record> {
+pub(crate) fn group_of(home: *const Inbox) -> Option<&'static Record> {
     // The inbox comes first in a heap.
     // SAFETY: `home` is null or a heap's, and heaps are never unmapped.
     unsafe { home.cast::<Heap>().as_ref() }?.group()

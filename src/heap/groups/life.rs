@@ -3,9 +3,10 @@
 //! A group ends when no handle names it and none of its heaps has a slab. Until then its record
 //! waits on a list, which is looked through when groups are made, when handles go, and by a purge.
 
+use core::iter;
 use core::ptr;
 
-use super::{Heap, Name, Record, USED, chain};
+use super::{ENDED, Heap, LISTED, NEWEST, Name, Record, USED, chain, heaps_from};
 use crate::base::atomic::Ordering;
 use crate::block::size_class::Class;
 use crate::heap::{tally, thread};
@@ -77,7 +78,8 @@ pub(crate) fn create(name: &str) -> Option<&'static Record> {
     let free = pop(&mut LISTS.lock().free);
     let record = free.or_else(fresh)?;
     record.name.set(Name::of(name));
-    record.handles.store(1, Ordering::Relaxed);
+    // Release: who walks over all records sees the name.
+    record.handles.store(1, Ordering::Release);
     USED.store(true, Ordering::Relaxed);
     Some(record)
 }
@@ -87,14 +89,37 @@ fn fresh() -> Option<&'static Record> {
     // SAFETY: the memory is fresh, aligned, long enough, and never taken back.
     unsafe { fresh.write(Record::new()) };
     // SAFETY: as above.
-    Some(unsafe { fresh.as_ref() })
+    let record = unsafe { fresh.as_ref() };
+    let mut newest = NEWEST.load(Ordering::Relaxed);
+    loop {
+        record.older.store(newest, Ordering::Relaxed);
+        match NEWEST.compare_exchange_weak(newest, fresh.as_ptr(), Ordering::Release, Ordering::Relaxed) {
+            Ok(_) => return Some(record),
+            Err(now) => newest = now,
+        }
+    }
+}
+
+/// Every group that lives, in no order. Of each the caller gets a handle. Ends groups that are
+/// empty before.
+pub(crate) fn living() -> impl Iterator<Item = &'static Record> {
+    let keep = KeepErrno::new();
+    sweep(usize::MAX);
+    drop(keep);
+    // SAFETY: records are never unmapped.
+    let newest = unsafe { NEWEST.load(Ordering::Acquire).as_ref() };
+    // SAFETY: as above.
+    iter::successors(newest, |record| unsafe { record.older.load(Ordering::Relaxed).as_ref() })
+        .filter(|record| record.add_handle_if_live())
 }
 
 impl Record {
     /// Counts one handle less. After the last one the group ends once it is empty.
     pub(crate) fn drop_handle(&'static self) {
-        // A thread that has forgotten its guard may have made another handle after the last one.
-        if self.handles.fetch_sub(1, Ordering::AcqRel) == 1 && !self.is_listed.swap(true, Ordering::AcqRel) {
+        // A walk may make another handle after the last one, as may a thread that has forgotten its
+        // guard.
+        let less = |handles: usize| Some(if handles == 1 { LISTED } else { handles.wrapping_sub(1) });
+        if self.handles.fetch_update(Ordering::AcqRel, Ordering::Relaxed, less) == Ok(1) {
             let _keep = KeepErrno::new();
             push(&mut LISTS.lock().retired, self);
             sweep(STEP);
@@ -103,8 +128,9 @@ impl Record {
 
     /// Ends the group if it has no handle, is empty, and all its heaps are idle.
     fn end(&'static self) -> bool {
+        let newest = self.heaps.load(Ordering::Acquire);
         let mut claimed = 0_usize;
-        let is_empty = self.heaps().all(|heap| {
+        let is_empty = heaps_from(newest).all(|heap| {
             if !heap.claim() {
                 return false;
             }
@@ -112,15 +138,26 @@ impl Record {
             heap.trim();
             heap.units.load(Ordering::Relaxed) == 0
         });
-        // Nobody is in the group, so nobody makes a handle from now on.
-        let is_unnamed = self.handles.load(Ordering::Acquire) == 0;
-        let has_ended = is_empty && is_unnamed && self.books.large().blocks == 0;
+        let has_ended = is_empty && self.books.large().blocks == 0 && self.close(newest);
         if has_ended {
             self.books.begin(self.counted(), self.adopted());
-            self.is_listed.store(false, Ordering::Relaxed);
         }
-        self.heaps().take(claimed).for_each(Heap::let_go);
+        heaps_from(newest).take(claimed).for_each(Heap::let_go);
         has_ended
+    }
+
+    /// Lets nobody make a handle from now on, if there is none, and no heap newer than `newest`.
+    /// The caller has claimed that one and the older ones, and they are empty.
+    fn close(&self, newest: *const Heap) -> bool {
+        if self.handles.compare_exchange(LISTED, ENDED, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+            return false;
+        }
+        // Who had a handle for a while may have entered: then with a new heap.
+        let is_empty = ptr::eq(self.heaps.load(Ordering::Acquire), newest);
+        if !is_empty {
+            self.handles.fetch_xor(ENDED | LISTED, Ordering::AcqRel);
+        }
+        is_empty
     }
 
     /// Blocks freed from outside that the group's heaps have adopted, ever; both wrap.

@@ -32,10 +32,10 @@ mod life;
 #[cfg(feature = "profile")]
 pub(crate) use count::freed_elsewhere;
 pub(crate) use count::{
-    allocate_large, count_resized, free_large, freed_large, reallocate_large, sent, take_refused,
+    allocate_large, count_resized, free_large, freed_large, group_of, reallocate_large, sent, take_refused,
     tell_of_soft_limit,
 };
-pub(crate) use life::{create, purge, trim_idle, trim_refused};
+pub(crate) use life::{create, living, purge, trim_idle, trim_refused};
 pub(super) use life::{mend, mend_heaps};
 
 /// Whether there has ever been a group. A program without asks for nothing else.
@@ -80,6 +80,15 @@ impl Name {
     }
 }
 
+/// In [`Record::handles`]: the record is no group's.
+const ENDED: usize = 1 << (usize::BITS - 1);
+/// In [`Record::handles`]: the record is on a list of groups without handles, or about to be put
+/// there. One step with the count, or a walk could end the group before it is listed.
+const LISTED: usize = ENDED >> 1;
+
+/// The newest record.
+static NEWEST: AtomicPtr<Record> = AtomicPtr::new(ptr::null_mut());
+
 /// One group. Records are never unmapped: a later group may have the record of one that has ended.
 pub(crate) struct Record {
     pub(crate) books: Books,
@@ -87,12 +96,12 @@ pub(crate) struct Record {
     name: Cell<Name>,
     /// The heaps of the group, the newest first. They stay with the record.
     heaps: AtomicPtr<Heap>,
-    /// How many handles name the group.
+    /// How many handles name the group; and [`LISTED`], or [`ENDED`].
     handles: AtomicUsize,
-    /// Whether the record is on a list of groups without handles.
-    is_listed: AtomicBool,
     /// The next record of its list; see [`life`].
     next: Cell<*const Record>,
+    /// The next older of all records. Written before the record is listed.
+    older: AtomicPtr<Record>,
 }
 
 // SAFETY: `name` is written before a handle is given out, and read by who has one or is in the
@@ -105,9 +114,9 @@ impl Record {
             books: Books::new(),
             name: Cell::new(Name::NONE),
             heaps: AtomicPtr::new(ptr::null_mut()),
-            handles: AtomicUsize::new(0),
-            is_listed: AtomicBool::new(false),
+            handles: AtomicUsize::new(ENDED),
             next: Cell::new(ptr::null()),
+            older: AtomicPtr::new(ptr::null_mut()),
         }
     }
 
@@ -117,10 +126,7 @@ impl Record {
 
     /// The group's heaps. Any thread may ask.
     pub(crate) fn heaps(&self) -> impl Iterator<Item = &'static Heap> + use<> {
-        // SAFETY: heaps are never unmapped.
-        let first = unsafe { self.heaps.load(Ordering::Acquire).as_ref() };
-        // SAFETY: as above.
-        iter::successors(first, |heap| unsafe { heap.member.next.load(Ordering::Relaxed).as_ref() })
+        heaps_from(self.heaps.load(Ordering::Acquire))
     }
 
     /// An idle heap, which is the caller's until [`Heap::let_go`].
@@ -147,9 +153,16 @@ impl Record {
         }
     }
 
-    /// Counts one handle more.
+    /// Counts one handle more. The caller has one, or is in the group.
     pub(crate) fn add_handle(&self) {
         self.handles.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts one handle more, unless the group has ended.
+    fn add_handle_if_live(&self) -> bool {
+        let more = |handles: usize| (handles & ENDED == 0).then_some(handles.wrapping_add(1));
+        // Acquire: the name, if another thread has just made the group.
+        self.handles.fetch_update(Ordering::Acquire, Ordering::Relaxed, more).is_ok()
     }
 
     /// What the record's heaps have counted, for this group and for those before it.
@@ -161,6 +174,14 @@ impl Record {
     pub(crate) fn requested(&self) -> Requested {
         self.counted().and(self.books.elsewhere())
     }
+}
+
+/// The heap `newest`, one of a group or null, and the group's older ones.
+fn heaps_from(newest: *const Heap) -> impl Iterator<Item = &'static Heap> {
+    // SAFETY: heaps are never unmapped.
+    iter::successors(unsafe { newest.as_ref() }, |heap| unsafe {
+        heap.member.next.load(Ordering::Relaxed).as_ref()
+    })
 }
 
 /// What a heap knows of its group.

@@ -6,6 +6,7 @@
 use core::ptr::{self, NonNull};
 
 use super::mapping_id::MappingId;
+use super::survey::{Life, Listed};
 use super::{Range, crowd};
 use crate::base::address::align_down;
 use crate::base::atomic::in_order;
@@ -270,13 +271,18 @@ impl Registry {
 
     /// Writes allocations into `into`, from position `at` of the table on. Returns how many, and
     /// the position to go on from; None there at the table's end.
-    pub(super) fn list(&mut self, at: usize, into: &mut [(usize, usize)]) -> (usize, Option<usize>) {
+    pub(super) fn list(&mut self, at: usize, into: &mut [Listed]) -> (usize, Option<usize>) {
         let slots = self.table().iter().enumerate().skip(at);
         let mut found = slots.filter(|(_, slot)| slot.address != 0);
         let mut written = 0_usize;
         for entry in into {
             let Some((_, slot)) = found.next() else { return (written, None) };
-            *entry = (slot.address, slot.usable_bytes());
+            *entry = Listed {
+                address: slot.address,
+                bytes: slot.usable_bytes(),
+                life: Life::Live,
+                owner: slot.owner,
+            };
             written = written.wrapping_add(1);
         }
         (written, found.next().map(|(at, _)| at))

@@ -48,15 +48,24 @@ pub(crate) fn could_map(bytes: usize) -> bool {
 /// Ranges listed under one lock.
 const LISTED: usize = 32;
 
-/// Calls `each` with address and length of every live large allocation, then of every retained
-/// range. No lock is held meanwhile. A range that changes during the walk may be listed twice or
-/// not at all.
-pub(crate) fn list(mut each: impl FnMut(usize, usize, Life)) {
-    let mut ranges = [(0, 0); LISTED];
+/// A range that was listed.
+#[derive(Clone, Copy)]
+pub(crate) struct Listed {
+    pub(crate) address: usize,
+    pub(crate) bytes: usize,
+    pub(crate) life: Life,
+    /// The address of the books of its group; zero for none.
+    pub(crate) owner: usize,
+}
+
+/// Calls `each` with every live large allocation, then with every retained range. No lock is
+/// held meanwhile. A range that changes during the walk may be listed twice or not at all.
+pub(crate) fn list(mut each: impl FnMut(Listed)) {
+    let mut ranges = [Listed { address: 0, bytes: 0, life: Life::Retained, owner: 0 }; LISTED];
     let mut next = Some(0);
     while let Some(at) = next {
         let (written, rest) = REGISTRY.lock().list(at, &mut ranges);
-        ranges.iter().take(written).for_each(|(address, bytes)| each(*address, *bytes, Life::Live));
+        ranges.into_iter().take(written).for_each(&mut each);
         next = rest;
     }
     let mut listed = 0_usize;
@@ -64,7 +73,12 @@ pub(crate) fn list(mut each: impl FnMut(usize, usize, Life)) {
         let mut count = 0_usize;
         let retained = RETAINED.lock();
         for (entry, range) in ranges.iter_mut().zip(retained.ranges().skip(listed)) {
-            *entry = (range.start.addr().get(), range.bytes);
+            *entry = Listed {
+                address: range.start.addr().get(),
+                bytes: range.bytes,
+                life: Life::Retained,
+                owner: 0,
+            };
             count = count.wrapping_add(1);
         }
         drop(retained);
@@ -72,7 +86,7 @@ pub(crate) fn list(mut each: impl FnMut(usize, usize, Life)) {
             return;
         }
         listed = listed.wrapping_add(count);
-        ranges.iter().take(count).for_each(|(address, bytes)| each(*address, *bytes, Life::Retained));
+        ranges.into_iter().take(count).for_each(&mut each);
     }
 }
 

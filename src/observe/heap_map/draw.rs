@@ -1,11 +1,16 @@
 //! The drawing itself.
 
+use core::ptr;
+
 use super::{ChunkPicture, Piece, SlabPicture, UnitPicture};
 use crate::base::config::UNITS;
+use crate::groups::GroupId;
+use crate::heap::groups;
 use crate::memory::chunk::UnitState;
 use crate::memory::chunk::index;
 use crate::memory::depot;
 use crate::memory::large::{self, Life};
+use crate::memory::slab::Slab;
 
 /// Calls `each` with every chunk, from the lowest, then with every large allocation and retained
 /// range, in no order. Each chunk is looked at under the lock that keeps its units what they are,
@@ -15,12 +20,19 @@ pub fn heap_map(mut each: impl FnMut(Piece<'_>)) {
     for picture in index::bases().filter_map(chunk) {
         each(Piece::Chunk(&picture));
     }
-    large::list(|address, bytes, life| {
-        each(match life {
-            Life::Live => Piece::Large { address, bytes },
+    large::list(|range| {
+        let (address, bytes) = (range.address, range.bytes);
+        each(match range.life {
+            Life::Live => Piece::Large { address, bytes, group: GroupId::of_books(range.owner) },
             Life::Retained => Piece::Retained { address, bytes },
         });
     });
+}
+
+/// The group of the slab's heap.
+fn group_of(slab: &Slab) -> Option<GroupId> {
+    let record = groups::group_of(slab.home())?;
+    GroupId::of_books(ptr::from_ref(&record.books).addr())
 }
 
 /// The chunk at `base`, if it is still there.
@@ -51,6 +63,7 @@ fn unit_picture(unit: UnitState) -> UnitPicture {
                 carved: slab.carved_bytes().checked_div(block).unwrap_or(0),
                 capacity: slab.capacity(),
                 units: slab.units(),
+                group: group_of(slab),
             })
         }
     }

@@ -8,7 +8,7 @@ use std::ptr::NonNull;
 use std::task::{Context, Waker};
 
 use freestone::counting::{Counted, Region};
-use freestone::groups::{Entered, Group, GroupStats, Instrumented};
+use freestone::groups::{self, Entered, Group, GroupId, GroupStats, Instrumented};
 use freestone::inspect::{BlockState, Description, Piece, What};
 use freestone::stats::{Change, HeapUser, Stats, ThreadStats};
 use freestone::{Freestone, HugePagePolicy, OnMisuse, untyped};
@@ -64,6 +64,10 @@ fn groups() {
     assert_eq!((stats.requested, stats.held), (GROUP.requested(), GROUP.held()));
     assert_eq!(other.enter(|| vec![1; 10].len()), 10);
     assert_eq!(GROUP.to_string(), "everywhere");
+    let id: Option<GroupId> = GROUP.id();
+    let mut found = 0;
+    groups::each(|group| found += u32::from(group.id() == id));
+    assert_eq!((id.is_some(), found == 1), (RUNS_HERE, RUNS_HERE));
     other.purge();
 }
 

@@ -1,7 +1,7 @@
 //! A block under test: asked for, filled, checked, resized and given back.
 
 use std::alloc::Layout;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 
 use crate::door::{self, Door};
 use crate::failure::{Damage, Holder};
@@ -9,6 +9,7 @@ use crate::limits::Moment;
 use crate::pattern::{self, Care, Pattern};
 use crate::ranges;
 use crate::timing::{Call, Clock};
+use crate::whose::Whose;
 
 /// A live block, filled with the pattern of its id. Whoever has it must free it.
 #[must_use]
@@ -18,6 +19,7 @@ pub(crate) struct Block {
     layout: Layout,
     id: u64,
     door: Door,
+    whose: Whose,
 }
 
 // SAFETY: a block belongs to whoever holds it, in whatever thread.
@@ -48,14 +50,16 @@ impl Block {
         clock: &mut impl Clock,
     ) -> Result<Option<Self>, Damage> {
         let before = Moment::now();
-        let (answer, door) = match fresh {
-            Fresh::Any => clock.around(Call::Allocate, layout, || door::allocate(layout, id)),
+        let whose = Whose::of(id);
+        let ((answer, door), whose) = match fresh {
+            Fresh::Any => clock.around(Call::Allocate, layout, || whose.ask(|| door::allocate(layout, id))),
             Fresh::Zero(_) => {
-                clock.around(Call::AllocateZeroed, layout, || door::allocate_zeroed(layout, id))
+                clock.around(Call::AllocateZeroed, layout, || whose.ask(|| door::allocate_zeroed(layout, id)))
             }
         };
         let Some(start) = NonNull::new(answer) else { return refused(before, layout).map(|()| None) };
-        let block = Self { start, layout, id, door };
+        let block = Self { start, layout, id, door, whose };
+        whose.count(layout.size());
         block.check_place()?;
         if let Fresh::Zero(care) = fresh {
             block.check_zero(care)?;
@@ -75,7 +79,9 @@ impl Block {
         let answer = clock.around(Call::Reallocate, layout, || {
             // SAFETY: the block is live, of this layout, and the new size neither zero nor too
             // large.
-            unsafe { self.door.reallocate(self.start, self.layout, size) }
+            let ask = || unsafe { self.door.reallocate(self.start, self.layout, size) };
+            // In its group: a block that is copied is the thread's.
+            self.whose.ask_again(ask).unwrap_or(ptr::null_mut())
         });
         let Some(start) = NonNull::new(answer) else {
             refused(before, layout)?;
@@ -84,7 +90,9 @@ impl Block {
             self.check()?;
             return Ok(Resized::Refused(self));
         };
-        let resized = Self { start, layout, id, door: self.door };
+        let resized = Self { start, layout, id, door: self.door, whose: self.whose };
+        self.whose.uncount(self.layout.size());
+        self.whose.count(size);
         resized.check_place()?;
         let kept = self.layout.size().min(size);
         // SAFETY: the new block is ours, and has its first bytes from the old one.
@@ -102,6 +110,7 @@ impl Block {
             // SAFETY: the block is live, of this layout, and forgotten hereby.
             unsafe { self.door.free(self.start, self.layout) }
         });
+        self.whose.uncount(self.layout.size());
         Ok(self.layout.size())
     }
 

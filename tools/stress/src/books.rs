@@ -4,6 +4,8 @@
 use freestone::stats::Stats;
 
 use crate::process::Memory;
+use crate::run::Run;
+use crate::whose::{self, COUNT, Counts};
 
 /// Resident anonymous bytes that may remain after the last purge: the allocator's records,
 /// the headers of chunks that long-lived blocks of the harness keep, stacks that libc caches,
@@ -22,13 +24,34 @@ pub(crate) struct Entry {
     pub(crate) memory: Memory,
     /// Bytes asked for in the blocks under test.
     pub(crate) live_bytes: usize,
+    /// Of each group. In place: what an entry allocates would be in the next one.
+    pub(crate) groups: [Counts; COUNT],
 }
 
 impl Entry {
     /// Settles what is settled by a purge, and asks everybody.
-    pub(crate) fn now(live_bytes: usize) -> Self {
+    pub(crate) fn now(run: &Run) -> Self {
         freestone::purge();
-        Self { stats: freestone::stats(), memory: Memory::now(), live_bytes }
+        Self {
+            stats: freestone::stats(),
+            memory: Memory::now(),
+            live_bytes: run.live_bytes(),
+            groups: whose::counts(&run.options),
+        }
+    }
+
+    /// What the allocator counts of each group, with what the shadow does.
+    fn of_groups(&self) -> impl Iterator<Item = (&'static str, usize, usize, usize)> {
+        self.groups.iter().flat_map(|group| {
+            let (blocks, bytes) = (group.live_blocks, group.live_bytes);
+            let bytes = bytes.map(|bytes| ("groups: requested", group.stats.requested, bytes, bytes));
+            [("groups: blocks", group.stats.blocks, blocks, blocks)].into_iter().chain(bytes)
+        })
+    }
+
+    /// Blocks that the shadow counts of groups.
+    fn blocks_of_groups(&self) -> usize {
+        self.groups.iter().map(|group| group.live_blocks).sum()
     }
 }
 
@@ -68,6 +91,7 @@ impl Books {
         let mapped = before.memory.mapped + MAPPED_BOUND;
         [
             ("shadow: live bytes when everything is freed", freed.live_bytes, 0, 0),
+            ("shadow: blocks of groups when everything is freed", freed.blocks_of_groups(), 0, 0),
             ("stats: allocated in the last blocks", taken, full.live_bytes, full_most + HARNESS_BOUND),
             ("stats: mapped with the last blocks, against the kernel's figure", full.stats.mapped, 0, kernel),
             ("stats: allocated at the end", after.stats.allocated, 0, allocated),
@@ -78,6 +102,7 @@ impl Books {
             ("kernel: mapped bytes at the end", after.memory.mapped, 0, mapped),
         ]
         .into_iter()
+        .chain([before, full, freed, after].into_iter().flat_map(Entry::of_groups))
         .filter(|(_, have, least, most)| !(least..=most).contains(&have))
         .map(|(what, have, least, most)| Imbalance { what, have, least, most })
         .collect()

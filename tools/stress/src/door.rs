@@ -26,6 +26,11 @@ pub(crate) enum Doors {
 }
 
 impl Doors {
+    /// Whether each block comes and goes with its layout.
+    pub(crate) fn have_layouts(self) -> bool {
+        self == Self::Rust
+    }
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Rust => "rust",

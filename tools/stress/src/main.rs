@@ -8,6 +8,7 @@
 //! | `visitor`, `teardown`, `forked` | short threads, their ends, forked children |
 //! | `block`, `pattern`, `ranges` | the shadow: what is live, and what it must hold |
 //! | `door` | the two ways into the allocator |
+//! | `whose` | groups, and the shadow's count of each |
 //! | `exchange` | blocks on their way between lanes |
 //! | `limits` | memory that the kernel refuses |
 //! | `failure`, `crash` | reports of what went wrong |
@@ -37,6 +38,7 @@ mod run;
 mod teardown;
 mod timing;
 mod visitor;
+mod whose;
 mod worker;
 
 use std::process::ExitCode;
@@ -73,7 +75,7 @@ fn main() -> ExitCode {
     crash::prepare();
     teardown::prepare();
     let run = Run::begin(options);
-    let before = Entry::now(0);
+    let before = Entry::now(run);
     let limit = run.options.limit_mb.map(|megabytes| megabytes << 20);
     let least = LEAST_ROOM + before.memory.mapped + run.lanes.len() * LANE_BYTES;
     if let Some(limit) = limit
@@ -99,13 +101,13 @@ fn settle(run: &'static Run, before: Entry, seen: monitor::Seen) -> Report<'stat
     let mut workers = run.take_workers();
     let full_most = workers.iter().flat_map(Worker::held).map(Block::most_bytes).sum::<usize>()
         + run.mailboxes.iter().map(exchange::Mailbox::most_bytes).sum::<usize>();
-    let full = Entry::now(run.live_bytes());
+    let full = Entry::now(run);
     for worker in &mut workers {
         if let Err(damage) = worker.clear() {
             failure::report(&damage, worker.witness());
         }
     }
-    let freed = Entry::now(run.live_bytes());
+    let freed = Entry::now(run);
     let sums = Sums::of(&workers);
     drop(workers);
     freestone::purge();
@@ -118,6 +120,6 @@ fn settle(run: &'static Run, before: Entry, seen: monitor::Seen) -> Report<'stat
     };
     recovery::every_size().unwrap_or_else(|damage| fail(damage));
     limits::unlimit();
-    let after = Entry::now(run.live_bytes());
+    let after = Entry::now(run);
     Report::new(run, sums, seen, Books { before, full, full_most, freed, after })
 }

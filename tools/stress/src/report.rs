@@ -133,6 +133,13 @@ impl<'a> Report<'a> {
                 "kernel_mapped": entry.memory.mapped,
                 "kernel_resident": entry.memory.resident,
                 "kernel_anonymous": entry.memory.anonymous,
+                "groups": entry.groups.iter().map(|group| json!({
+                    "shadow_blocks": group.live_blocks,
+                    "shadow_bytes": group.live_bytes,
+                    "stats_blocks": group.stats.blocks,
+                    "stats_requested": group.stats.requested,
+                    "stats_held": group.stats.held,
+                })).collect::<Vec<_>>(),
             })
         };
         let Books { before, full, full_most, freed, after } = &self.books;
@@ -213,6 +220,16 @@ impl<'a> Report<'a> {
             bytes(before.memory.anonymous),
             bytes(after.memory.anonymous),
         );
+        for group in &full.groups {
+            let requested = group.live_bytes.map_or("-".to_owned(), |_| bytes(group.stats.requested));
+            let _ = writeln!(
+                text,
+                "group: last blocks {}, {requested} requested; {} held, {} at most",
+                HumanCount(group.stats.blocks as u64),
+                bytes(group.stats.held),
+                bytes(group.stats.peak),
+            );
+        }
         let _ = writeln!(text, "{}", if self.is_good() { "good" } else { "NOT GOOD: see standard error" });
         text
     }
