@@ -336,8 +336,7 @@ unsafe fn free_block(start: NonNull<u8>, layout: Option<Layout>) {
     let requested = layout.map_or(0, |layout| layout.size());
     #[cfg(feature = "profile")]
     if sampling::is_home(slab.home()) {
-        groups::freed_elsewhere(requested);
-        return sampling::free(slab, block);
+        return sampling::free(slab, block, requested);
     }
     let own = thread::own_heap();
     if let Some(heap) = own

@@ -71,6 +71,7 @@ pub(super) fn stats(record: &'static Record) -> GroupStats {
 /// Everything but what slabs count as used though nobody has it.
 fn walk(record: &'static Record) -> GroupStats {
     let (large, [limit, soft_limit]) = (record.books.large(), record.books.limits());
+    let sampled = record.books.sampled();
     let requested = record.requested();
     let mut stats = GroupStats {
         requested: requested.live(),
@@ -79,13 +80,13 @@ fn walk(record: &'static Record) -> GroupStats {
         freed_total: requested.freed as u64,
         allocations_total: requested.allocations(),
         frees_total: None,
-        allocated: large.bytes,
-        blocks: large.blocks,
+        allocated: large.bytes.wrapping_add(sampled.bytes),
+        blocks: large.blocks.wrapping_add(sampled.blocks),
         large: large.bytes,
         large_count: large.blocks,
         held: record.books.held(),
         peak: record.books.peak(),
-        active: large.bytes,
+        active: large.bytes.wrapping_add(sampled.bytes),
         slabs: 0,
         limit,
         soft_limit,

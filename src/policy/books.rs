@@ -27,6 +27,8 @@ pub(crate) struct Books {
     sent: Count,
     /// Large allocations, and bytes of their ranges.
     large: Count,
+    /// Blocks that the profiler has sampled, which lie in none of the group's slabs.
+    sampled: Count,
     /// The most requested bytes that were seen.
     requested_peak: AtomicUsize,
     /// Requests that the hard limit has refused.
@@ -187,6 +189,7 @@ impl Books {
             elsewhere: SharedRequests::new(),
             sent: Count::new(),
             large: Count::new(),
+            sampled: Count::new(),
             requested_peak: AtomicUsize::new(0),
             refusals: AtomicU64::new(0),
             on_soft_limit: AtomicPtr::new(ptr::null_mut()),
@@ -324,6 +327,23 @@ impl Books {
     /// Ends the count of a large allocation.
     pub(crate) fn uncount_large(&self, bytes: usize) {
         self.large.take(bytes);
+    }
+
+    /// Counts a sampled block of so many bytes.
+    #[cfg(feature = "profile")]
+    pub(crate) fn count_sampled(&self, bytes: usize) {
+        self.sampled.add(bytes);
+    }
+
+    /// Ends the count of one.
+    #[cfg(feature = "profile")]
+    pub(crate) fn uncount_sampled(&self, bytes: usize) {
+        self.sampled.take(bytes);
+    }
+
+    /// Sampled blocks.
+    pub(crate) fn sampled(&self) -> BlocksAndBytes {
+        self.sampled.read()
     }
 
     /// Large allocations.

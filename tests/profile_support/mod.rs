@@ -10,8 +10,8 @@ use pprof::protos::{Message, Profile};
 
 /// What a profile says, in bytes.
 pub(crate) struct Said {
-    /// Live, with the functions on each stack.
-    stacks: Vec<(Vec<String>, usize)>,
+    /// Live, with the functions on each stack and the name of its group.
+    stacks: Vec<(Vec<String>, String, usize)>,
     pub(crate) live: usize,
     pub(crate) all: usize,
 }
@@ -20,7 +20,14 @@ impl Said {
     /// Live bytes that were allocated by functions whose name contains `function`, or below them.
     pub(crate) fn at(&self, function: &str) -> usize {
         let is_below = |names: &[String]| names.iter().any(|name| name.contains(function));
-        self.stacks.iter().filter(|(names, _)| is_below(names)).map(|(_, bytes)| bytes).sum()
+        self.stacks.iter().filter(|(names, ..)| is_below(names)).map(|(.., bytes)| bytes).sum()
+    }
+
+    /// As [`at`](Self::at), of what belongs to the group of that name; to none for an empty one.
+    pub(crate) fn in_group(&self, group: &str, function: &str) -> usize {
+        let is_below = |names: &[String]| names.iter().any(|name| name.contains(function));
+        let is_in_group = |(names, of, _): &&(Vec<String>, String, usize)| of == group && is_below(names);
+        self.stacks.iter().filter(is_in_group).map(|(.., bytes)| bytes).sum()
     }
 }
 
@@ -57,7 +64,9 @@ pub(crate) fn read_back(packed: &[u8]) -> Said {
         said.all += all_bytes;
         said.live += live_bytes;
         let names = sample.location_id.iter().flat_map(|location| locations[location].iter());
-        said.stacks.push((names.map(|name| (*name).to_owned()).collect(), live_bytes));
+        let group = sample.label.iter().find(|label| text(label.key) == "group");
+        let group = group.map_or_else(String::new, |label| text(label.str).to_owned());
+        said.stacks.push((names.map(|name| (*name).to_owned()).collect(), group, live_bytes));
     }
     said
 }

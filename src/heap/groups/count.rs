@@ -5,6 +5,8 @@ use core::ptr::{self, NonNull};
 use super::{Record, current};
 use crate::base::address::align_up;
 use crate::block::size_class::Class;
+#[cfg(feature = "profile")]
+use crate::heap::sampling;
 use crate::heap::{Found, Heap, thread};
 use crate::memory::depot;
 use crate::memory::large::{self, Contents};
@@ -120,13 +122,43 @@ pub(crate) fn sent(slab: &Slab, requested: usize) {
     move_to(owner, Requested::free(requested));
 }
 
-/// Counts `requested` bytes of a block of no group that the calling thread has counted as freed.
-#[cfg(feature = "profile")]
-pub(crate) fn freed_elsewhere(requested: usize) {
-    move_to(None, Requested::free(requested));
+/// The books of whoever has the block of `slab` at `start`.
+fn owner_of(slab: &Slab, start: NonNull<u8>) -> Option<&'static Books> {
+    #[cfg(feature = "profile")]
+    if sampling::is_home(slab.home()) {
+        return sampling::group_at(start).map(|record| &record.books);
+    }
+    // Used with the feature alone.
+    let _ = start;
+    group_of(slab.home()).map(|record| &record.books)
 }
 
-/// As [`freed_elsewhere`], of the large allocation at `start`, before it is freed.
+/// Counts a sampled block of `bytes` that the group `record` is about to get. False where its hard
+/// limit forbids that.
+#[cfg(feature = "profile")]
+#[must_use]
+pub(in crate::heap) fn sampled(record: Option<&'static Record>, bytes: usize) -> bool {
+    let Some(record) = record else { return true };
+    let is_allowed = record.books.charge(bytes);
+    if is_allowed {
+        record.books.count_sampled(bytes);
+    }
+    is_allowed
+}
+
+/// Ends the count of one, for which `requested` bytes were asked. The calling thread has counted
+/// them as freed.
+#[cfg(feature = "profile")]
+pub(in crate::heap) fn sampled_freed(record: Option<&'static Record>, bytes: usize, requested: usize) {
+    if let Some(record) = record {
+        record.books.uncount_sampled(bytes);
+        record.books.release(bytes);
+    }
+    move_to(record.map(|record| &record.books), Requested::free(requested));
+}
+
+/// Counts `requested` bytes of the large allocation at `start`, which is about to be freed. The
+/// calling thread has counted them as freed.
 pub(crate) fn freed_large(start: NonNull<u8>, requested: usize) {
     move_to(large::owner(start), Requested::free(requested));
 }
@@ -137,7 +169,7 @@ pub(crate) fn freed_large(start: NonNull<u8>, requested: usize) {
 #[inline(never)]
 pub(crate) fn count_resized(start: NonNull<u8>, slab: Option<&Slab>, more: Requested) {
     let owner = match slab {
-        Some(slab) => group_of(slab.home()).map(|record| &record.books),
+        Some(slab) => owner_of(slab, start),
         None => large::owner(start),
     };
     move_to(owner, more);

@@ -138,12 +138,17 @@ impl Record {
             heap.trim();
             heap.units.load(Ordering::Relaxed) == 0
         });
-        let has_ended = is_empty && self.books.large().blocks == 0 && self.close(newest);
+        let has_ended = is_empty && self.has_no_others() && self.close(newest);
         if has_ended {
             self.books.begin(self.counted(), self.adopted());
         }
         heaps_from(newest).take(claimed).for_each(Heap::let_go);
         has_ended
+    }
+
+    /// Whether the group has no blocks outside of its slabs.
+    fn has_no_others(&self) -> bool {
+        self.books.large().blocks == 0 && self.books.sampled().blocks == 0
     }
 
     /// Lets nobody make a handle from now on, if there is none, and no heap newer than `newest`.

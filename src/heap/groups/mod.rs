@@ -29,12 +29,12 @@ use crate::policy::books::{Books, Requested};
 mod count;
 mod life;
 
-#[cfg(feature = "profile")]
-pub(crate) use count::freed_elsewhere;
 pub(crate) use count::{
     allocate_large, count_resized, free_large, freed_large, group_of, reallocate_large, sent, take_refused,
     tell_of_soft_limit,
 };
+#[cfg(feature = "profile")]
+pub(super) use count::{sampled, sampled_freed};
 pub(crate) use life::{create, living, purge, trim_idle, trim_refused};
 pub(super) use life::{mend, mend_heaps};
 
@@ -58,7 +58,8 @@ pub(crate) struct Name {
 }
 
 impl Name {
-    const NONE: Self = Self { bytes: [0; NAME_BYTES], length: 0 };
+    /// No name.
+    pub(crate) const NONE: Self = Self { bytes: [0; NAME_BYTES], length: 0 };
 
     /// `name`, cut between two characters where it is too long.
     pub(crate) fn of(name: &str) -> Self {

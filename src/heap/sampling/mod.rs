@@ -12,7 +12,7 @@ mod samples;
 
 pub(crate) use sampler::Sampler;
 pub(crate) use samples::{
-    Quiet, free, is_home, large_freed, large_made, mend, prepare, put_back, sample, take, trim,
+    Quiet, free, group_at, is_home, large_freed, large_made, mend, prepare, put_back, sample, take, trim,
 };
 
 /// Mean distance of samples; zero while the profiler is off.

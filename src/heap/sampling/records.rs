@@ -4,6 +4,7 @@
 use super::rows::{Plain, Rows};
 use super::samples;
 use crate::base::random::mix;
+use crate::heap::groups::{Name, Record};
 
 /// The blocks, in thousandths, and the bytes that a stack stands for.
 #[derive(Clone, Copy, Default, Debug)]
@@ -14,12 +15,14 @@ pub(crate) struct Sums {
     pub(crate) all_bytes: u64,
 }
 
-/// A stack: a part of the row of all frames, innermost frame first.
+/// A stack in a group: a part of the row of all frames, innermost frame first.
 #[derive(Clone, Copy)]
 pub(super) struct Stack {
     hash: u64,
     first: usize,
     pub(super) depth: usize,
+    /// The group that allocated there; no name for none.
+    group: Name,
     pub(super) sums: Sums,
 }
 
@@ -31,11 +34,13 @@ pub(crate) struct Sample {
     stack: usize,
     blocks: u64,
     bytes: u64,
+    /// Whose block it is, where the profiler counts it for the group.
+    pub(super) group: Option<&'static Record>,
 }
 
 // SAFETY: numbers throughout.
 unsafe impl Plain for Stack {}
-// SAFETY: numbers throughout.
+// SAFETY: numbers, and a reference that is none where it is zero.
 unsafe impl Plain for Sample {}
 
 const NONE: usize = 0;
@@ -58,20 +63,37 @@ impl Records {
         Self { frames: Rows::new(), stacks: Rows::new(), by_hash: Rows::new(), live: Rows::new(), used: 0 }
     }
 
-    /// Notes the block at `address` and what it stands for. A block for which there is no memory is
-    /// not recorded.
-    pub(super) fn add(&mut self, address: usize, frames: &[usize], (blocks, bytes): (u64, u64)) {
-        let Some(stack) = self.intern(frames) else { return };
+    /// The number of the stack with these frames in `group`, and room for one block more. None
+    /// where there is no memory.
+    pub(super) fn prepare(&mut self, frames: &[usize], group: Name) -> Option<usize> {
+        let stack = self.intern(frames, group)?;
+        self.has_room().then_some(stack)
+    }
+
+    /// Notes the block at `address`, on a stack that was [prepared](Self::prepare), and what it
+    /// stands for.
+    pub(super) fn add(
+        &mut self,
+        address: usize,
+        stack: usize,
+        (blocks, bytes): (u64, u64),
+        group: Option<&'static Record>,
+    ) {
         if let Some(Stack { sums, .. }) = self.stacks.as_mut_slice().get_mut(stack) {
             sums.all_blocks = sums.all_blocks.wrapping_add(blocks);
             sums.all_bytes = sums.all_bytes.wrapping_add(bytes);
         }
-        self.put(Sample { address, stack, blocks, bytes });
+        self.put(Sample { address, stack, blocks, bytes, group });
+    }
+
+    /// Whether there is room for one live block more. Makes some where there is memory.
+    fn has_room(&mut self) -> bool {
+        self.used.wrapping_mul(2) < self.live.as_slice().len() || self.make_room()
     }
 
     /// Notes a live block.
     pub(super) fn put(&mut self, sample: Sample) {
-        if self.used.wrapping_mul(2) >= self.live.as_slice().len() && !self.make_room() {
+        if !self.has_room() {
             return;
         }
         if let Some(Stack { sums, .. }) = self.stacks.as_mut_slice().get_mut(sample.stack) {
@@ -95,26 +117,29 @@ impl Records {
         }
     }
 
-    /// Takes out the block at `address`, if it was sampled.
-    pub(super) fn take(&mut self, address: usize) -> Option<Sample> {
+    /// The block at `address`, if it was sampled.
+    pub(super) fn find(&mut self, address: usize) -> Option<&mut Sample> {
         let slots = self.live.as_mut_slice();
         let mask = slots.len().wrapping_sub(1);
         let mut at = mix(address as u64) as usize & mask;
         loop {
-            let slot = slots.get_mut(at)?;
-            if slot.address == NONE {
-                return None;
+            match slots.get(at)?.address {
+                NONE => return None,
+                found if found == address => return slots.get_mut(at),
+                _ => at = at.wrapping_add(1) & mask,
             }
-            if slot.address == address {
-                let taken = *slot;
-                slot.address = GONE;
-                let sums = &mut self.stacks.as_mut_slice().get_mut(taken.stack)?.sums;
-                sums.live_blocks = sums.live_blocks.wrapping_sub(taken.blocks);
-                sums.live_bytes = sums.live_bytes.wrapping_sub(taken.bytes);
-                return Some(taken);
-            }
-            at = at.wrapping_add(1) & mask;
         }
+    }
+
+    /// Takes out the block at `address`, if it was sampled.
+    pub(super) fn take(&mut self, address: usize) -> Option<Sample> {
+        let slot = self.find(address)?;
+        let taken = *slot;
+        slot.address = GONE;
+        let sums = &mut self.stacks.as_mut_slice().get_mut(taken.stack)?.sums;
+        sums.live_blocks = sums.live_blocks.wrapping_sub(taken.blocks);
+        sums.live_bytes = sums.live_bytes.wrapping_sub(taken.bytes);
+        Some(taken)
     }
 
     /// A fresh table of live blocks, twice as long as they need.
@@ -128,9 +153,10 @@ impl Records {
         true
     }
 
-    /// The number of the stack with these frames.
-    fn intern(&mut self, frames: &[usize]) -> Option<usize> {
-        let key = frames.iter().fold(0, |key, frame| mix(key ^ *frame as u64));
+    /// The number of the stack with these frames in `group`.
+    fn intern(&mut self, frames: &[usize], group: Name) -> Option<usize> {
+        let name = group.as_str().bytes().map(u64::from);
+        let key = frames.iter().map(|frame| *frame as u64).chain(name).fold(0, |key, word| mix(key ^ word));
         if self.stacks.as_slice().len().wrapping_mul(2) >= self.by_hash.as_slice().len() {
             self.make_room_for_stacks()?;
         }
@@ -140,7 +166,7 @@ impl Records {
             let number = *self.by_hash.as_slice().get(at)?;
             let Some(number) = number.checked_sub(1) else { break };
             let stack = self.stacks.as_slice().get(number)?;
-            if stack.hash == key && self.frames_of(stack) == frames {
+            if stack.hash == key && stack.group == group && self.frames_of(stack) == frames {
                 return Some(number);
             }
             at = at.wrapping_add(1) & mask;
@@ -149,6 +175,7 @@ impl Records {
             hash: key,
             first: self.frames.as_slice().len(),
             depth: frames.len(),
+            group,
             sums: Sums::default(),
         };
         let number = self.stacks.as_slice().len();
@@ -188,11 +215,12 @@ pub(crate) struct Snapshot {
 }
 
 impl Snapshot {
-    /// Every stack: return addresses, innermost first, and what it stands for.
-    pub(crate) fn stacks(&self) -> impl Iterator<Item = (&[usize], &Sums)> {
+    /// Every stack: return addresses, innermost first; the name of its group, empty for none; and
+    /// what it stands for.
+    pub(crate) fn stacks(&self) -> impl Iterator<Item = (&[usize], &str, &Sums)> {
         self.stacks.iter().filter_map(|stack| {
             let frames = self.frames.get(stack.first..stack.first.wrapping_add(stack.depth))?;
-            Some((frames, &stack.sums))
+            Some((frames, stack.group.as_str(), &stack.sums))
         })
     }
 }
@@ -230,7 +258,8 @@ mod tests {
         for step in 1..20_000_usize {
             let stack = step * 31 % 700;
             let frames: Vec<usize> = (0..stack % 9 + 1).map(|depth| stack * 100 + depth).collect();
-            records.add(step * 16, &frames, (1000, 64));
+            let stack_number = records.prepare(&frames, Name::NONE).expect("there is memory");
+            records.add(step * 16, stack_number, (1000, 64), None);
             shadow.insert(step * 16, stack);
             if step % 3 != 0 {
                 let gone = step * 7 % step * 16;

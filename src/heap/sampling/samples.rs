@@ -7,6 +7,7 @@ use super::sampler::weight;
 use crate::base::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::block::free_list::Block;
 use crate::block::size_class::Class;
+use crate::heap::groups::{self, Name, Record};
 use crate::heap::thread;
 use crate::heap::{Found, Heap, tally};
 use crate::memory::slab::{Inbox, Slab};
@@ -126,28 +127,45 @@ impl Trace {
 pub(crate) fn sample(heap: &'static Heap, class: Class) -> Option<Found> {
     let bytes = class.shape().block as usize;
     let mean = heap.sampler.falls_due(bytes)?;
-    if heap.group().is_some() {
-        // Its blocks are in slabs of its own.
-        return None;
-    }
     let _quiet = Quiet::new();
     let trace = Trace::here();
+    let group = heap.group();
     let mut records = RECORDS.lock();
     if IS_LOST.load(Ordering::Relaxed) {
         return None;
     }
-    let found = SAMPLED.refill(class)?;
-    records.add(found.block.address(), trace.frames(), weight(bytes, mean));
+    let stack = records.prepare(trace.frames(), name_of(group))?;
+    if !groups::sampled(group, bytes) {
+        return None;
+    }
+    let Some(found) = SAMPLED.refill(class) else {
+        groups::sampled_freed(group, bytes, 0);
+        return None;
+    };
+    records.add(found.block.address(), stack, weight(bytes, mean), group);
     Some(found)
 }
 
-/// Frees a sampled block.
-pub(crate) fn free(slab: &'static Slab, block: Block) {
+fn name_of(group: Option<&Record>) -> Name {
+    group.map_or(Name::NONE, Record::name)
+}
+
+/// Frees a sampled block, for which `requested` bytes were asked. The calling thread has counted
+/// them as freed.
+pub(crate) fn free(slab: &'static Slab, block: Block, requested: usize) {
     let mut records = RECORDS.lock();
-    if records.take(block.address()).is_none() && !slab.has_block_at(block.address()) {
+    let sample = records.take(block.address());
+    if sample.is_none() && !slab.has_block_at(block.address()) {
         return fatal::caught("free of an address that is no allocation", block.address());
     }
+    let group = sample.and_then(|sample| sample.group);
+    groups::sampled_freed(group, slab.block_bytes(), requested);
     SAMPLED.free(slab, block);
+}
+
+/// The group that the sampled block at `start` belongs to.
+pub(crate) fn group_at(start: NonNull<u8>) -> Option<&'static Record> {
+    RECORDS.lock().find(start.addr().get())?.group
 }
 
 /// Counts a large allocation of `bytes` at `start`, and samples it if it is its turn.
@@ -156,8 +174,12 @@ pub(crate) fn large_made(start: NonNull<u8>, bytes: usize) {
     let Some(mean) = heap.sampler.falls_due(bytes) else { return };
     let _quiet = Quiet::new();
     let trace = Trace::here();
-    LARGE.fetch_add(1, Ordering::Relaxed);
-    RECORDS.lock().add(start.addr().get(), trace.frames(), weight(bytes, mean));
+    let mut records = RECORDS.lock();
+    if let Some(stack) = records.prepare(trace.frames(), name_of(heap.group())) {
+        LARGE.fetch_add(1, Ordering::Relaxed);
+        // Its group counts it as every large one.
+        records.add(start.addr().get(), stack, weight(bytes, mean), None);
+    }
 }
 
 /// Forgets a large allocation, before it is freed.

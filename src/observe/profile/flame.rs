@@ -10,9 +10,12 @@ use crate::heap::sampling::records::Snapshot;
 pub(super) fn write(snapshot: &Snapshot, to: impl Write) -> io::Result<()> {
     let mut symbols = Symbols::default();
     let mut lines = Vec::new();
-    for (frames, sums) in snapshot.stacks().filter(|(_, sums)| sums.live_bytes != 0) {
+    for (frames, group, sums) in snapshot.stacks().filter(|(.., sums)| sums.live_bytes != 0) {
         let own = symbols.own_frames(frames);
         let mut names = Vec::new();
+        if !group.is_empty() {
+            names.push(format!("group {}", group.replace(';', ":")));
+        }
         for address in frames.iter().skip(own).rev() {
             names.extend(symbols.at(*address).iter().rev().map(|frame| frame.function.replace(';', ":")));
         }

@@ -52,6 +52,16 @@ struct Sample {
     location_id: Vec<u64>,
     #[prost(int64, repeated, tag = "2")]
     value: Vec<i64>,
+    #[prost(message, repeated, tag = "3")]
+    label: Vec<Label>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Label {
+    #[prost(int64, tag = "1")]
+    key: i64,
+    #[prost(int64, tag = "2")]
+    str: i64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -116,6 +126,14 @@ impl Builder {
         number
     }
 
+    /// The label of samples in `group`; none for an empty name.
+    fn labels(&mut self, group: &str) -> Vec<Label> {
+        if group.is_empty() {
+            return Vec::new();
+        }
+        vec![Label { key: self.string("group"), str: self.string(group) }]
+    }
+
     fn value_type(&mut self, kind: &str, unit: &str) -> ValueType {
         ValueType { r#type: self.string(kind), unit: self.string(unit) }
     }
@@ -163,7 +181,7 @@ pub(super) fn write(snapshot: &Snapshot, to: impl Write) -> io::Result<()> {
     let program = std::env::current_exe().map_or_else(|_| String::new(), |path| path.display().to_string());
     let filename = builder.string(&program);
     builder.profile.mapping = vec![Mapping { id: 1, filename, has_functions: true }];
-    for (frames, sums) in snapshot.stacks() {
+    for (frames, group, sums) in snapshot.stacks() {
         let own = symbols.own_frames(frames);
         let location_id =
             frames.iter().skip(own).map(|address| builder.location(*address, symbols.at(*address))).collect();
@@ -174,7 +192,8 @@ pub(super) fn write(snapshot: &Snapshot, to: impl Write) -> io::Result<()> {
             count(sums.live_blocks),
             sums.live_bytes as i64,
         ];
-        builder.profile.sample.push(Sample { location_id, value });
+        let label = builder.labels(group);
+        builder.profile.sample.push(Sample { location_id, value, label });
     }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     builder.profile.time_nanos = now.as_nanos() as i64;
