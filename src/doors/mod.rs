@@ -1,9 +1,10 @@
 //! How callers come in: `GlobalAlloc`, and the interface without layouts that C needs.
 //!
 //! State: none; what a door keeps is the thread's heap's. Open `freestone` for the options, `rust`
-//! for `GlobalAlloc`, `untyped` for C's calls, `free` for what both do with a freed block, `request` for a layout on its way to slow paths, `resize`
-//! for `realloc`, `start` for what happens before the first block, `allocator` for collections,
-//! `elsewhere` for other targets than Linux with 64 bits.
+//! for `GlobalAlloc`, `untyped` for C's calls, `free` for what both do with a freed block,
+//! `request` for a layout on its way to slow paths, `resize` for `realloc`, `start` for what
+//! happens before the first block, `allocator` for collections, `elsewhere` for other targets than
+//! Linux with 64 bits.
 
 #[cfg(feature = "allocator-api2")]
 mod allocator;
