@@ -126,7 +126,8 @@ impl Child {
             let said = ended.recv().ok().and_then(Result::ok).map(|output| said(&output));
             panic!("{name} hangs in its child process, saying:\n{}", said.unwrap_or_default());
         });
-        let output = output.expect("the child's output");
+        let mut output = output.expect("the child's output");
+        without_emulators_line(&mut output.stderr);
         tell_skips(&output);
         output
     }
@@ -154,6 +155,14 @@ pub(crate) fn again(case: &str) -> Command {
     let mut command = Command::new(env::current_exe().expect("a test knows where it is"));
     command.env(VARIABLE, case);
     command
+}
+
+/// Takes away what qemu-user adds as a signal ends the program.
+fn without_emulators_line(said: &mut Vec<u8>) {
+    const LINE: &[u8] = b"qemu: uncaught target signal ";
+    if let Some(at) = said.windows(LINE.len()).rposition(|found| found == LINE) {
+        said.truncate(at);
+    }
 }
 
 /// What a job left out, which the harness would keep to itself.

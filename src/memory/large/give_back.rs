@@ -16,7 +16,7 @@ pub(super) fn retain_or_unmap(range: Range) {
     let range = range.without_advice();
     let rejected = if may_wait { RETAINED.lock().put(range, now_ms) } else { Some(range) };
     if let Some(rejected) = rejected {
-        unmap(rejected, now_ms);
+        unmap(rejected);
     }
     #[cfg(feature = "background-purge")]
     crate::memory::waiting::request_purge();
@@ -46,7 +46,7 @@ pub(crate) fn unmap_due() {
         let now_ms = os::now_ms();
         let due = RETAINED.lock().pop_due(now_ms);
         if let Some(range) = due {
-            unmap(range, now_ms);
+            unmap(range);
         }
     }
 }
@@ -55,27 +55,30 @@ pub(crate) fn unmap_due() {
 pub(crate) fn release_retained() {
     pending::retry(usize::MAX);
     shelf::release_empty();
-    // Bounded: a range that the kernel would not unmap is retained again, as of this moment.
-    let now_ms = os::now_ms();
+    // Bounded: a range that the kernel would not unmap is retained again, as of that moment.
     for _ in 0..RETAINED_RANGES {
         let oldest = RETAINED.lock().pop_oldest();
         match oldest {
-            Some(range) => unmap(range, now_ms),
+            Some(range) => unmap(range),
             None => return,
         }
     }
 }
 
 /// Unmaps a range that is in no table, and that nobody refers to.
-pub(super) fn unmap(range: Range, now_ms: u64) {
+pub(super) fn unmap(range: Range) {
     // SAFETY: the range is in no table, and nobody else knows of it.
     if unsafe { range.unmap() } {
         return;
     }
     // ENOMEM at the map-count limit. The range is retained, unless its guards are mappings. Where
     // too many are, it is pending, without its pages.
-    let rejected =
-        if range.mapping.is_separate() { Some(range) } else { RETAINED.lock().put_back(range, now_ms) };
+    let rejected = if range.mapping.is_separate() {
+        Some(range)
+    } else {
+        let now_ms = os::now_ms();
+        RETAINED.lock().put_back(range, now_ms)
+    };
     if let Some(rejected) = rejected {
         COMMITTED.release(rejected.bytes);
         let (start, bytes) = guard::with_guards(rejected);

@@ -106,7 +106,7 @@ fn reuse(bytes: usize, align: usize, contents: Contents) -> Option<Range> {
     watch::open(found.start.as_ptr(), found.bytes);
     // SAFETY: nobody refers to a retained range.
     if !unsafe { guard::open(&mut found) } {
-        unmap(found, os::now_ms());
+        unmap(found);
         return None;
     }
     let range = if found.bytes == bytes {

@@ -103,7 +103,7 @@ fn grow_into_retained(range: &mut Range, bytes: usize) -> Option<Range> {
     match grown.split(range.bytes).1 {
         Some(behind) => {
             COMMITTED.release(more.wrapping_sub(behind.bytes));
-            unmap(behind, os::now_ms());
+            unmap(behind);
         }
         None => {
             COMMITTED.release(more);

@@ -211,6 +211,9 @@ pub(crate) fn again(f: &mut impl Write, run: &Run, operation: u64) -> fmt::Resul
     if let Some(limit) = options.limit_mb {
         write!(f, " --limit-mb {limit}")?;
     }
+    if options.no_forks {
+        write!(f, " --no-forks")?;
+    }
     if options.fault_rate > 0.0 {
         write!(f, " --faults {}", options.fault_rate)?;
     }

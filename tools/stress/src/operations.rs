@@ -200,6 +200,9 @@ impl Worker {
     fn fork(&mut self) -> Result<(), Damage> {
         self.doing = "fork";
         let (seed, witness) = (self.random.random(), self.witness());
+        if self.run.options.no_forks {
+            return Ok(());
+        }
         if forked::fork(witness, self.run.options.profile, seed, &mut self.blocks)? {
             self.tally.forks += 1;
         } else {

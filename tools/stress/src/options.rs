@@ -65,6 +65,10 @@ struct Arguments {
     #[arg(long, value_name = "RATE")]
     faults: Option<f64>,
 
+    /// Leave forks out. Under qemu-user a child may find a lock of the emulator's own taken
+    #[arg(long)]
+    no_forks: bool,
+
     /// Print the report as JSON
     #[arg(long)]
     json: bool,
@@ -112,6 +116,7 @@ pub(crate) struct Options {
     pub(crate) limit_mb: Option<usize>,
     /// Zero where none were asked for.
     pub(crate) fault_rate: f64,
+    pub(crate) no_forks: bool,
     pub(crate) output: Output,
     pub(crate) corrupt_after: Option<u64>,
 }
@@ -159,6 +164,7 @@ impl Options {
             live_bytes: arguments.live_mb << 20,
             limit_mb: arguments.limit_mb,
             fault_rate,
+            no_forks: arguments.no_forks,
             output: if arguments.json { Output::Json } else { Output::Text },
             corrupt_after: arguments.corrupt_after,
         })
