@@ -25,6 +25,7 @@ aligned_beyond_length counts resident bytes, and mappings
 growth_small_steps::a_large_block_grows_with_few_calls counts resident bytes
 idle_owners::a_purge_gives_back_what_an_owner_has_freed_in_part counts resident bytes
 idle_owners::are_reused counts resident bytes
+ended_threads counts resident bytes
 memory_goes_back counts resident bytes
 purge counts resident bytes
 purge_inside_slabs counts resident bytes
