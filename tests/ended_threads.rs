@@ -18,8 +18,9 @@ use freestone::HugePagePolicy;
 static ALLOC: freestone::Freestone = freestone::Freestone::new().huge_pages(HugePagePolicy::Never);
 
 const THREADS: usize = 3;
-/// What each thread has live at a time.
+/// What each thread has live at a time, with a large block.
 const LIVE: usize = 32 * MIB;
+const LARGE: usize = 8 * MIB;
 const ROUNDS: usize = 12;
 /// What threads may give back without a pause.
 const AHEAD_MIB: usize = 512;
@@ -29,8 +30,8 @@ const MS_A_MIB: u128 = 30;
 /// Fills and frees the same memory again and again, so that it is expected to be needed again.
 fn work() {
     for _ in 0..4 {
-        let mut blocks: Vec<Vec<u8>> = Vec::new();
-        let mut bytes = 0;
+        let mut blocks: Vec<Vec<u8>> = vec![black_box(vec![1; LARGE])];
+        let mut bytes = LARGE;
         while bytes < LIVE {
             let length = 500 + blocks.len() * 7919 % 9000;
             blocks.push(black_box(vec![1; length]));

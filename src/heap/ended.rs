@@ -14,6 +14,7 @@ use crate::base::atomic::{AtomicU64, Ordering};
 use crate::base::config::{ENDED_BYTES, ENDS_AHEAD_MIB, ENDS_MS_A_MIB};
 use crate::memory::{depot, large};
 use crate::os;
+use crate::policy::limit::COMMITTED;
 use crate::policy::options;
 
 /// When it may happen again, on the clock of [`os::now_ms`].
@@ -23,15 +24,18 @@ static NEXT_MS: AtomicU64 = AtomicU64::new(0);
 /// any more.
 pub(super) fn purge_if_much() {
     let now_ms = os::now_ms();
-    if options::get().purge_delay_ms == u64::MAX
-        || now_ms < NEXT_MS.load(Ordering::Relaxed)
-        || !depot::is_mostly_free(ENDED_BYTES)
-    {
+    let is_much = || {
+        let free_bytes = depot::dirty_bytes().wrapping_add(large::retained_bytes());
+        free_bytes > ENDED_BYTES.max(COMMITTED.used() / 2)
+    };
+    if options::get().purge_delay_ms == u64::MAX || now_ms < NEXT_MS.load(Ordering::Relaxed) || !is_much() {
         return;
     }
+    let before = depot::purged_bytes();
     shared::purge_inside();
-    large::release_retained();
-    let mib = (depot::purge_dirty() >> 20) as u64;
+    let inside = depot::purged_bytes().wrapping_sub(before);
+    let bytes = large::release_retained().wrapping_add(depot::purge_dirty()) as u64;
+    let mib = inside.wrapping_add(bytes) >> 20;
     let earliest_ms = now_ms.saturating_sub(ENDS_AHEAD_MIB.saturating_mul(ENDS_MS_A_MIB));
     NEXT_MS.fetch_max(earliest_ms, Ordering::Relaxed);
     NEXT_MS.fetch_add(mib.saturating_mul(ENDS_MS_A_MIB), Ordering::Relaxed);

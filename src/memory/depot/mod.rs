@@ -193,10 +193,9 @@ pub(crate) fn release(slab: &'static Slab) {
     }
 }
 
-/// Whether more than `least` bytes of free units may be resident, and more than are in use.
-pub(crate) fn is_mostly_free(least: usize) -> bool {
-    let dirty_bytes = DEPOT.lock().dirty_bytes;
-    dirty_bytes > least.max(COMMITTED.used() / 2)
+/// Bytes of free units that may be resident.
+pub(crate) fn dirty_bytes() -> usize {
+    DEPOT.lock().dirty_bytes
 }
 
 /// Bytes of address space that chunks take, at most.

@@ -51,18 +51,25 @@ pub(crate) fn unmap_due() {
     }
 }
 
-/// Unmaps everything that is retained, pending, or a shelf without blocks.
-pub(crate) fn release_retained() {
+/// Bytes of retained ranges.
+pub(crate) fn retained_bytes() -> usize {
+    RETAINED.lock().bytes()
+}
+
+/// Unmaps everything that is retained, pending, or a shelf without blocks. Returns the bytes that
+/// were retained.
+pub(crate) fn release_retained() -> usize {
     pending::retry(usize::MAX);
     shelf::release_empty();
+    let mut released = 0_usize;
     // Bounded: a range that the kernel would not unmap is retained again, as of that moment.
     for _ in 0..RETAINED_RANGES {
         let oldest = RETAINED.lock().pop_oldest();
-        match oldest {
-            Some(range) => unmap(range),
-            None => return,
-        }
+        let Some(range) = oldest else { break };
+        released = released.wrapping_add(range.bytes);
+        unmap(range);
     }
+    released
 }
 
 /// Unmaps a range that is in no table, and that nobody refers to.

@@ -48,7 +48,7 @@ mod zeroing;
 
 #[cfg(feature = "background-purge")]
 pub(crate) use give_back::{next_due_ms, unmap_due};
-pub(crate) use give_back::{purge_due, release_retained};
+pub(crate) use give_back::{purge_due, release_retained, retained_bytes};
 use give_back::{retain_or_unmap, unmap};
 pub(crate) use owner::{disown, own, owner};
 use range::Range;
