@@ -3,6 +3,7 @@
 use std::alloc::{Layout, alloc, alloc_zeroed, dealloc, realloc};
 use std::cell::RefCell;
 use std::future::Future;
+use std::hint::black_box;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -538,4 +539,39 @@ fn names_are_cut_between_characters() {
     static STATIC: Group = Group::new("static");
     assert_eq!((format!("{STATIC:?}"), STATIC.requested()), (r#"Group("static")"#.into(), 0));
     assert!(STATIC.stats().to_string().contains("requested"));
+}
+
+/// While it moves, too, it is a block of its group, which has no handle and else would end.
+#[test]
+fn a_large_block_keeps_its_group_while_it_is_resized() {
+    let is_done = AtomicBool::new(false);
+    let layout = |mib: usize| Layout::from_size_align(mib << 20, 8).expect("a valid layout");
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..1_000 {
+                let group = Group::create("old");
+                // SAFETY: the size is not zero.
+                let mut start = black_box(group.enter(|| unsafe { alloc(layout(2)) }));
+                drop(group);
+                for _ in 0..10 {
+                    // SAFETY: the block is live, and has that layout.
+                    start = black_box(unsafe { realloc(start, layout(2), 5 << 20) });
+                    // SAFETY: as above.
+                    start = black_box(unsafe { realloc(start, layout(5), 2 << 20) });
+                }
+                // SAFETY: as above.
+                unsafe { dealloc(start, layout(2)) };
+            }
+            is_done.store(true, Ordering::Relaxed);
+        });
+        while !is_done.load(Ordering::Relaxed) {
+            let group = Group::create("new");
+            let stats = group.stats();
+            assert_eq!(
+                (stats.requested, stats.blocks, stats.held, stats.requested_total),
+                (0, 0, 0, 0),
+                "{stats}"
+            );
+        }
+    });
 }

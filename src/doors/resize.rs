@@ -128,7 +128,7 @@ pub(super) unsafe fn without_layout(start: NonNull<u8>, size: usize) -> *mut u8 
         return start.as_ptr();
     }
     let fresh = match Roomy::of(have, new) {
-        Some(roomy) => or_null(roomy.allocate(new)),
+        Some(roomy) => untyped::count_if_made(or_null(roomy.allocate(new))),
         None => untyped::allocate(size),
     };
     if fresh.is_null() {

@@ -105,7 +105,7 @@ pub fn allocate_zeroed(size: usize, align: usize) -> *mut u8 {
 }
 
 /// Counts an allocation, unless it has failed.
-fn count_if_made(pointer: *mut u8) -> *mut u8 {
+pub(super) fn count_if_made(pointer: *mut u8) -> *mut u8 {
     if !pointer.is_null() {
         thread::count(Requested { allocations: 1, ..Requested::NONE });
     }

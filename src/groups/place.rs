@@ -75,7 +75,8 @@ fn walk(record: &'static Record) -> GroupStats {
     let requested = record.requested();
     let mut stats = GroupStats {
         requested: requested.live(),
-        requested_peak: record.books.requested_peak().max(requested.live()),
+        // Read heap by heap, so that it may be a sum that never was: not more than was held.
+        requested_peak: record.books.requested_peak().max(requested.live()).min(record.books.peak()),
         requested_total: requested.allocated as u64,
         freed_total: requested.freed as u64,
         allocations_total: requested.allocations(),

@@ -9,9 +9,9 @@ use core::fmt;
 pub struct GroupStats {
     /// Live blocks as they were asked for, through `GlobalAlloc`.
     pub requested: usize,
-    /// The most that `requested` was when a thread in the group had no block at hand, or asked for
-    /// a large one. In between it may have been more, by what fitted into blocks at hand; it was
-    /// never more than `peak`.
+    /// The most that `requested` was when it was looked at: before the group held more, and at
+    /// times when a thread had no block at hand. In between it may have been more, by what
+    /// fitted into free blocks. Never more than `peak`.
     pub requested_peak: usize,
     /// Bytes requested since the group began. A block that grows where it lies adds what it grows
     /// by.

@@ -31,11 +31,9 @@ pub(super) fn purge_if_much() {
     if options::get().purge_delay_ms == u64::MAX || now_ms < NEXT_MS.load(Ordering::Relaxed) || !is_much() {
         return;
     }
-    let before = depot::purged_bytes();
-    shared::purge_inside();
-    let inside = depot::purged_bytes().wrapping_sub(before);
-    let bytes = large::release_retained().wrapping_add(depot::purge_dirty()) as u64;
-    let mib = inside.wrapping_add(bytes) >> 20;
+    let bytes =
+        shared::purge_inside().wrapping_add(large::release_retained()).wrapping_add(depot::purge_dirty());
+    let mib = (bytes >> 20) as u64;
     let earliest_ms = now_ms.saturating_sub(ENDS_AHEAD_MIB.saturating_mul(ENDS_MS_A_MIB));
     NEXT_MS.fetch_max(earliest_ms, Ordering::Relaxed);
     NEXT_MS.fetch_add(mib.saturating_mul(ENDS_MS_A_MIB), Ordering::Relaxed);

@@ -43,8 +43,8 @@ impl Heap {
     /// frees, a partial slab, uncarved pages, a spare or abandoned slab, the depot.
     pub(crate) fn refill(&'static self, class: Class) -> Option<Found> {
         self.tally.refilled(class);
-        self.note_requested();
         self.calls.set(self.calls.get().wrapping_add(1));
+        self.note_requested_at_times();
         self.unpin_cleared();
         if depot::purge_ticks() == self.ticks_seen.get() {
             self.collect();

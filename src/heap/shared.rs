@@ -163,9 +163,10 @@ pub(crate) fn trim() {
     let _ = with(Heap::trim);
 }
 
-/// Gives back the pages inside free blocks of the shared heap.
-pub(crate) fn purge_inside() {
-    let _ = with(|heap| heap.purge_inside(true, usize::MAX));
+/// Gives back the pages inside free blocks of the shared heap. Returns the bytes purged or looked
+/// at.
+pub(crate) fn purge_inside() -> usize {
+    with(|heap| heap.purge_inside(true, usize::MAX)).unwrap_or(0)
 }
 
 /// A slab of `class` with room whose thread has ended, now of the heap `by`; on no list.

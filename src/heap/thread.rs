@@ -239,9 +239,9 @@ pub(crate) fn trim_own() {
 /// Purges the pages inside free blocks of the calling thread's slabs and of abandoned ones.
 pub(crate) fn purge_inside() {
     if let Some(heap) = existing_heap() {
-        heap.purge_inside(true, usize::MAX);
+        let _ = heap.purge_inside(true, usize::MAX);
     }
-    shared::purge_inside();
+    let _ = shared::purge_inside();
 }
 
 /// Trims the calling thread's heap and the shared one, takes the spares of all heaps, and helps

@@ -32,13 +32,13 @@ impl Heap {
             self.give_up_current(class);
         }
         self.spares.give_back();
-        self.purge_inside(false, PURGE_STEP_BYTES);
+        let _ = self.purge_inside(false, PURGE_STEP_BYTES);
     }
 
     /// Purges the free pages of partial slabs that have not changed since the last call; with
     /// `all`, of each that was not purged since it changed. Stops once about `most_bytes` were
-    /// purged or looked at, which one slab may exceed.
-    pub(crate) fn purge_inside(&'static self, all: bool, most_bytes: usize) {
+    /// purged or looked at, which one slab may exceed. Returns how many were.
+    pub(crate) fn purge_inside(&'static self, all: bool, most_bytes: usize) -> usize {
         let mut left = most_bytes;
         let _lists = self.lists.lock();
         for class in Class::in_set(self.sparse.get()) {
@@ -56,13 +56,14 @@ impl Heap {
                     is_done &= since != SinceTick::Changed && !is_long(class);
                 }
                 if left == 0 {
-                    return;
+                    return most_bytes;
                 }
             }
             if is_done {
                 self.sparse.set(self.sparse.get() & !(1 << class.index()));
             }
         }
+        most_bytes.wrapping_sub(left)
     }
 
     /// Purges the pages inside a partial slab, which then comes after those with pages at hand.
@@ -110,7 +111,7 @@ impl Heap {
         drop(lists);
         if is_much {
             // Nobody may come by here for long.
-            self.purge_inside(true, usize::MAX);
+            let _ = self.purge_inside(true, usize::MAX);
         }
         let lists = self.lists.lock();
         for class in Class::in_set(self.classes.get()) {

@@ -73,8 +73,9 @@ impl Count {
 
     /// Ends the count of one.
     fn take(&self, bytes: usize) {
-        self.blocks.fetch_sub(1, Ordering::Relaxed);
         self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        // Release: who reads that there is no block more has all that was counted of it.
+        self.blocks.fetch_sub(1, Ordering::Release);
     }
 
     fn set(&self, to: BlocksAndBytes) {
@@ -84,7 +85,7 @@ impl Count {
 
     fn read(&self) -> BlocksAndBytes {
         BlocksAndBytes {
-            blocks: self.blocks.load(Ordering::Relaxed),
+            blocks: self.blocks.load(Ordering::Acquire),
             bytes: self.bytes.load(Ordering::Relaxed),
         }
     }
@@ -142,9 +143,10 @@ impl Requested {
         cfg!(feature = "allocation-counts").then_some(self.allocations)
     }
 
-    /// Bytes allocated and not freed; wraps.
+    /// Bytes allocated and not freed. Counts of several heaps are read one after another: where
+    /// that makes less than nothing, it is nothing.
     pub(crate) fn live(self) -> usize {
-        self.allocated.wrapping_sub(self.freed)
+        self.allocated.wrapping_sub(self.freed).cast_signed().max(0).cast_unsigned()
     }
 }
 
@@ -215,12 +217,22 @@ impl Books {
     /// they would pass the hard limit.
     #[must_use]
     pub(crate) fn charge(&self, bytes: usize) -> bool {
-        if !self.held.reserve(bytes) {
+        let is_allowed = self.charge_if_allowed(bytes);
+        if !is_allowed {
             self.refusals.fetch_add(1, Ordering::Relaxed);
-            return false;
         }
-        self.note_peak();
-        true
+        is_allowed
+    }
+
+    /// As [`charge`](Self::charge), where the caller goes another way if they would: that is no
+    /// refusal.
+    #[must_use]
+    pub(crate) fn charge_if_allowed(&self, bytes: usize) -> bool {
+        let is_allowed = self.held.reserve(bytes);
+        if is_allowed {
+            self.note_peak();
+        }
+        is_allowed
     }
 
     /// Counts `bytes` that are there already, even past the hard limit.
@@ -298,8 +310,7 @@ impl Books {
 
     /// Notes that the group's live blocks have `bytes`, as they were requested.
     pub(crate) fn note_requested(&self, bytes: usize) {
-        // Counts are read one after another: the sum may be below zero.
-        if bytes.cast_signed() > self.requested_peak().cast_signed() {
+        if bytes > self.requested_peak() {
             self.requested_peak.fetch_max(bytes, Ordering::Relaxed);
         }
     }

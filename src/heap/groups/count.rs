@@ -20,6 +20,7 @@ impl Heap {
     #[must_use]
     fn charge(&self, bytes: usize) -> bool {
         let Some(books) = self.books() else { return true };
+        self.note_requested();
         let is_allowed = books.charge(bytes);
         if !is_allowed {
             self.member.refused.set(true);
@@ -60,9 +61,17 @@ impl Heap {
 }
 
 impl Heap {
-    /// Notes how much is requested of the heap's group, if it has one. For slow paths.
+    /// As [`note_requested`](Self::note_requested), at one refill of sixteen: it reads a line of
+    /// each of the group's heaps, which their threads write to.
     #[inline]
-    pub(in crate::heap) fn note_requested(&self) {
+    pub(in crate::heap) fn note_requested_at_times(&self) {
+        if self.calls.get().is_multiple_of(16) {
+            self.note_requested();
+        }
+    }
+
+    /// Notes how much is requested of the heap's group, if it has one.
+    fn note_requested(&self) {
         if let Some(record) = self.group() {
             record.books.note_requested(record.requested().live());
         }
@@ -139,7 +148,7 @@ fn owner_of(slab: &Slab, start: NonNull<u8>) -> Option<&'static Books> {
 #[must_use]
 pub(in crate::heap) fn sampled(record: Option<&'static Record>, bytes: usize) -> bool {
     let Some(record) = record else { return true };
-    let is_allowed = record.books.charge(bytes);
+    let is_allowed = record.books.charge_if_allowed(bytes);
     if is_allowed {
         record.books.count_sampled(bytes);
     }
@@ -150,11 +159,12 @@ pub(in crate::heap) fn sampled(record: Option<&'static Record>, bytes: usize) ->
 /// them as freed.
 #[cfg(feature = "profile")]
 pub(in crate::heap) fn sampled_freed(record: Option<&'static Record>, bytes: usize, requested: usize) {
-    if let Some(record) = record {
-        record.books.uncount_sampled(bytes);
-        record.books.release(bytes);
-    }
     move_to(record.map(|record| &record.books), Requested::free(requested));
+    if let Some(record) = record {
+        record.books.release(bytes);
+        // Last: without a block the group may end at once.
+        record.books.uncount_sampled(bytes);
+    }
 }
 
 /// Counts `requested` bytes of the large allocation at `start`, which is about to be freed. The
@@ -186,7 +196,6 @@ pub(crate) fn allocate_large(size: usize, align: usize, contents: Contents) -> O
         return None;
     }
     let made = large::allocate(size, align, contents);
-    heap.note_requested();
     match made {
         Some(start) => enter(books, start, bytes),
         None => books.release(bytes),
@@ -209,8 +218,9 @@ pub(crate) fn free_large(start: NonNull<u8>) {
     let owner = large::disown(start);
     large::free(start);
     if let Some((books, bytes)) = owner {
-        books.uncount_large(bytes);
         books.release(bytes);
+        // Last: without a block the group may end at once.
+        books.uncount_large(bytes);
     }
 }
 
@@ -219,7 +229,6 @@ pub(crate) fn free_large(start: NonNull<u8>) {
 pub(crate) fn reallocate_large(start: NonNull<u8>, size: usize, align: usize) -> Option<NonNull<u8>> {
     let owned = if super::are_used() { large::disown(start) } else { None };
     let Some((books, bytes)) = owned else { return large::reallocate(start, size, align) };
-    books.uncount_large(bytes);
     // With the room that it may be given, its offset in the first page, and the rest of the last.
     let most = size.max(bytes.wrapping_add(bytes / large::ROOM));
     let most = most.saturating_add(os::page_bytes().wrapping_mul(2));
@@ -234,5 +243,7 @@ pub(crate) fn reallocate_large(start: NonNull<u8>, size: usize, align: usize) ->
     }
     let more = if is_allowed { more } else { 0 };
     enter(books, resized.unwrap_or(start), bytes.wrapping_add(more));
+    // Last: without a block the group could end meanwhile.
+    books.uncount_large(bytes);
     resized
 }
