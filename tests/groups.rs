@@ -450,13 +450,16 @@ fn each_finds_what_has_a_handle_or_blocks() {
 
 #[test]
 fn a_walk_meets_groups_that_are_made_and_end() {
-    let is_done = AtomicBool::new(false);
+    let (is_done, has_met) = (AtomicBool::new(false), &AtomicBool::new(false));
     let stays = Group::create("walk, stays");
     let kept: Vec<Box<usize>> = thread::scope(|scope| {
         let makers: Vec<_> = (0..2_usize)
             .map(|maker| {
                 scope.spawn(move || {
-                    for round in 0..3000 {
+                    for round in 0.. {
+                        if round >= 3000 && has_met.load(Ordering::Relaxed) {
+                            break;
+                        }
                         let group = Group::create(&format!("walk {maker} {round}"));
                         let block = group.enter(|| Box::new(round));
                         drop(group);
@@ -478,6 +481,7 @@ fn a_walk_meets_groups_that_are_made_and_end() {
                     if name.starts_with("walk ") && kept.len() < 500 {
                         let before = kept.len();
                         kept.push((name, group.enter(|| Box::new(before))));
+                        has_met.store(true, Ordering::Relaxed);
                         assert!(group.requested() >= 8, "{}", group.stats());
                     }
                 });
