@@ -1,4 +1,4 @@
-//! What goes back as a thread ends and leaves more free memory than is in use.
+//! What goes back as a thread ends and leaves much free memory: an eighth of all, or more.
 //!
 //! Free memory goes back on slow paths, and a process that has become idle takes none: it would
 //! keep what its threads needed last. A thread's end is the last occasion. What is free goes back
@@ -20,13 +20,12 @@ use crate::policy::options;
 /// When it may happen again, on the clock of [`os::now_ms`].
 static NEXT_MS: AtomicU64 = AtomicU64::new(0);
 
-/// Purges what is free, if that is more than what is in use. For a thread whose heap nobody uses
-/// any more.
+/// Purges what is free, if that is much. For a thread whose heap nobody uses any more.
 pub(super) fn purge_if_much() {
     let now_ms = os::now_ms();
     let is_much = || {
         let free_bytes = depot::dirty_bytes().wrapping_add(large::retained_bytes());
-        free_bytes > ENDED_BYTES.max(COMMITTED.used() / 2)
+        free_bytes > ENDED_BYTES.max(COMMITTED.used() / 8)
     };
     if options::get().purge_delay_ms == u64::MAX || now_ms < NEXT_MS.load(Ordering::Relaxed) || !is_much() {
         return;

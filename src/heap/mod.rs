@@ -19,7 +19,7 @@
 //! | `shared` | the heap of no thread: abandoned slabs, and requests of threads without a heap |
 //! | `help` | what other threads do for a heap whose thread sleeps |
 //! | `trim` | what a heap gives back on a purge tick and at its thread's end |
-//! | `ended` | what goes back as a thread ends and most memory is free |
+//! | `ended` | what goes back as a thread ends and leaves much free |
 //! | `slot`, `thread` | a thread's way to its heap; its making and its end |
 //! | `fork` | every lock, in the order in which a child mends them |
 //! | `groups` | heaps that a thread uses in place of its own for a while |
