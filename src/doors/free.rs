@@ -21,7 +21,7 @@ use crate::memory::large;
 use crate::memory::slab::Slab;
 use crate::os::KeepErrno;
 use crate::os::fatal;
-use crate::policy::books::Requested;
+use crate::policy::requested::Requested;
 
 /// Frees a block of `layout` that the fast path of `dealloc` has left. `heap` is the calling
 /// thread's.

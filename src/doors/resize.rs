@@ -29,7 +29,7 @@ use crate::heap::thread;
 use crate::memory::large;
 use crate::os::fatal;
 use crate::os::watch;
-use crate::policy::books::Requested;
+use crate::policy::requested::Requested;
 
 /// The fault of a block that is to be resized, where blocks are checked.
 fn fault_before_resize(pointer: *mut u8, layout: Layout) -> Option<&'static str> {

@@ -30,9 +30,9 @@ use crate::observe::profile;
 use crate::os::KeepErrno;
 use crate::os::count::MUNMAP;
 use crate::os::watch;
-use crate::policy::books::Requested;
 use crate::policy::limit::{self, COMMITTED};
 use crate::policy::options;
+use crate::policy::requested::Requested;
 
 // SAFETY: blocks are disjoint, of at least the layout's size and alignment, and stay so until
 // they are freed: `route` sends the same layout the same way each time. Nothing unwinds.

@@ -22,7 +22,7 @@ use crate::memory::large;
 use crate::memory::slab::Slab;
 use crate::os::fatal;
 use crate::os::watch;
-use crate::policy::books::Requested;
+use crate::policy::requested::Requested;
 
 /// The alignment of every block.
 pub const MIN_ALIGN: usize = 16;

@@ -45,7 +45,7 @@ use crate::block::size_class::{CLASSES, Class};
 use crate::memory::records;
 use crate::memory::slab::{Inbox, Slab, SlabList, SlabsByClass};
 use crate::os::lock::Lock;
-use crate::policy::books::Requested;
+use crate::policy::requested::Requested;
 
 #[cfg(feature = "background-purge")]
 pub(crate) mod background;

@@ -5,7 +5,7 @@
 
 use crate::base::atomic::Seen;
 use crate::base::atomic::{AtomicU64, AtomicUsize};
-use crate::policy::books::Requested;
+use crate::policy::requested::Requested;
 
 /// Counts of one heap. Its owner counts, and any thread reads. The count of frees is not here: it
 /// is that of allocations, less the live blocks.

@@ -15,7 +15,7 @@ use crate::heap::slot::{self, NEW};
 use crate::heap::{BLANK as DETACHED, Heap, ended, fork, groups, help, shared, tally};
 use crate::os;
 use crate::os::lock::{self, Lock};
-use crate::policy::books::{Requested, SharedRequests};
+use crate::policy::requested::{Requested, SharedRequests};
 
 /// The calling thread's heap, or a stand-in that has nothing.
 #[inline(always)]

@@ -7,6 +7,7 @@
 //! | `frozen` | the options in force: put together once, never changed |
 //! | `limit` | the count of committed bytes, and its limits |
 //! | `books` | what is counted of one group, and its limits |
+//! | `requested` | what was requested and freed since some moment |
 //! | `huge` | when memory gets huge pages |
 //!
 //! State: the cell of options, written once under a lock; the count of committed bytes, and the
@@ -21,5 +22,7 @@ pub(crate) mod huge;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 pub(crate) mod limit;
 pub(crate) mod options;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+pub(crate) mod requested;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod variables;

@@ -12,7 +12,8 @@ use crate::memory::depot;
 use crate::memory::large::{self, Contents};
 use crate::memory::slab::{Inbox, Slab};
 use crate::os;
-use crate::policy::books::{Books, Requested};
+use crate::policy::books::Books;
+use crate::policy::requested::Requested;
 
 impl Heap {
     /// Counts `bytes` that are about to be carved or mapped for the heap's group, if it has one.

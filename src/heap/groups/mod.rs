@@ -24,7 +24,8 @@ use core::ptr;
 
 use super::{Heap, slot, tally, thread};
 use crate::base::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
-use crate::policy::books::{Books, Requested};
+use crate::policy::books::Books;
+use crate::policy::requested::Requested;
 
 mod count;
 mod life;
