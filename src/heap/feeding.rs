@@ -68,7 +68,10 @@ impl Heap {
     /// Whether blocks of `slab`, which is this heap's, go into its bins. Then it is at hand from
     /// now on. For the owner.
     pub(crate) fn is_fed_by(&'static self, slab: &'static Slab) -> bool {
-        if !self.bins.is_open(slab.class()) || !(slab.feeds_bins() || self.begin_feeding(slab)) {
+        if !self.bins.is_open(slab.class())
+            || slab.is_inherited()
+            || !(slab.feeds_bins() || self.begin_feeding(slab))
+        {
             return false;
         }
         self.binned_units.enter(slab.base());
@@ -83,12 +86,29 @@ impl Heap {
         let _keep = KeepErrno::new();
         // Helpers read the watermark under the lock.
         let _lists = self.lists.lock();
-        let is_home = ptr::eq(slab.home(), &self.inbox) && !slab.has_absent();
+        let is_home = ptr::eq(slab.home(), &self.inbox) && !slab.has_absent() && !slab.is_inherited();
         if is_home {
             self.forget(slab);
             slab.set_feeding(places);
         }
         is_home
+    }
+
+    /// Forgets which slabs are at hand for frees, but for those that are not inherited.
+    pub(super) fn forget_inherited(&self) {
+        self.binned_units.clear_all();
+        self.forget_owned(Slab::is_inherited);
+    }
+
+    /// Removes the slabs `which` from the owned-slab cache.
+    fn forget_owned(&self, which: impl Fn(&Slab) -> bool) {
+        for entry in &self.owned {
+            // SAFETY: the entries are the empty slab or slabs of this heap, whose chunks are
+            // mapped.
+            if which(unsafe { &*entry.load(Ordering::Relaxed) }) {
+                entry.store((&raw const EMPTY).cast_mut(), Ordering::Release);
+            }
+        }
     }
 
     /// Ends a slab's feeding of its bin. Its blocks there join its list. For the owner, who holds
@@ -139,13 +159,7 @@ impl Heap {
             return;
         }
         self.set_current(class, self.slabs.current(class));
-        for entry in &self.owned {
-            // SAFETY: the entries are the empty slab or slabs of this heap, whose chunks are
-            // mapped.
-            if unsafe { &*entry.load(Ordering::Relaxed) }.class() == class {
-                entry.store((&raw const EMPTY).cast_mut(), Ordering::Release);
-            }
-        }
+        self.forget_owned(|slab| slab.class() == class);
     }
 
     /// Closes the bin of `class`: its blocks go home. Slabs that fed it would do so again.

@@ -9,6 +9,7 @@
 //! nobody opens, so their blocks are never reused.
 
 use crate::heap::{groups, help, shared, thread};
+use crate::memory::slab::absent;
 use crate::memory::{depot, large, pending, records};
 use crate::policy::options;
 
@@ -44,6 +45,7 @@ const LOCKS: &[unsafe fn()] = &[
 
 /// Mends every lock. For a child, before any of its threads has taken one.
 pub(super) extern "C-unwind" fn mend() {
+    absent::note_copy();
     for mend in LOCKS {
         // SAFETY: `os::lock` calls this before any thread of this process has taken a lock; the
         // order is the table's.

@@ -48,12 +48,29 @@ impl Heap {
         if slab.state() == SlabState::Purged {
             self.note_sparse(slab);
         }
-        let left = slab.push(block);
+        let left = if slab.is_inherited() { self.push_inherited(slab, block) } else { slab.push(block) };
         let emptied = self.relist(slab, left);
         drop(lists);
         if let Some(slab) = emptied {
             self.put_aside(slab);
         }
+    }
+
+    /// Frees a block into an inherited slab. For the holder of the lists' lock.
+    fn push_inherited(&'static self, slab: &'static Slab, block: Block) -> Occupancy {
+        if slab.state() == SlabState::Current {
+            // Of a heap that the child's thread was not in.
+            slab.set_own();
+            return slab.push(block);
+        }
+        self.end_feeding(slab);
+        if slab.state() == SlabState::Partial {
+            let partial = self.slabs.partial(slab.class());
+            partial.remove(slab);
+            slab.move_to(SlabState::Purged);
+            partial.push_last(slab);
+        }
+        slab.push_absent(block)
     }
 
     /// Whether the block at `address` is on the list of `slab`, or among its remote frees. None

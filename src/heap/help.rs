@@ -119,7 +119,8 @@ fn is_of_thread(heap: &Heap) -> bool {
 }
 
 impl Heap {
-    /// Rebuilds the heap's lists if a helper was changing them. For a child.
+    /// Rebuilds the heap's lists if a helper was changing them, and has frees into inherited slabs
+    /// take their way, but for the current ones. For a child.
     ///
     /// # Safety
     /// As for [`mend`], of a heap that the child's thread may use.
@@ -127,6 +128,13 @@ impl Heap {
         // SAFETY: forwarded to the caller.
         unsafe { self.lists.mend(|()| self.relist_all()) };
         self.entries_cleared.store(false, Ordering::Relaxed);
+        for class in Class::in_set(self.classes.get()) {
+            let slab = self.slabs.current(class);
+            if !ptr::eq(slab, &raw const EMPTY) {
+                slab.set_own();
+            }
+        }
+        self.forget_inherited();
     }
 
     /// Whether the owner has taken no slow path since this was last asked. For helpers.

@@ -129,13 +129,14 @@ impl Heap {
     /// Enters a slab into its class's list. Those with free blocks stay before those with uncarved
     /// ones only, and before purged ones.
     pub(super) fn park_partial(&'static self, slab: &'static Slab) {
-        slab.move_to(SlabState::Partial);
+        let is_purged = slab.has_absent();
+        slab.move_to(if is_purged { SlabState::Purged } else { SlabState::Partial });
         shared::note_room(self, slab.class());
         let partial = self.slabs.partial(slab.class());
-        if slab.has_free() && partial.last().is_some_and(Slab::has_absent) {
+        if slab.has_free() && !is_purged && partial.last().is_some_and(Slab::has_absent) {
             return partial.push_first(slab);
         }
-        let last = partial.last().filter(|last| !last.has_free() && slab.has_free());
+        let last = partial.last().filter(|last| !is_purged && !last.has_free() && slab.has_free());
         partial.push_last(slab);
         if let Some(last) = last {
             partial.remove(last);

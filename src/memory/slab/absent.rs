@@ -6,16 +6,20 @@
 //! Only *purged* slabs have absent blocks ([`SlabState::Purged`](super::SlabState)). Nothing in
 //! such a block tells that it is free, so each free into the slab takes a slow path, which asks the
 //! bits. Before the slab becomes current again its absent blocks come back to the free list.
+//!
+//! In a forked child a slab of the parent is *inherited* until it becomes current. A free into it
+//! makes its block absent, though its page is there: a link would be a write to the block, for
+//! which the kernel copies the page.
 
 use core::ptr;
 
 use static_assertions::const_assert;
 
-use super::Slab;
+use super::{Occupancy, Slab};
 use crate::base::address::align_down;
-use crate::base::atomic::{AtomicU64, Ordering};
+use crate::base::atomic::{AtomicU8, AtomicU64, Ordering, in_order};
 use crate::base::config::{CHUNK_BYTES, RECORD_BYTES, UNIT_BYTES, UNITS};
-use crate::block::free_list::LINK_BYTES;
+use crate::block::free_list::{Block, LINK_BYTES};
 use crate::block::hardening;
 
 /// Whether there are absent blocks. In the `secure` build a free block's link and canary are
@@ -36,6 +40,22 @@ const OFFSET: usize = UNIT_BYTES / 2;
 
 const_assert!(LINK_BYTES <= LEAST_BYTES);
 const_assert!(RECORD_BYTES * UNITS <= OFFSET && OFFSET + UNITS * WORDS * 8 <= UNIT_BYTES);
+
+/// The bit of a slab's `absence` that says whether any block is absent. Above it lies the process's
+/// [`GENERATION`] at the time when the slab last became current.
+const SOME: u8 = 1;
+
+/// How many forks this process is away from the first one, twice; it wraps.
+static GENERATION: AtomicU8 = AtomicU8::new(0);
+
+/// Notes that the process is a forked child: all slabs are inherited.
+pub(crate) fn note_copy() {
+    GENERATION.store(generation().wrapping_add(SOME << 1), Ordering::Relaxed);
+}
+
+fn generation() -> u8 {
+    GENERATION.load(Ordering::Relaxed)
+}
 
 /// A set of a slab's blocks, by their index.
 pub(super) struct BlockSet([u64; WORDS]);
@@ -93,7 +113,19 @@ impl Slab {
 
     /// Whether any block is absent. For the owner.
     pub(crate) fn has_absent(&self) -> bool {
-        ON && self.has_absent.load(Ordering::Relaxed)
+        ON && self.absence.load(Ordering::Relaxed) & SOME != 0
+    }
+
+    /// Whether the slab was the parent's of this forked child, and not current here since.
+    #[inline]
+    pub(crate) fn is_inherited(&self) -> bool {
+        ON && self.absence.load(Ordering::Relaxed) & !SOME != generation()
+    }
+
+    /// Notes that the slab is this process's own. For the owner.
+    pub(crate) fn set_own(&self) {
+        let some = self.absence.load(Ordering::Relaxed) & SOME;
+        self.absence.store(some | generation(), Ordering::Relaxed);
     }
 
     /// How many blocks are absent. For the owner.
@@ -117,7 +149,7 @@ impl Slab {
 
     /// Notes that the block at `index`, which is on no list, is absent.
     pub(super) fn set_absent(&self, index: usize) {
-        self.has_absent.store(true, Ordering::Relaxed);
+        self.absence.store(self.absence.load(Ordering::Relaxed) | SOME, Ordering::Relaxed);
         if let Some(word) = self.absent_words().get(index / WORD_BITS) {
             word.store(word.load(Ordering::Relaxed) | 1 << (index % WORD_BITS), Ordering::Relaxed);
         }
@@ -127,15 +159,28 @@ impl Slab {
     pub(crate) fn forget_absent(&self) {
         if self.has_absent() {
             self.absent_words().iter().for_each(|word| word.store(0, Ordering::Relaxed));
-            self.has_absent.store(false, Ordering::Relaxed);
+            self.absence.store(self.absence.load(Ordering::Relaxed) & !SOME, Ordering::Relaxed);
         }
     }
 
-    /// Puts the absent blocks back on the free list, the lowest in front. For the owner.
+    /// Puts the absent blocks back on the free list, the lowest in front, of a slab that becomes
+    /// current. For the owner.
     pub(crate) fn list_absent(&self) {
         if self.has_absent() {
             self.list_absent_slow();
         }
+        if self.is_inherited() {
+            self.set_own();
+        }
+    }
+
+    /// Takes back a block of an inherited slab, and leaves its page alone. For the owner of a slab
+    /// that no bin is fed from, under the lock of the heap's lists.
+    pub(crate) fn push_absent(&self, block: Block) -> Occupancy {
+        self.set_absent(self.index_at(block.address()));
+        // A child of this process, if it counts the block as free, has its bit.
+        in_order();
+        if self.count_free() { self.occupancy() } else { Occupancy::Used }
     }
 
     #[cold]

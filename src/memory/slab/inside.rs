@@ -130,7 +130,8 @@ impl Slab {
             // Behind the last carved block nothing is used either.
             let end = if behind == carved { self.end() } else { start(behind) };
             let (from, to) = pages(start(first), end);
-            if from == to || !(first..behind).any(|index| listed.contains(index)) {
+            let is_new = || self.is_inherited() || (first..behind).any(|index| listed.contains(index));
+            if from == to || !is_new() {
                 continue;
             }
             if !give(from, to, each) {
@@ -147,6 +148,8 @@ impl Slab {
         }
         let kept = (0..carved).rev().filter(|index| listed.contains(*index));
         self.free.push_all(kept.map(|index| self.block_at(self.offset_at(index))));
+        // Whoever frees a block from now on has written to its page, as a rule.
+        self.set_own();
         if self.has_absent() {
             self.move_to(SlabState::Purged);
         }

@@ -38,7 +38,7 @@ use crate::block::hardening::Quarantine;
 use crate::block::remote_list::RemoteList;
 use crate::block::size_class::Class;
 
-mod absent;
+pub(crate) mod absent;
 mod address;
 mod by_class;
 mod carve;
@@ -84,7 +84,7 @@ pub(crate) enum Occupancy {
 /// | 36 | 1 | `state` | owner | any thread |
 /// | 37 | 1 | `watermark` | owner | any thread |
 /// | 38 | 1 | `uncarved` | owner | owner |
-/// | 39 | 1 | `has_absent` | owner | holder of `lists` |
+/// | 39 | 1 | `absence` | owner | holder of `lists` |
 /// | 40 | 8 | `quarantine` | owner, in the `secure` build alone | owner |
 /// | 48 | 8 | `next` | owner | owner |
 /// | 56 | 8 | `previous` | owner | owner |
@@ -130,8 +130,8 @@ pub(crate) struct Slab {
     /// blocks that the bin has room for.
     watermark: Seen<AtomicI8>,
     uncarved: Cell<Uncarved>,
-    /// Whether any free block is [absent](absent).
-    has_absent: AtomicBool,
+    /// Whether any free block is [absent](absent), and of which process the slab is.
+    absence: AtomicU8,
     /// Freed blocks that wait until `free` has none.
     quarantine: Quarantine,
     /// The neighbours on the owner's list that `state` names.
@@ -175,7 +175,7 @@ const_assert!(offset_of!(Slab, unit) == 0 && offset_of!(Slab, carved_bytes) == 8
 const_assert!(offset_of!(Slab, inverse) == 16 && offset_of!(Slab, bound) == 20);
 const_assert!(offset_of!(Slab, free) == 24 && offset_of!(Slab, count) == 32);
 const_assert!(offset_of!(Slab, state) == 36 && offset_of!(Slab, watermark) == 37);
-const_assert!(offset_of!(Slab, uncarved) == 38 && offset_of!(Slab, has_absent) == 39);
+const_assert!(offset_of!(Slab, uncarved) == 38 && offset_of!(Slab, absence) == 39);
 const_assert!(offset_of!(Slab, quarantine) == 40);
 const_assert!(offset_of!(Slab, next) == 48 && offset_of!(Slab, previous) == 56);
 const_assert!(offset_of!(Slab, home) == LINE_BYTES && offset_of!(Slab, block_bytes) == 72);
@@ -219,7 +219,7 @@ impl Slab {
             state: AtomicU8::new(SlabState::Current as u8),
             watermark: Seen::<AtomicI8>::new(0),
             uncarved: Cell::new(Uncarved::Dirty),
-            has_absent: AtomicBool::new(false),
+            absence: AtomicU8::new(0),
             quarantine: Quarantine::new(),
             next: Cell::new(ptr::null()),
             previous: Cell::new(ptr::null()),
@@ -266,6 +266,12 @@ impl Slab {
     #[inline(always)]
     pub(crate) fn push_told(&self, block: Block) -> bool {
         self.quarantine.or(&self.free).push(block);
+        self.count_free()
+    }
+
+    /// Counts a free. Whether the used blocks have fallen to the watermark.
+    #[inline(always)]
+    fn count_free(&self) -> bool {
         // SAFETY: `count` is this record's own, at that offset.
         unsafe { atomic::increment::<COUNT_OFFSET>(ptr::from_ref(self).cast()) }
     }
@@ -285,15 +291,15 @@ impl Slab {
     }
 
     /// Whether the thread of the heap with this inbox may [`push`](Self::push) at once: not into
-    /// full slabs, which change their state then, nor into purged ones, of which more is to be
-    /// asked.
+    /// full slabs, which change their state then, nor into purged and [inherited](absent) ones, of
+    /// which more is to be asked.
     #[inline]
     pub(crate) fn takes_frees_of(&self, inbox: *const Inbox) -> bool {
         let is_home = || ptr::eq(self.home.load(Ordering::Relaxed), inbox);
         // First the home alone: other threads must not read the line that the owner writes.
         // Then the state before the home: whoever gives a full slab to another heap does so before
         // it moves it.
-        is_home() && self.state().takes_frees() && is_home()
+        is_home() && self.state().takes_frees() && !self.is_inherited() && is_home()
     }
 
     // ---- what it is ----

@@ -74,6 +74,7 @@ impl Slab {
         self.capacity.set(capacity);
         self.class.set(class.index() as u8);
         self.units.set(units as u8);
+        self.set_own();
         self.uncarved.set(if zero { Uncarved::Untouched } else { Uncarved::Dirty });
         self.last_tick.set(0);
         for unit in 0..units as u8 {
