@@ -68,6 +68,25 @@ pub(crate) struct Shape {
     pub(crate) units: u32,
     /// Blocks in a slab.
     pub(crate) capacity: u32,
+    /// 2^32 / `block`, rounded up: see [`index_of`](Self::index_of).
+    pub(crate) inverse: u32,
+}
+
+impl Shape {
+    /// Index of the block that begins `offset` bytes into a slab of one unit; none where none does.
+    /// Divisibility by multiplication with the inverse modulo 2^32 (Lemire, Kaser and Kurz 2019):
+    /// the product's upper half is the quotient. Exact for dividends of 16 bits and divisors up to
+    /// 2^13, those of slabs of one unit.
+    #[inline(always)]
+    pub(crate) const fn index_of(&self, offset: usize) -> Option<usize> {
+        let product = (offset as u64).wrapping_mul(self.inverse as u64);
+        let index = product >> u32::BITS;
+        if (product as u32) < self.inverse && index < self.capacity as u64 {
+            Some(index as usize)
+        } else {
+            None
+        }
+    }
 }
 
 /// Where `layout` lives. Pure: `alloc`, `dealloc` and `realloc` ask it and cannot disagree.
@@ -154,8 +173,8 @@ impl Class {
 
     /// Block size, slab length and capacity.
     #[inline]
-    pub(crate) const fn shape(self) -> Shape {
-        SHAPES[self.0 as usize]
+    pub(crate) const fn shape(self) -> &'static Shape {
+        &SHAPES[self.0 as usize]
     }
 
     /// Most blocks in its bin; zero where it has none.
@@ -230,13 +249,17 @@ const fn slab_units(block: usize) -> usize {
 }
 
 const fn shapes() -> [Shape; 256] {
-    let mut table = [Shape { block: 0, units: 0, capacity: 0 }; 256];
+    let mut table = [Shape { block: 0, units: 0, capacity: 0, inverse: 0 }; 256];
     let mut index = 0;
     while index < CLASSES {
         let block = block_size(index);
         let units = slab_units(block);
-        table[index] =
-            Shape { block: block as u32, units: units as u32, capacity: (units * UNIT_BYTES / block) as u32 };
+        table[index] = Shape {
+            block: block as u32,
+            units: units as u32,
+            capacity: (units * UNIT_BYTES / block) as u32,
+            inverse: u32::MAX / block as u32 + 1,
+        };
         index += 1;
     }
     table

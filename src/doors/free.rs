@@ -8,6 +8,7 @@ use core::alloc::Layout;
 use core::ptr::{self, NonNull};
 
 use super::request::Request;
+use crate::base::config::UNIT_BYTES;
 use crate::block::free_list::{self, Block};
 use crate::block::hardening::{self, Key, route};
 use crate::block::size_class::{Class, Route, binned_class};
@@ -33,7 +34,7 @@ pub(super) unsafe fn dealloc_slow(pointer: *mut u8, request: Request, heap: &'st
     let layout = request.layout();
     if heap.has_bins()
         && let Some(class) = binned_class(layout)
-        && heap.is_fed_from(pointer.addr())
+        && heap.is_fed_from(pointer.addr(), class)
         && heap.push_binned(class, reexposed(pointer)) == Pushed::Done
     {
         return heap.count_freed(layout.size());
@@ -60,6 +61,25 @@ unsafe fn dealloc_unbinned(pointer: *mut u8, request: Request, heap: &'static He
 /// The caller gives up the block, if there is one.
 #[inline(never)]
 pub(crate) unsafe fn free_untyped(pointer: *mut u8, heap: &'static Heap) {
+    if let Some(class) = heap.fed_class(pointer.addr())
+        && let Some(index) = class.shape().index_of(pointer.addr() % UNIT_BYTES)
+        // SAFETY: what feeds a bin is in a chunk that is mapped.
+        && !unsafe { &*chunk::record_at(pointer.addr()) }.is_absent_at(index)
+        && heap.push_untyped(class, reexposed(pointer)) == Pushed::Done
+    {
+        return;
+    }
+    // SAFETY: forwarded to the caller.
+    unsafe { free_unbinned(pointer, heap) }
+}
+
+/// Frees whatever begins at `pointer` and is not at hand for a bin. Apart, since the registers it
+/// saves would be saved by each free into a bin.
+///
+/// # Safety
+/// As for [`free_untyped`].
+#[inline(never)]
+unsafe fn free_unbinned(pointer: *mut u8, heap: &'static Heap) {
     if !pointer.is_null() {
         // SAFETY: forwarded to the caller.
         unsafe { free_slow(heap, pointer, None) }
@@ -75,17 +95,17 @@ unsafe fn free_slow(heap: &'static Heap, pointer: *mut u8, layout: Option<Layout
     // SAFETY: forwarded to the caller.
     if let Some((slab, offset)) = unsafe { slab_of(pointer.addr(), layout) } {
         let is_checked = hardening::ON || layout.is_none();
-        if let Some(layout) = layout
-            && heap.has_bins()
-            && let Some(class) = binned_class(layout)
+        if heap.has_bins()
+            && let Some(class) = layout.map_or(Some(slab.class()), binned_class)
             && ptr::eq(slab.home(), heap.inbox())
-            && heap.is_fed_by(slab)
         {
-            // SAFETY: forwarded to the caller.
-            return unsafe { give_to_bin(heap, slab, class, pointer, layout) };
-        }
-        if layout.is_none() && heap.has_bins() && heap.has_binned(slab, pointer.addr()) {
-            return fatal::caught("double free", pointer.addr());
+            if heap.is_fed_by(slab) {
+                // SAFETY: forwarded to the caller.
+                return unsafe { give_to_bin(heap, slab, class, pointer, layout) };
+            }
+            if layout.is_none() && heap.has_binned(slab, pointer.addr()) {
+                return fatal::caught("double free", pointer.addr());
+            }
         }
         if slab.takes_frees_of(heap.inbox())
             && (is_checked || slab.units() == 1 || slab.has_block(offset))
@@ -114,7 +134,7 @@ unsafe fn free_slow(heap: &'static Heap, pointer: *mut u8, layout: Option<Layout
     unsafe { free_checked(pointer, layout) }
 }
 
-/// Frees a block of `layout` into the bin of its class, or into its slab if that closes meanwhile.
+/// Frees a block into the bin of its class, or into its slab if that closes meanwhile.
 ///
 /// # Safety
 /// The caller gives up the block at `pointer`, one of `slab`, which is one of `heap`, the calling
@@ -124,20 +144,27 @@ unsafe fn give_to_bin(
     slab: &'static Slab,
     class: Class,
     pointer: *mut u8,
-    layout: Layout,
+    layout: Option<Layout>,
 ) {
     let start = reexposed(pointer);
-    let mut pushed = heap.push_binned(class, start);
+    if layout.is_none() && slab.has_absent() && slab.is_absent(pointer.addr()) {
+        return fatal::caught("double free", pointer.addr());
+    }
+    let push = || match layout {
+        Some(_) => heap.push_binned(class, start),
+        None => heap.push_untyped(class, start),
+    };
+    let mut pushed = push();
     let is_full = pushed == Pushed::Full;
     let _keep = is_full.then(KeepErrno::new);
-    if is_full {
-        pushed = heap.push_onto_full(class, start);
+    if is_full && heap.make_room(class) {
+        pushed = push();
     }
     match pushed {
-        Pushed::Done => heap.count_freed(layout.size()),
+        Pushed::Done => count_freed(heap, layout),
         Pushed::Twice => fatal::caught("double free", pointer.addr()),
         Pushed::Full => {
-            heap.count_freed(layout.size());
+            count_freed(heap, layout);
             // SAFETY: forwarded to the caller.
             heap.free(slab, unsafe { Block::from_raw(start) });
         }

@@ -11,8 +11,8 @@ use core::ptr::{self, NonNull};
 use super::start;
 use crate::base::config::{INLINE_LIMIT, UNIT_BYTES};
 use crate::block::free_list;
-use crate::block::hardening::{self, CANARY_BYTES};
-use crate::block::size_class::Class;
+use crate::block::hardening::{self, CANARY_BYTES, route};
+use crate::block::size_class::{Class, Route};
 use crate::doors::free;
 use crate::doors::resize;
 use crate::doors::rust;
@@ -47,6 +47,14 @@ const fn classes_by_step() -> [Class; STEPS] {
     classes
 }
 
+/// The class of `size` bytes, at most [`AT_HAND_LIMIT`].
+#[inline(always)]
+fn class_at_hand(size: usize) -> Class {
+    let step = size.wrapping_add(CANARY_BYTES + MIN_ALIGN - 1) / MIN_ALIGN;
+    // SAFETY: size and canary, rounded up, are below INLINE_LIMIT, a multiple of MIN_ALIGN.
+    unsafe { *CLASSES_BY_STEP.get_unchecked(step) }
+}
+
 /// A block of at least `size` bytes, aligned to [`MIN_ALIGN`], if the calling thread has one
 /// at hand: the fast half of [`allocate`].
 #[inline(always)]
@@ -55,9 +63,7 @@ pub fn at_hand(size: usize) -> Option<NonNull<u8>> {
     if size > AT_HAND_LIMIT || (hardening::ON && size == 0) {
         return None;
     }
-    let step = size.wrapping_add(CANARY_BYTES + MIN_ALIGN - 1) / MIN_ALIGN;
-    // SAFETY: size and seal, rounded up, are below INLINE_LIMIT, a multiple of MIN_ALIGN.
-    let class = unsafe { *CLASSES_BY_STEP.get_unchecked(step) };
+    let class = class_at_hand(size);
     let heap = thread::heap();
     let block = heap.pop(class)?;
     heap.count_untyped();
@@ -66,11 +72,25 @@ pub fn at_hand(size: usize) -> Option<NonNull<u8>> {
     Some(start)
 }
 
+/// As [`at_hand`], if the calling thread has one in a bin.
+#[inline]
+#[must_use]
+pub fn at_hand_in_bin(size: usize) -> Option<NonNull<u8>> {
+    if size > AT_HAND_LIMIT {
+        return None;
+    }
+    let heap = thread::heap();
+    let start = heap.pop_untyped(class_at_hand(size))?;
+    heap.count_untyped();
+    watch::open(start.as_ptr(), size);
+    Some(start)
+}
+
 /// A block of at least `size` bytes, aligned to [`MIN_ALIGN`]; null where there is no memory.
 #[inline(always)]
 #[must_use]
 pub fn allocate(size: usize) -> *mut u8 {
-    match at_hand(size) {
+    match at_hand(size).or_else(|| at_hand_in_bin(size)) {
         Some(block) => block.as_ptr(),
         None => allocate_aligned(size, MIN_ALIGN),
     }
@@ -85,7 +105,13 @@ pub fn allocate_aligned(size: usize, align: usize) -> *mut u8 {
         return nothing.as_ptr();
     }
     match layout(size, align) {
-        Some(layout) => count_if_made(rust::alloc_slow(layout)),
+        Some(layout) => {
+            let start = count_if_made(rust::alloc_slow(layout));
+            if let Route::Small(class) = route(layout) {
+                thread::heap().open_bin_if_scattered(class);
+            }
+            start
+        }
         None => ptr::null_mut(),
     }
 }

@@ -17,21 +17,22 @@
 //! this thread's next one while the other thread still writes its neighbours (passive false
 //! sharing). Nor does it hold blocks of slabs with few used ones: it could have all of them, and
 //! would keep the slab from falling empty. The slabs whose blocks go into bins *feed* them, see
-//! `feeding`; [`BinnedUnits`] has those at hand.
+//! `feeding`; `binned_units` has those at hand.
 //!
 //! State: an array a class, made when its bin is first opened and kept with the heap. The owner
 //! alone touches it. Statistics read the number of blocks.
 
 use core::cell::Cell;
+use core::iter;
 use core::ptr::{self, NonNull};
 
 use static_assertions::const_assert;
 
 use crate::base::address::align_down;
-use crate::base::atomic::{AtomicPtr, AtomicU32, Ordering, Seen};
-use crate::base::config::{BIN_BLOCKS, BIN_RUN, BIN_SCATTERED, BIN_SCATTERED_PART, BINNED_UNITS, UNIT_BYTES};
+use crate::base::atomic::{AtomicPtr, Ordering};
+use crate::base::config::{BIN_BLOCKS, BIN_RUN, BIN_SCATTERED, BIN_SCATTERED_PART, UNIT_BYTES};
 use crate::block::hardening;
-use crate::block::size_class::{Class, INLINE_CLASSES};
+use crate::block::size_class::{CLASS_ALIGN, Class, INLINE_CLASSES};
 use crate::memory::records;
 use crate::memory::slab::Slab;
 
@@ -76,6 +77,21 @@ pub(super) struct Bins {
     /// The classes whose bin is open, a bit each.
     open: Cell<u64>,
 }
+
+/// Sixteen bits of the address of each block in a bin, by its place, and zero for places without
+/// one. They tell in a few steps that a block is not there.
+type Keys = [Cell<u16>; BIN_BLOCKS + 1];
+
+const KEYS_BYTES: usize = size_of::<Keys>();
+
+/// The key of the block at `start`.
+#[inline(always)]
+fn key_of(start: *mut u8) -> u16 {
+    (start.addr() / CLASS_ALIGN ^ start.addr() / UNIT_BYTES) as u16
+}
+
+/// Entries that are compared without a step between them when a bin is looked through.
+const SCANNED: usize = 8;
 
 /// The most blocks that leave or enter a bin at a time.
 const HALF_BLOCKS: usize = BIN_BLOCKS.div_ceil(2);
@@ -155,6 +171,65 @@ impl Bins {
         Pushed::Done
     }
 
+    // ---- with keys ----
+
+    /// As [`push`](Self::push), of a class whose bin was open before. Finds a block wherever it is
+    /// in the bin, if it was pushed so or had its key [set](Self::set_keys).
+    #[inline(always)]
+    pub(super) fn push_keyed(&self, class: Class, start: NonNull<u8>) -> Pushed {
+        let keys = self.keys(class);
+        let key = key_of(start.as_ptr());
+        // Without a branch, so that eight keys are compared at a time.
+        let may_be_here = keys.iter().fold(false, |found, other| found | (other.get() == key));
+        if may_be_here && self.contains(class, start.as_ptr()) {
+            return Pushed::Twice;
+        }
+        let top = of(&self.tops, class).load(Ordering::Relaxed);
+        if ptr::eq(top, of(&self.limits, class).get()) {
+            return Pushed::Full;
+        }
+        if let Some(place) = keys.get(self.count(class)) {
+            place.set(key);
+        }
+        // SAFETY: the top is below the limit, so it is an entry.
+        unsafe { (*top).store(start.as_ptr(), Ordering::Relaxed) };
+        of(&self.tops, class).store(top.wrapping_add(1), Ordering::Relaxed);
+        Pushed::Done
+    }
+
+    /// Clears the key of the block of `class` that was just popped.
+    #[inline(always)]
+    pub(super) fn clear_key(&self, class: Class) {
+        if let Some(place) = self.keys(class).get(self.count(class)) {
+            place.set(0);
+        }
+    }
+
+    /// Writes the keys of what is in the bin of `class` anew.
+    pub(super) fn set_keys(&self, class: Class) {
+        if !self.is_open(class) {
+            return;
+        }
+        let entries = entries(of(&self.tops, class), of(&self.floors, class)).iter();
+        let present = entries.map(|entry| key_of(entry.load(Ordering::Relaxed)));
+        self.keys(class).iter().zip(present.chain(iter::repeat(0))).for_each(|(place, key)| place.set(key));
+    }
+
+    /// Blocks in the bin of `class`, which is or was open. For the owner.
+    #[inline(always)]
+    fn count(&self, class: Class) -> usize {
+        let floor = of(&self.floors, class).load(Ordering::Relaxed);
+        of(&self.tops, class).load(Ordering::Relaxed).addr().wrapping_sub(floor.addr()) / ENTRY_BYTES
+    }
+
+    /// The keys of the bin of `class`, which is or was open. For the owner.
+    #[inline(always)]
+    fn keys(&self, class: Class) -> &Keys {
+        let floor = of(&self.floors, class).load(Ordering::Relaxed);
+        // SAFETY: the bin has an array, with them before its entries.
+        unsafe { &*floor.wrapping_sub(1).wrapping_byte_sub(KEYS_BYTES).cast::<Keys>() }
+    }
+
     // ---- open and closed ----
 
     /// Whether the bin of `class` is open.
@@ -179,10 +254,12 @@ impl Bins {
         let places = class.places();
         let mut floor = of(&self.floors, class).load(Ordering::Relaxed);
         if floor.is_null() {
-            let Some(array) = records::take(places.wrapping_add(1).wrapping_mul(ENTRY_BYTES)) else {
+            // The keys, an entry that is always null, and the entries of the blocks.
+            let entries = places.wrapping_add(1).wrapping_mul(ENTRY_BYTES);
+            let Some(array) = records::take(KEYS_BYTES.wrapping_add(entries)) else {
                 return false;
             };
-            floor = array.cast::<Entry>().as_ptr().wrapping_add(1);
+            floor = array.as_ptr().wrapping_add(KEYS_BYTES).cast::<Entry>().wrapping_add(1);
             of(&self.floors, class).store(floor, Ordering::Relaxed);
         }
         of(&self.tops, class).store(floor, Ordering::Relaxed);
@@ -224,10 +301,11 @@ impl Bins {
         run.get() >= BIN_RUN
     }
 
-    /// Notes that half of the empty bin of `class` is filled. Whether it is to be closed.
-    pub(super) fn is_drained(&self, class: Class) -> bool {
+    /// Notes that the bin of `class` was empty and that so many `blocks` were taken from slabs
+    /// instead. Whether it is to be closed.
+    pub(super) fn is_drained(&self, class: Class, blocks: usize) -> bool {
         let run = of(&self.runs, class);
-        run.set(run.get().min(0).saturating_sub(half_places(class) as i16));
+        run.set(run.get().min(0).saturating_sub(blocks as i16));
         run.get() <= -BIN_RUN
     }
 
@@ -254,23 +332,27 @@ impl Bins {
         taken
     }
 
-    /// Fills half of the bin of `class`, which is open, with the first of `blocks`, if it is empty.
-    /// The very first is the next to be popped.
-    pub(super) fn fill(&self, class: Class, blocks: impl Iterator<Item = NonNull<u8>>) {
+    /// Fills half of the bin of `class`, which is open, if it is empty: with what `take` passes
+    /// on, so many blocks at most. The very first is the next to be popped. Returns how many there
+    /// are.
+    pub(super) fn fill(&self, class: Class, take: impl FnOnce(usize, &mut dyn FnMut(NonNull<u8>))) -> usize {
         let floor = of(&self.floors, class).load(Ordering::Relaxed);
         if !ptr::eq(of(&self.tops, class).load(Ordering::Relaxed), floor) {
-            return;
+            return 0;
         }
         let mut half = Half::new();
-        for (place, block) in half.blocks.iter_mut().take(class.places() / 2).zip(blocks) {
-            *place = block.as_ptr();
-            half.count = half.count.wrapping_add(1);
-        }
+        take(class.places() / 2, &mut |block| {
+            if let Some(place) = half.blocks.get_mut(half.count) {
+                *place = block.as_ptr();
+                half.count = half.count.wrapping_add(1);
+            }
+        });
         for (index, block) in half.blocks.iter().take(half.count).rev().enumerate() {
             // SAFETY: an open bin has room for half of its places.
             unsafe { (*floor.add(index)).store(*block, Ordering::Relaxed) };
         }
         of(&self.tops, class).store(floor.wrapping_add(half.count), Ordering::Relaxed);
+        half.count
     }
 
     /// Takes every block of the unit that begins at `base` out of the bin of `class`.
@@ -301,105 +383,33 @@ impl Bins {
 
     /// Blocks in the bin of each class of the inlined path, by its index. Any thread may ask.
     pub(super) fn blocks(&self) -> impl Iterator<Item = usize> {
-        self.tops.iter().zip(&self.floors).map(|(top, floor)| {
-            let (top, floor) = (top.load(Ordering::Relaxed), floor.load(Ordering::Relaxed));
-            if ptr::eq(top, no_entries()) || floor.is_null() {
-                return 0;
-            }
-            top.addr().saturating_sub(floor.addr()) / ENTRY_BYTES
-        })
+        self.tops.iter().zip(&self.floors).map(|(top, floor)| entries(top, floor).len())
     }
 
     /// Whether the bin of `class` has the block at `start`. For the owner; another thread's answer
     /// may be outdated at once.
+    #[cold]
+    #[inline(never)]
     pub(super) fn contains(&self, class: Class, start: *mut u8) -> bool {
         if class.places() == 0 {
             return false;
         }
-        let mut next = of(&self.tops, class).load(Ordering::Relaxed);
-        loop {
-            next = next.wrapping_sub(1);
-            // SAFETY: below the top are entries with blocks, and below those one that is null.
-            let block = unsafe { (*next).load(Ordering::Relaxed) };
-            if block.is_null() || ptr::eq(block, start) {
-                return !block.is_null();
-            }
-        }
+        let is_here = |entry: &Entry| ptr::eq(entry.load(Ordering::Relaxed), start);
+        let mut chunks = entries(of(&self.tops, class), of(&self.floors, class)).chunks_exact(SCANNED);
+        chunks.any(|chunk| chunk.iter().any(is_here)) || chunks.remainder().iter().any(is_here)
     }
 }
 
-/// Units of slabs that feed bins: a direct-mapped table by unit number. It answers for any address,
-/// of a block or not, without a look at what lies there.
-///
-/// The owner enters and clears. A helper clears too: then the owner may still push a block of a
-/// slab that is another heap's by now. When its bin is emptied, the block goes there.
-///
-/// The table is made when the heap's first bin is opened.
-pub(super) struct BinnedUnits(AtomicPtr<[Seen<AtomicU32>; BINNED_UNITS]>);
-
-/// No slab has the unit number zero: nothing is mapped at the lowest addresses.
-const NO_UNIT: u32 = 0;
-
-impl BinnedUnits {
-    pub(super) const fn new() -> Self {
-        Self(AtomicPtr::new(ptr::null_mut()))
+/// The entries with blocks of the bin with that top and that floor.
+#[inline(always)]
+fn entries<'a>(top: &AtomicPtr<Entry>, floor: &AtomicPtr<Entry>) -> &'a [Entry] {
+    let (top, floor) = (top.load(Ordering::Relaxed), floor.load(Ordering::Relaxed));
+    if ptr::eq(top, no_entries()) || floor.is_null() {
+        return &[];
     }
-
-    /// Makes the table, if there is none. False where there is no memory.
-    pub(super) fn make(&self) -> bool {
-        if self.0.load(Ordering::Relaxed).is_null() {
-            let Some(table) = records::take(BINNED_UNITS.wrapping_mul(size_of::<AtomicU32>())) else {
-                return false;
-            };
-            // Without a unit it is all zero, as fresh records are.
-            self.0.store(table.cast().as_ptr(), Ordering::Release);
-        }
-        true
-    }
-
-    /// The number of the unit at `address`. Unique for 48 bits of address, which are all that the
-    /// kernel maps unless it is asked for more (mmap(2), five-level paging).
-    #[inline(always)]
-    const fn number(address: usize) -> u32 {
-        (address / UNIT_BYTES) as u32
-    }
-
-    #[inline(always)]
-    fn entry(&self, address: usize) -> Option<&Seen<AtomicU32>> {
-        // SAFETY: the table is never unmapped.
-        let table = unsafe { self.0.load(Ordering::Acquire).as_ref() }?;
-        // SAFETY: the remainder is below the array's length.
-        Some(unsafe { table.get_unchecked(address / UNIT_BYTES % BINNED_UNITS) })
-    }
-
-    /// Whether the unit at `address` is in the table.
-    #[inline(always)]
-    pub(super) fn has(&self, address: usize) -> bool {
-        self.entry(address).is_some_and(|entry| entry.get() == Self::number(address))
-    }
-
-    /// Enters the unit at `base`. Another one may be forgotten for it.
-    #[inline]
-    pub(super) fn enter(&self, base: usize) {
-        if let Some(entry) = self.entry(base) {
-            entry.set(Self::number(base));
-        }
-    }
-
-    /// Clears the entry of the unit at `base`.
-    pub(super) fn clear(&self, base: usize) {
-        if let Some(entry) = self.entry(base).filter(|entry| entry.get() == Self::number(base)) {
-            entry.set(NO_UNIT);
-        }
-    }
-
-    /// Clears all entries.
-    pub(super) fn clear_all(&self) {
-        // SAFETY: as in `entry`.
-        if let Some(table) = unsafe { self.0.load(Ordering::Acquire).as_ref() } {
-            table.iter().for_each(|entry| entry.set(NO_UNIT));
-        }
-    }
+    let blocks = top.addr().saturating_sub(floor.addr()) / ENTRY_BYTES;
+    // SAFETY: arrays are never taken back, and an open bin's top lies in its array or behind it.
+    unsafe { core::slice::from_raw_parts(floor, blocks) }
 }
 
-const_assert!(BINNED_UNITS.is_power_of_two() && INLINE_CLASSES <= u64::BITS as usize);
+const_assert!(INLINE_CLASSES <= u64::BITS as usize && KEYS_BYTES.is_multiple_of(ENTRY_BYTES));

@@ -9,11 +9,11 @@ use core::ptr::{self, NonNull};
 use super::bins::{self, Pushed};
 use super::{EMPTY, Heap};
 use crate::base::atomic::Ordering;
-use crate::base::config::BIN_FROM_UNITS;
-use crate::block::free_list::{self, Block};
+use crate::base::config::{BIN_FROM_UNITS, UNIT_BYTES};
+use crate::block::free_list::Block;
 use crate::block::size_class::{Class, FEEDS_FROM};
 use crate::memory::chunk;
-use crate::memory::slab::Slab;
+use crate::memory::slab::{Slab, SlabState};
 use crate::os::KeepErrno;
 use crate::os::fatal;
 use crate::policy::options;
@@ -53,10 +53,17 @@ impl Heap {
         self.bins.is_any_open()
     }
 
-    /// Whether blocks at `address` go into this heap's bins, for all that is at hand.
+    /// Whether blocks of `class` at `address` go into this heap's bins, for all that is at hand.
     #[inline(always)]
-    pub(crate) fn is_fed_from(&self, address: usize) -> bool {
-        self.binned_units.has(address)
+    pub(crate) fn is_fed_from(&self, address: usize, class: Class) -> bool {
+        self.binned_units.has(address, class)
+    }
+
+    /// The class of the blocks at `address`, if they go into this heap's bins, for all that is at
+    /// hand. Their slab is carved to its end.
+    #[inline(always)]
+    pub(crate) fn fed_class(&self, address: usize) -> Option<Class> {
+        self.binned_units.class_at(address)
     }
 
     /// Pushes the free block at `start` onto the bin of `class`.
@@ -65,17 +72,51 @@ impl Heap {
         self.bins.push(class, start)
     }
 
+    /// As [`push_binned`](Self::push_binned), for the door without layouts: a block is told apart
+    /// wherever it is in the bin, which is open.
+    #[inline(always)]
+    pub(crate) fn push_untyped(&self, class: Class, start: NonNull<u8>) -> Pushed {
+        if self.has_unkeyed() && self.bins.contains(class, start.as_ptr()) {
+            return Pushed::Twice;
+        }
+        self.bins.push_keyed(class, start)
+    }
+
+    /// A block of the bin of `class`, if it has one, for the door without layouts.
+    #[inline(always)]
+    pub(crate) fn pop_untyped(&'static self, class: Class) -> Option<NonNull<u8>> {
+        let start = self.pop_binned(class)?;
+        self.bins.clear_key(class);
+        Some(start)
+    }
+
+    /// Whether blocks may be in bins without a key: those that were freed through a layout.
+    #[inline(always)]
+    fn has_unkeyed(&self) -> bool {
+        self.requests.has_freed()
+    }
+
+    /// Writes the keys of the bin of `class` anew, after more than one block has come or gone.
+    #[inline]
+    fn set_keys(&self, class: Class) {
+        if !self.has_unkeyed() {
+            self.bins.set_keys(class);
+        }
+    }
+
     /// Whether blocks of `slab`, which is this heap's, go into its bins. Then it is at hand from
     /// now on. For the owner.
     pub(crate) fn is_fed_by(&'static self, slab: &'static Slab) -> bool {
-        if !self.bins.is_open(slab.class())
-            || slab.is_inherited()
-            || !(slab.feeds_bins() || self.begin_feeding(slab))
-        {
-            return false;
+        let is_fed = !slab.is_inherited() && self.feeds_or_begins(slab);
+        if is_fed && !slab.has_uncarved() {
+            self.binned_units.enter(slab.base(), slab.class());
         }
-        self.binned_units.enter(slab.base());
-        true
+        is_fed
+    }
+
+    /// Whether `slab`, one of this heap and not inherited, feeds a bin from now on. For the owner.
+    pub(super) fn feeds_or_begins(&'static self, slab: &'static Slab) -> bool {
+        self.bins.is_open(slab.class()) && (slab.feeds_bins() || self.begin_feeding(slab))
     }
 
     fn begin_feeding(&'static self, slab: &'static Slab) -> bool {
@@ -86,12 +127,26 @@ impl Heap {
         let _keep = KeepErrno::new();
         // Helpers read the watermark under the lock.
         let _lists = self.lists.lock();
-        let is_home = ptr::eq(slab.home(), &self.inbox) && !slab.has_absent() && !slab.is_inherited();
+        let is_home = ptr::eq(slab.home(), &self.inbox);
         if is_home {
             self.forget(slab);
+            slab.make_absent();
             slab.set_feeding(places);
+            self.repark(slab);
         }
         is_home
+    }
+
+    /// Moves a slab with room to the list of its new state, where its first block became absent or
+    /// its last one is that no more. For the owner, who holds the lists' lock.
+    fn repark(&'static self, slab: &'static Slab) {
+        if matches!(
+            (slab.state(), slab.has_absent()),
+            (SlabState::Partial, true) | (SlabState::Purged, false)
+        ) {
+            self.slabs.partial(slab.class()).remove(slab);
+            self.park_partial(slab);
+        }
     }
 
     /// Forgets which slabs are at hand for frees, but for those that are not inherited.
@@ -111,8 +166,8 @@ impl Heap {
         }
     }
 
-    /// Ends a slab's feeding of its bin. Its blocks there join its list. For the owner, who holds
-    /// the lists' lock if the slab is on a list.
+    /// Ends a slab's feeding of its bin. Its blocks there come home. For the owner, who holds the
+    /// lists' lock if the slab is on a list.
     pub(super) fn end_feeding(&self, slab: &'static Slab) {
         if !slab.feeds_bins() {
             return;
@@ -121,15 +176,34 @@ impl Heap {
         // So that it reports nothing meanwhile.
         slab.set_kept();
         self.bins.take_from(slab.class(), slab.base(), |start| {
-            // SAFETY: what is in a bin is free, and a block of a slab.
-            let block = unsafe { Block::from_raw(start) };
-            // SAFETY: as above.
-            if unsafe { free_list::looks_free(start.as_ptr()) } && slab.is_listed(block.address()) {
-                return fatal::caught("double free", block.address());
+            let index = slab.index_at(start.addr().get());
+            if slab.is_absent_at(index) {
+                return fatal::caught("double free", start.addr().get());
             }
-            let _ = slab.push(block);
+            let _ = slab.push_absent(index);
         });
+        self.set_keys(slab.class());
         slab.set_plain();
+        if slab.state() == SlabState::Current {
+            slab.list_absent();
+        }
+    }
+
+    /// Puts the absent blocks of a purged slab back on its list, if their pages are there and its
+    /// class has no bin: frees into it are fast again. For the owner, who holds the lists' lock.
+    pub(super) fn list_resident(&'static self, slab: &'static Slab) {
+        if slab.was_purged() || slab.is_inherited() || self.bins.is_open(slab.class()) {
+            return;
+        }
+        self.end_feeding(slab);
+        slab.list_absent();
+        self.repark(slab);
+    }
+
+    /// A block of `slab`, the current one of its class.
+    #[inline]
+    pub(super) fn take_from(&'static self, slab: &'static Slab) -> Option<Block> {
+        if slab.feeds_bins() { take_absent_from(slab) } else { slab.pop_any() }
     }
 
     /// Sets the current slab of `class`.
@@ -166,10 +240,15 @@ impl Heap {
     #[cold]
     fn close_bin(&'static self, class: Class) {
         while let Some(start) = self.bins.pop(class) {
-            self.bring_home(start);
+            self.bring_home(class, start);
         }
         self.bins.close(class);
-        self.set_current(class, self.slabs.current(class));
+        let current = self.slabs.current(class);
+        if current.feeds_bins() {
+            self.end_feeding(current);
+            current.list_absent();
+        }
+        self.set_current(class, current);
     }
 
     /// Closes all bins.
@@ -189,30 +268,32 @@ impl Heap {
 
     #[cold]
     fn fill_open_bin(&'static self, class: Class, slab: &'static Slab) {
-        if self.bins.is_drained(class) {
-            return self.close_bin(class);
+        let mut taken = 1;
+        if slab.feeds_bins() || self.begin_feeding(slab) {
+            taken = self.bins.fill(class, |most, each| slab.take_absent(most, each)).wrapping_add(1);
+            self.set_keys(class);
         }
-        if !slab.feeds_bins() && !self.begin_feeding(slab) {
-            return;
+        if self.bins.is_drained(class, taken) {
+            self.close_bin(class);
         }
-        self.bins.fill(class, core::iter::from_fn(|| Some(slab.pop()?.hand_out())));
     }
 
-    /// Pushes the free block at `start` onto the full bin of `class`, of which the older half goes
-    /// home.
+    /// The older half of the full bin of `class` goes home. False where all of it has, and the bin
+    /// is closed.
     #[cold]
     #[inline(never)]
-    pub(crate) fn push_onto_full(&'static self, class: Class, start: NonNull<u8>) -> Pushed {
+    pub(crate) fn make_room(&'static self, class: Class) -> bool {
         // A thread whose blocks all go through bins is not idle.
         self.calls.set(self.calls.get().wrapping_add(1));
         let half = self.bins.take_half(class);
         if self.bins.is_flooded(class) {
             self.close_bin(class);
         }
+        self.set_keys(class);
         for start in half.blocks() {
-            self.bring_home(start);
+            self.bring_home(class, start);
         }
-        if self.bins.is_open(class) { self.bins.push(class, start) } else { Pushed::Full }
+        self.bins.is_open(class)
     }
 
     /// Empties the bins: each block goes home.
@@ -221,27 +302,40 @@ impl Heap {
         self.binned_units.clear_all();
         for class in self.bins.open_classes() {
             while let Some(start) = self.bins.pop(class) {
-                self.bring_home(start);
+                self.bring_home(class, start);
             }
+            self.set_keys(class);
         }
     }
 
     /// Frees the block at `start`, which was in a bin.
     #[inline]
-    fn bring_home(&'static self, start: NonNull<u8>) {
+    fn bring_home(&'static self, class: Class, start: NonNull<u8>) {
         // SAFETY: what is in a bin is a used block of a slab of one unit, for all that the slab
         // knows: so its chunk is mapped.
         let slab = unsafe { &*chunk::record_at(start.addr().get()) };
         // SAFETY: and it is free.
         let block = unsafe { Block::from_raw(start) };
-        // SAFETY: blocks have at least two words.
-        if slab.takes_frees_of(&self.inbox) && !unsafe { free_list::looks_free(start.as_ptr()) } {
-            if slab.push_told(block) {
-                self.settle(slab, slab.occupancy());
-            }
-        } else {
-            self.bring_home_slow(slab, block);
+        let is_at_hand = self.may_bring_home(slab);
+        let index = class.shape().index_of(start.addr().get() % UNIT_BYTES);
+        let Some(index) = index.filter(|_| is_at_hand) else {
+            return self.bring_home_slow(slab, block);
+        };
+        if slab.is_absent_at(index) {
+            return fatal::caught("double free", start.addr().get());
         }
+        if slab.push_absent(index) {
+            self.settle(slab, slab.occupancy());
+        }
+    }
+
+    /// Whether a block of `slab` that was in a bin is home by its bit alone.
+    #[inline]
+    fn may_bring_home(&self, slab: &Slab) -> bool {
+        ptr::eq(slab.home(), &self.inbox)
+            && slab.feeds_bins()
+            && matches!(slab.state(), SlabState::Current | SlabState::Purged)
+            && !slab.is_inherited()
     }
 
     #[cold]
@@ -264,4 +358,17 @@ impl Heap {
     pub(crate) fn binned(&self) -> impl Iterator<Item = usize> {
         self.bins.blocks()
     }
+}
+
+/// A block of a current slab that feeds a bin.
+#[cold]
+#[inline(never)]
+fn take_absent_from(slab: &Slab) -> Option<Block> {
+    if !slab.has_absent() {
+        return None;
+    }
+    let mut found = None;
+    slab.take_absent(1, |start| found = Some(start));
+    // SAFETY: what the slab gives is free, and has two words at least.
+    found.map(|start| unsafe { Block::from_raw(start) })
 }

@@ -17,7 +17,9 @@ impl Heap {
             // closed now.
             self.collect();
             let lists = self.lists.lock();
-            let is_free = !ptr::eq(slab.home(), &self.inbox) || slab.is_listed(block.address());
+            let is_free = !ptr::eq(slab.home(), &self.inbox)
+                || slab.is_absent(block.address())
+                || slab.is_listed(block.address());
             drop(lists);
             if is_free {
                 return fatal::caught("double free", block.address());
@@ -47,6 +49,7 @@ impl Heap {
         }
         if slab.state() == SlabState::Purged {
             self.note_sparse(slab);
+            self.list_resident(slab);
         }
         let left = if slab.is_inherited() { self.push_inherited(slab, block) } else { slab.push(block) };
         let emptied = self.relist(slab, left);
@@ -70,7 +73,7 @@ impl Heap {
             slab.move_to(SlabState::Purged);
             partial.push_last(slab);
         }
-        slab.push_absent(block)
+        if slab.push_absent(slab.index_at(block.address())) { slab.occupancy() } else { Occupancy::Used }
     }
 
     /// Whether the block at `address` is on the list of `slab`, or among its remote frees. None

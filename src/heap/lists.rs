@@ -58,10 +58,14 @@ impl Heap {
 
     pub(super) fn make_current(&'static self, class: Class, slab: &'static Slab) {
         slab.move_to(SlabState::Current);
-        if !slab.feeds_bins() {
-            slab.set_plain();
+        if slab.is_inherited() {
+            slab.set_own();
         }
-        slab.list_absent();
+        if !self.feeds_or_begins(slab) {
+            self.end_feeding(slab);
+            slab.set_plain();
+            slab.list_absent();
+        }
         self.set_current(class, slab);
         self.remember(slab);
         self.classes.set(self.classes.get() | (1 << class.index()));
@@ -211,6 +215,10 @@ impl Heap {
                 return Some(slab);
             }
             (SlabState::Current, Occupancy::Empty) => return Some(slab),
+            (SlabState::Partial, Occupancy::Used | Occupancy::Sparse) if slab.has_absent() => {
+                self.slabs.partial(slab.class()).remove(slab);
+                self.park_partial(slab);
+            }
             (
                 SlabState::Partial | SlabState::Purged | SlabState::Current,
                 Occupancy::Used | Occupancy::Sparse,

@@ -11,6 +11,7 @@
 //! | `mod` | the struct, with who reads and writes each field; the fast allocation |
 //! | `bins` | the blocks that the thread freed last, by class |
 //! | `feeding` | which slabs' blocks go into bins |
+//! | `binned_units` | those slabs, by address |
 //! | `lists` | states and lists of slabs; the owned-slab cache |
 //! | `refill` | where a block comes from when none is at hand |
 //! | `frees` | frees beside the fast path; adoption of remote frees |
@@ -49,6 +50,7 @@ use crate::policy::requested::Requested;
 
 #[cfg(feature = "background-purge")]
 pub(crate) mod background;
+mod binned_units;
 pub(crate) mod bins;
 mod empty;
 mod ended;
@@ -70,7 +72,8 @@ pub(crate) mod tally;
 pub(crate) mod thread;
 mod trim;
 
-use bins::{BinnedUnits, Bins};
+use binned_units::BinnedUnits;
+use bins::Bins;
 use groups::Member;
 use outbox::Outbox;
 pub(crate) use refill::Found;

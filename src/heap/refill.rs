@@ -53,7 +53,7 @@ impl Heap {
         }
         loop {
             let slab = self.slabs.current(class);
-            if let Some(block) = slab.pop_any() {
+            if let Some(block) = self.take_from(slab) {
                 self.fill_bin(class, slab);
                 return Some(Found { block, zero: false });
             }

@@ -45,6 +45,12 @@ impl Requests {
         self.freed.set(self.freed.get().wrapping_add(bytes));
     }
 
+    /// Whether bytes were freed through a layout.
+    #[inline(always)]
+    pub(super) fn has_freed(&self) -> bool {
+        self.freed.get() != 0
+    }
+
     /// Counts `more`. For slow paths.
     pub(super) fn add(&self, more: Requested) {
         let sum = self.read().and(more);

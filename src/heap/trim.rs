@@ -87,7 +87,8 @@ impl Heap {
     fn free_inside(&'static self) -> usize {
         let partial = |class| self.slabs.partial(class).first();
         let slabs = |class| core::iter::successors(partial(class), |slab| SlabList::after(slab));
-        let free = |slab: &Slab| (slab.listed() as usize).wrapping_mul(slab.block_bytes());
+        let resident = |slab: &Slab| if slab.was_purged() { slab.listed() } else { slab.available() };
+        let free = |slab: &Slab| (resident(slab) as usize).wrapping_mul(slab.block_bytes());
         Class::in_set(self.classes.get()).flat_map(slabs).map(free).sum()
     }
 

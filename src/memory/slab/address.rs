@@ -49,7 +49,7 @@ impl Slab {
     }
 
     /// Index of the block that begins at `address`.
-    pub(super) fn index_at(&self, address: usize) -> usize {
+    pub(crate) fn index_at(&self, address: usize) -> usize {
         address.wrapping_sub(self.base()).checked_div(self.block_bytes()).unwrap_or(0)
     }
 

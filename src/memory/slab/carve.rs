@@ -74,7 +74,12 @@ impl Slab {
         let order = CarveOrder::of(self.next_blocks(zero));
         let blocks = order.blocks();
         let nth = |nth| self.block_at(from.wrapping_add(order.index(nth).wrapping_mul(block)) as u32);
-        self.free.push_all((1..blocks as usize).rev().map(nth));
+        let others = (1..blocks as usize).rev().map(nth);
+        if self.feeds_bins() {
+            others.for_each(|block| self.set_absent(self.index_at(block.address())));
+        } else {
+            self.free.push_all(others);
+        }
         self.carved.set(self.carved.get().wrapping_add(blocks));
         self.carved_bytes.set((self.carved.get() as usize).wrapping_mul(block));
         self.count.store(self.count.load(Ordering::Relaxed).wrapping_sub(1), Ordering::Relaxed);

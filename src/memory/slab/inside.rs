@@ -80,6 +80,16 @@ impl Slab {
         }
     }
 
+    /// Whether pages inside were given back before. Else the absent blocks are resident.
+    pub(crate) fn was_purged(&self) -> bool {
+        self.last_tick.get() & PURGED != 0
+    }
+
+    /// Notes that pages inside may be resident.
+    pub(super) fn forget_ticks(&self) {
+        self.last_tick.set(0);
+    }
+
     fn free_blocks_now(&self) -> u64 {
         // The last block that came back.
         let first = self.quarantine.or(&self.free).head();
@@ -130,7 +140,11 @@ impl Slab {
             // Behind the last carved block nothing is used either.
             let end = if behind == carved { self.end() } else { start(behind) };
             let (from, to) = pages(start(first), end);
-            let is_new = || self.is_inherited() || (first..behind).any(|index| listed.contains(index));
+            let is_new = || {
+                self.is_inherited()
+                    || !self.was_purged()
+                    || (first..behind).any(|index| listed.contains(index))
+            };
             if from == to || !is_new() {
                 continue;
             }

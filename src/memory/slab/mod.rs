@@ -276,9 +276,14 @@ impl Slab {
         unsafe { atomic::increment::<COUNT_OFFSET>(ptr::from_ref(self).cast()) }
     }
 
-    /// Takes a block back.
+    /// Takes a block back, as far as it is the slab's way: where it feeds a bin, by a bit.
     pub(crate) fn push(&self, block: Block) -> Occupancy {
-        if self.push_told(block) { self.occupancy() } else { Occupancy::Used }
+        let is_told = if self.feeds_bins() {
+            self.push_absent(self.index_at(block.address()))
+        } else {
+            self.push_told(block)
+        };
+        if is_told { self.occupancy() } else { Occupancy::Used }
     }
 
     /// What the last frees have left behind. For the owner.
@@ -291,15 +296,15 @@ impl Slab {
     }
 
     /// Whether the thread of the heap with this inbox may [`push`](Self::push) at once: not into
-    /// full slabs, which change their state then, nor into purged and [inherited](absent) ones, of
-    /// which more is to be asked.
+    /// full slabs, which change their state then, nor into purged ones, those that feed a bin and
+    /// [inherited](absent) ones, of which more is to be asked.
     #[inline]
     pub(crate) fn takes_frees_of(&self, inbox: *const Inbox) -> bool {
         let is_home = || ptr::eq(self.home.load(Ordering::Relaxed), inbox);
         // First the home alone: other threads must not read the line that the owner writes.
         // Then the state before the home: whoever gives a full slab to another heap does so before
         // it moves it.
-        is_home() && self.state().takes_frees() && !self.is_inherited() && is_home()
+        is_home() && self.state().takes_frees() && !self.feeds_bins() && !self.is_inherited() && is_home()
     }
 
     // ---- what it is ----

@@ -82,7 +82,12 @@ impl Slab {
                 return Occupancy::Used;
             }
             let first = self.pointer(chain.first);
-            if self.has_absent() && self.blocks_of(chain).any(|block| self.is_absent(block.addr())) {
+            let is_double = if self.feeds_bins() {
+                !self.adopt_absent(self.blocks_of(chain))
+            } else {
+                self.has_absent() && self.blocks_of(chain).any(|block| self.is_absent(block.addr()))
+            };
+            if is_double {
                 fatal::caught("double free by another thread, in the slab", self.base());
                 return Occupancy::Used;
             }
@@ -92,8 +97,11 @@ impl Slab {
                 true => last_of(first, chain.blocks),
                 false => self.pointer(noted),
             };
-            // SAFETY: the publishers gave up the blocks from `first` to `last`, which they linked.
-            unsafe { self.quarantine.or(&self.free).push_chain(first, last) };
+            if !self.feeds_bins() {
+                // SAFETY: the publishers gave up the blocks from `first` to `last`, which they
+                // linked.
+                unsafe { self.quarantine.or(&self.free).push_chain(first, last) };
+            }
             // A forked child that counts the blocks as free has them on the list.
             in_order();
             let count = self.count.load(Ordering::Relaxed).wrapping_add(chain.blocks.cast_signed());

@@ -57,7 +57,7 @@ impl Slab {
 
     /// Makes the record a slab of `class` over fresh units. `zero`: the units read as zero.
     pub(crate) fn open(&'static self, class: Class, zero: bool, home: &'static Inbox) {
-        let Shape { block, units, capacity } = class.shape();
+        let &Shape { block, units, capacity, inverse } = class.shape();
         hardening::prepare();
         self.watermark.set(0);
         self.count.store(0, Ordering::Relaxed);
@@ -67,7 +67,6 @@ impl Slab {
         self.carved.set(0);
         self.carved_bytes.set(0);
         self.block_bytes.set(block);
-        let inverse = u32::MAX.checked_div(block).unwrap_or(0).wrapping_add(1);
         self.inverse.set(inverse);
         self.bound.set(inverse);
         self.long_inverse.set(u64::MAX.checked_div(block.into()).unwrap_or(0).wrapping_add(1));

@@ -19,6 +19,16 @@ pub(crate) extern "C-unwind" fn malloc(size: usize) -> *mut u8 {
 #[cold]
 #[inline(never)]
 extern "C-unwind" fn malloc_slow(size: usize) -> *mut u8 {
+    match untyped::at_hand_in_bin(size) {
+        Some(block) => block.as_ptr(),
+        None => malloc_slower(size),
+    }
+}
+
+/// Apart, since the registers it saves would be saved by each allocation from a bin.
+#[cold]
+#[inline(never)]
+extern "C-unwind" fn malloc_slower(size: usize) -> *mut u8 {
     no_memory_if_null(untyped::allocate_aligned(size, MIN_ALIGN))
 }
 

@@ -34,7 +34,7 @@ const NO_SIZE: &str = "size of an address that is no allocation";
 const TWICE: &str = "double free";
 const TWICE_REMOTELY: &str = "double free by another thread";
 
-const FAULTS: [(&str, &str, Caught); 35] = [
+const FAULTS: [(&str, &str, Caught); 43] = [
     ("double_free_16", TWICE, AtOnce),
     ("double_free_64", TWICE, AtOnce),
     ("double_free_64_later", TWICE, AtOnce),
@@ -43,6 +43,14 @@ const FAULTS: [(&str, &str, Caught); 35] = [
     ("double_free_500000", NO_ALLOCATION, AtOnce),
     ("double_free_large", NO_ALLOCATION, AtOnce),
     ("double_free_large_later", NO_ALLOCATION, AtOnce),
+    ("double_free_in_bin_16", TWICE, AtOnce),
+    ("double_free_in_bin_200", TWICE, AtOnce),
+    ("double_free_in_bin_2000", TWICE, AtOnce),
+    ("double_free_from_bin_16", TWICE, AtOnce),
+    ("double_free_from_bin_200", TWICE, AtOnce),
+    ("double_free_from_bin_2000", TWICE, AtOnce),
+    ("realloc_in_bin", NO_RESIZE, AtOnce),
+    ("free_interior_in_bin", NO_ALLOCATION, AtOnce),
     ("double_free_alone", NO_ALLOCATION, AtOnce),
     ("double_free_purged", NO_ALLOCATION, AtOnce),
     ("double_free_elsewhere", TWICE, AtOnce),

@@ -48,6 +48,78 @@ static void double_free_500000(void) { double_free(500000, 0); }
 static void double_free_large(void) { double_free(5 << 20, 0); }
 static void double_free_large_later(void) { double_free(5 << 20, 40); }
 
+/* A set of blocks of which so many random ones were replaced that frees of its size go into the
+ * thread's bin: the next block is the one freed last, whatever slab that is of. */
+enum { SET_BYTES = 6 << 20, SET_BLOCKS = SET_BYTES / 16 };
+static void *set[SET_BLOCKS];
+
+static int scatter(size_t size)
+{
+    int count = SET_BYTES / size;
+    for (int i = 0; i < count; i++)
+        set[i] = malloc(size);
+    unsigned state = 1;
+    for (int i = 0; i < 2 * count; i++) {
+        state = state * 1103515245 + 12345;
+        int chosen = (state >> 8) % count;
+        free(set[chosen]);
+        set[chosen] = malloc(size);
+    }
+    void *first = set[count / 2], *second = set[count / 3];
+    free(first);
+    free(second);
+    CHECK(malloc(size) == second && malloc(size) == first);
+    return count;
+}
+
+/* The block is in the bin, with others above it. */
+static void double_free_in_bin(size_t size)
+{
+    int count = scatter(size);
+    void *block = set[count / 2];
+    free(block);
+    for (int i = 3; i < 6; i++)
+        free(set[count / 2 + count / i]);
+    free(block);
+    after_the_fault();
+}
+
+static void double_free_in_bin_16(void) { double_free_in_bin(16); }
+static void double_free_in_bin_200(void) { double_free_in_bin(200); }
+static void double_free_in_bin_2000(void) { double_free_in_bin(2000); }
+
+/* The block has left the bin for its slab. */
+static void double_free_from_bin(size_t size)
+{
+    int count = scatter(size);
+    void *block = set[count / 2];
+    free(block);
+    for (int i = 0; i < 100; i++)
+        free(set[i * 7]);
+    free(block);
+    after_the_fault();
+}
+
+static void double_free_from_bin_16(void) { double_free_from_bin(16); }
+static void double_free_from_bin_200(void) { double_free_from_bin(200); }
+static void double_free_from_bin_2000(void) { double_free_from_bin(2000); }
+
+static void realloc_in_bin(void)
+{
+    int count = scatter(200);
+    free(set[count / 2]);
+    CHECK(!realloc(set[count / 2], 300));
+    after_the_fault();
+}
+
+static void free_interior_in_bin(void)
+{
+    int count = scatter(200);
+    free(set[count / 2]);
+    free((char *)set[count / 2 + 1] + 16);
+    after_the_fault();
+}
+
 static void double_free_alone(void)
 {
     /* The slab's only block: with it the slab goes. */
@@ -254,6 +326,14 @@ static const struct scenario scenarios[] = {
     SCENARIO(double_free_500000),
     SCENARIO(double_free_large),
     SCENARIO(double_free_large_later),
+    SCENARIO(double_free_in_bin_16),
+    SCENARIO(double_free_in_bin_200),
+    SCENARIO(double_free_in_bin_2000),
+    SCENARIO(double_free_from_bin_16),
+    SCENARIO(double_free_from_bin_200),
+    SCENARIO(double_free_from_bin_2000),
+    SCENARIO(realloc_in_bin),
+    SCENARIO(free_interior_in_bin),
     SCENARIO(double_free_alone),
     SCENARIO(double_free_purged),
     SCENARIO(double_free_elsewhere),
