@@ -48,11 +48,7 @@ struct Set {
 }
 
 impl Set {
-    fn new(size: usize, bytes: usize) -> Self {
-        Self::of(Door::Layout, size, bytes)
-    }
-
-    fn of(door: Door, size: usize, bytes: usize) -> Self {
+    fn new(door: Door, size: usize, bytes: usize) -> Self {
         let mut set = Self { door, size, blocks: Vec::with_capacity(2 * bytes / size) };
         set.grow(bytes / size);
         set
@@ -65,7 +61,7 @@ impl Set {
     }
 
     fn scattered_of(door: Door, size: usize, bytes: usize) -> Self {
-        let mut set = Self::of(door, size, bytes);
+        let mut set = Self::new(door, size, bytes);
         set.replace(2 * set.blocks.len());
         // Far apart, so that they are not one slab's.
         for part in HOLES {

@@ -65,9 +65,12 @@ pub(crate) const BIN_LONGEST: usize = 2 << 10;
 /// side by side. A power of two.
 pub(crate) const BINNED_UNITS: usize = 1 << 12;
 
-/// Entries of a heap's owned-slab cache, one a unit: enough for 16 MiB side by side. A power of
-/// two.
-pub(crate) const OWNED_SLABS: usize = 256;
+/// Entries of the near table of a heap's owned-slab cache, one a unit: enough for 16 MiB side by
+/// side. A power of two.
+pub(crate) const NEAR_SLABS: usize = 256;
+
+/// Entries of the far table, which larger heaps have besides: enough for 512 MiB. A power of two.
+pub(crate) const FAR_SLABS: usize = 8 << 10;
 
 /// Bytes of blocks linked at a time in a new slab whose pages are resident. Few, since many threads
 /// need a few blocks of many classes.

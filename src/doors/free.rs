@@ -50,8 +50,16 @@ pub(super) unsafe fn dealloc_slow(pointer: *mut u8, request: Request, heap: &'st
 /// As for `GlobalAlloc::dealloc`.
 #[inline(never)]
 unsafe fn dealloc_unbinned(pointer: *mut u8, request: Request, heap: &'static Heap) {
+    let layout = Some(request.layout());
     // SAFETY: forwarded to the caller.
-    unsafe { free_slow(heap, pointer, Some(request.layout())) }
+    unsafe {
+        if let Some(slab) = heap.owned_far(pointer.addr())
+            && give_if_owned(heap, slab, pointer, layout)
+        {
+            return;
+        }
+        free_slow(heap, pointer, layout);
+    }
 }
 
 /// Frees whatever begins at `pointer` after the fast path of `untyped::free` has left it. `heap` is
@@ -61,6 +69,16 @@ unsafe fn dealloc_unbinned(pointer: *mut u8, request: Request, heap: &'static He
 /// The caller gives up the block, if there is one.
 #[inline(never)]
 pub(crate) unsafe fn free_untyped(pointer: *mut u8, heap: &'static Heap) {
+    // SAFETY: forwarded to the caller.
+    unsafe { if heap.has_bins() { free_binned(pointer, heap) } else { free_unbinned(pointer, heap) } }
+}
+
+/// As [`free_untyped`], where it may be a block for a bin.
+///
+/// # Safety
+/// As there.
+#[inline(never)]
+unsafe fn free_binned(pointer: *mut u8, heap: &'static Heap) {
     if let Some(class) = heap.fed_class(pointer.addr())
         && let Some(index) = class.shape().index_of(pointer.addr() % UNIT_BYTES)
         // SAFETY: what feeds a bin is in a chunk that is mapped.
@@ -80,9 +98,16 @@ pub(crate) unsafe fn free_untyped(pointer: *mut u8, heap: &'static Heap) {
 /// As for [`free_untyped`].
 #[inline(never)]
 unsafe fn free_unbinned(pointer: *mut u8, heap: &'static Heap) {
-    if !pointer.is_null() {
-        // SAFETY: forwarded to the caller.
-        unsafe { free_slow(heap, pointer, None) }
+    // SAFETY: forwarded to the caller.
+    unsafe {
+        if let Some(slab) = heap.owned_far(pointer.addr())
+            && give_if_owned(heap, slab, pointer, None)
+        {
+            return;
+        }
+        if !pointer.is_null() {
+            free_slow(heap, pointer, None);
+        }
     }
 }
 
@@ -248,6 +273,34 @@ fn slab_with_block(address: usize) -> Option<(&'static Slab, usize)> {
     // SAFETY: the chunk is ours, and so mapped, and the address is not in its header.
     let (slab, offset) = unsafe { &*chunk::record_at(address) }.around(address);
     if slab.home().is_null() || !slab.has_block(offset) { None } else { Some((slab, offset)) }
+}
+
+/// Takes back the block at `pointer` if it is one of `slab`, an entry of the owned-slab cache of
+/// `heap`, the calling thread's, and nothing about it is suspicious. Whether it has.
+///
+/// # Safety
+/// The caller gives up the block, if there is one. With a layout, it is the block's.
+#[inline(always)]
+pub(super) unsafe fn give_if_owned(
+    heap: &'static Heap,
+    slab: &'static Slab,
+    pointer: *mut u8,
+    layout: Option<Layout>,
+) -> bool {
+    let address = pointer.addr();
+    let is_checked = hardening::ON || layout.is_none();
+    if slab.begins_around(address)
+        && (!is_checked || slab.has_block_in_first_unit(address))
+        // SAFETY: blocks have at least two words.
+        && !unsafe { free_list::looks_free(pointer) }
+        && let Some(key) = slab.check_fast(pointer, address % UNIT_BYTES, layout)
+    {
+        count_freed(heap, layout);
+        // SAFETY: the caller gives up the block.
+        unsafe { give(slab, pointer, key) };
+        return true;
+    }
+    false
 }
 
 /// Takes back a block of a slab of the calling thread's heap that

@@ -12,11 +12,10 @@ use core::ptr::{self, NonNull};
 use super::request::Request;
 use super::start;
 use crate::base::atomic::{AtomicBool, Ordering};
-use crate::base::config::UNIT_BYTES;
-use crate::block::free_list::{self, Block};
+use crate::block::free_list::Block;
 use crate::block::hardening::{self, inline_class, route};
 use crate::block::size_class::{CLASS_ALIGN, Class, Route};
-use crate::doors::free::{dealloc_slow, give, start_purger};
+use crate::doors::free::{dealloc_slow, give_if_owned, start_purger};
 use crate::doors::freestone::Freestone;
 use crate::doors::resize;
 #[cfg(feature = "profile")]
@@ -61,19 +60,12 @@ unsafe impl GlobalAlloc for Freestone {
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         watch::close(pointer, layout.size());
         let heap = thread::heap();
-        let slab = heap.owned(pointer.addr());
-        if slab.begins_around(pointer.addr())
-            // SAFETY: blocks have at least two words.
-            && !unsafe { free_list::looks_free(pointer) }
-            && (!hardening::ON || slab.has_block_in_first_unit(pointer.addr()))
-            && let Some(key) = slab.check_fast(pointer, pointer.addr() % UNIT_BYTES, Some(layout))
-        {
-            heap.count_freed(layout.size());
-            // SAFETY: the caller gives up the block.
-            return unsafe { give(slab, pointer, key) };
-        }
         // SAFETY: forwarded to the caller.
-        unsafe { dealloc_slow(pointer, Request::new(layout), heap) }
+        unsafe {
+            if !give_if_owned(heap, heap.owned(pointer.addr()), pointer, Some(layout)) {
+                dealloc_slow(pointer, Request::new(layout), heap);
+            }
+        }
     }
 
     #[inline]
@@ -162,7 +154,6 @@ fn start_and_refill(request: Request, class: Class, door: &Freestone) -> *mut u8
     start::with(&door.options);
     let Some(block) = refill(class) else { return ptr::null_mut() };
     thread::count(Requested::allocation(layout.size()));
-    thread::heap().open_bin_if_scattered(class);
     let start = hardening::hand_out(block, class, layout).as_ptr();
     watch::open(start, layout.size());
     start

@@ -9,10 +9,9 @@ use core::ffi::c_char;
 use core::ptr::{self, NonNull};
 
 use super::start;
-use crate::base::config::{INLINE_LIMIT, UNIT_BYTES};
-use crate::block::free_list;
-use crate::block::hardening::{self, CANARY_BYTES, route};
-use crate::block::size_class::{Class, Route};
+use crate::base::config::INLINE_LIMIT;
+use crate::block::hardening::{self, CANARY_BYTES};
+use crate::block::size_class::Class;
 use crate::doors::free;
 use crate::doors::resize;
 use crate::doors::rust;
@@ -105,13 +104,7 @@ pub fn allocate_aligned(size: usize, align: usize) -> *mut u8 {
         return nothing.as_ptr();
     }
     match layout(size, align) {
-        Some(layout) => {
-            let start = count_if_made(rust::alloc_slow(layout));
-            if let Route::Small(class) = route(layout) {
-                thread::heap().open_bin_if_scattered(class);
-            }
-            start
-        }
+        Some(layout) => count_if_made(rust::alloc_slow(layout)),
         None => ptr::null_mut(),
     }
 }
@@ -171,18 +164,12 @@ pub unsafe fn free(pointer: *mut u8) {
         watch::close(pointer, home.bytes());
     }
     let heap = thread::heap();
-    let slab = heap.owned(pointer.addr());
-    if slab.begins_around(pointer.addr())
-        && slab.has_block_in_first_unit(pointer.addr())
-        // SAFETY: a block begins here, and blocks have at least two words.
-        && !unsafe { free_list::looks_free(pointer) }
-        && let Some(key) = slab.check_fast(pointer, pointer.addr() % UNIT_BYTES, None)
-    {
-        // SAFETY: the caller gives up the block that begins here.
-        return unsafe { free::give(slab, pointer, key) };
-    }
     // SAFETY: forwarded to the caller.
-    unsafe { free::free_untyped(pointer, heap) };
+    unsafe {
+        if !free::give_if_owned(heap, heap.owned(pointer.addr()), pointer, None) {
+            free::free_untyped(pointer, heap);
+        }
+    }
 }
 
 /// Where a block lies.

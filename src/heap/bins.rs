@@ -87,7 +87,7 @@ const KEYS_BYTES: usize = size_of::<Keys>();
 /// The key of the block at `start`.
 #[inline(always)]
 fn key_of(start: *mut u8) -> u16 {
-    (start.addr() / CLASS_ALIGN ^ start.addr() / UNIT_BYTES) as u16
+    ((start.addr() / CLASS_ALIGN) ^ (start.addr() / UNIT_BYTES)) as u16
 }
 
 /// Entries that are compared without a step between them when a bin is looked through.
@@ -277,21 +277,18 @@ impl Bins {
         self.open.set(self.open.get() & !(1 << class.index()));
     }
 
-    /// Notes that `class` needed another slab: a `partial` one, or none had room.
-    pub(super) fn note_refill(&self, class: Class, partial: Option<&Slab>) {
-        if class.places() == 0 || self.is_open(class) {
-            return;
+    /// Notes that `class` needed another slab: a `partial` one, or none had room. Whether its bin
+    /// is to be opened.
+    pub(super) fn note_refill(&self, class: Class, partial: Option<&Slab>) -> bool {
+        if !ON || class.places() == 0 || self.is_open(class) {
+            return false;
         }
         let run = of(&self.runs, class);
         let is_scattered = partial.is_some_and(|slab| {
             (slab.available() as usize).wrapping_mul(BIN_SCATTERED_PART) <= slab.capacity()
         });
         run.set(if is_scattered { run.get().saturating_add(1) } else { 0 });
-    }
-
-    /// Whether the bin of `class` is to be opened.
-    pub(super) fn is_scattered(&self, class: Class) -> bool {
-        class.places() != 0 && of(&self.runs, class).get() >= BIN_SCATTERED && !self.is_open(class)
+        run.get() >= BIN_SCATTERED
     }
 
     /// Notes that half of the full bin of `class` is taken out. Whether it is to be closed.

@@ -6,8 +6,8 @@
 
 use core::ptr::{self, NonNull};
 
-use super::bins::{self, Pushed};
-use super::{EMPTY, Heap};
+use super::bins::Pushed;
+use super::{EMPTY, Heap, help};
 use crate::base::atomic::Ordering;
 use crate::base::config::{BIN_FROM_UNITS, UNIT_BYTES};
 use crate::block::free_list::Block;
@@ -114,8 +114,24 @@ impl Heap {
         is_fed
     }
 
+    /// Whether `slab`, which becomes the current one, feeds a bin. Else it does so no more.
+    #[inline]
+    pub(super) fn goes_on_feeding(&'static self, slab: &'static Slab) -> bool {
+        (slab.feeds_bins() || self.bins.is_open(slab.class())) && self.goes_on_feeding_slow(slab)
+    }
+
+    #[cold]
+    fn goes_on_feeding_slow(&'static self, slab: &'static Slab) -> bool {
+        slab.set_own();
+        let feeds = self.feeds_or_begins(slab);
+        if !feeds {
+            self.end_feeding(slab);
+        }
+        feeds
+    }
+
     /// Whether `slab`, one of this heap and not inherited, feeds a bin from now on. For the owner.
-    pub(super) fn feeds_or_begins(&'static self, slab: &'static Slab) -> bool {
+    fn feeds_or_begins(&'static self, slab: &'static Slab) -> bool {
         self.bins.is_open(slab.class()) && (slab.feeds_bins() || self.begin_feeding(slab))
     }
 
@@ -152,18 +168,7 @@ impl Heap {
     /// Forgets which slabs are at hand for frees, but for those that are not inherited.
     pub(super) fn forget_inherited(&self) {
         self.binned_units.clear_all();
-        self.forget_owned(Slab::is_inherited);
-    }
-
-    /// Removes the slabs `which` from the owned-slab cache.
-    fn forget_owned(&self, which: impl Fn(&Slab) -> bool) {
-        for entry in &self.owned {
-            // SAFETY: the entries are the empty slab or slabs of this heap, whose chunks are
-            // mapped.
-            if which(unsafe { &*entry.load(Ordering::Relaxed) }) {
-                entry.store((&raw const EMPTY).cast_mut(), Ordering::Release);
-            }
-        }
+        self.owned.remove_all(Slab::is_inherited);
     }
 
     /// Ends a slab's feeding of its bin. Its blocks there come home. For the owner, who holds the
@@ -192,7 +197,7 @@ impl Heap {
     /// Puts the absent blocks of a purged slab back on its list, if their pages are there and its
     /// class has no bin: frees into it are fast again. For the owner, who holds the lists' lock.
     pub(super) fn list_resident(&'static self, slab: &'static Slab) {
-        if slab.was_purged() || slab.is_inherited() || self.bins.is_open(slab.class()) {
+        if !slab.has_resident_absent() || slab.is_inherited() || self.bins.is_open(slab.class()) {
             return;
         }
         self.end_feeding(slab);
@@ -215,25 +220,21 @@ impl Heap {
         }
     }
 
-    /// Opens the bin of `class`, if its frees are scattered over its slabs and the heap is large.
-    /// For the thread's own heap.
-    pub(crate) fn open_bin_if_scattered(&'static self, class: Class) {
-        if bins::ON
-            && self.bins.is_scattered(class)
-            && !options::get().check_frees
-            && self.units.load(Ordering::Relaxed).cast_signed() >= BIN_FROM_UNITS
-        {
-            self.open_bin(class);
-        }
-    }
-
+    /// Opens the bin of `class`, of which the frees are scattered over its slabs, if this is a
+    /// thread's heap and a large one.
     #[cold]
-    fn open_bin(&'static self, class: Class) {
-        if !self.binned_units.make() || !self.bins.open(class) {
+    #[inline(never)]
+    pub(super) fn open_bin(&'static self, class: Class) {
+        if self.units.load(Ordering::Relaxed).cast_signed() < BIN_FROM_UNITS
+            || options::get().check_frees
+            || !help::is_of_thread(self)
+            || !self.binned_units.make()
+            || !self.bins.open(class)
+        {
             return;
         }
         self.set_current(class, self.slabs.current(class));
-        self.forget_owned(|slab| slab.class() == class);
+        self.owned.remove_all(|slab| slab.class() == class);
     }
 
     /// Closes the bin of `class`: its blocks go home. Slabs that fed it would do so again.

@@ -110,7 +110,7 @@ fn thread_heaps() -> impl Iterator<Item = &'static Heap> {
 }
 
 /// Not the shared heap, nor the sampled blocks': those are used under a lock, by whoever holds it.
-fn is_of_thread(heap: &Heap) -> bool {
+pub(super) fn is_of_thread(heap: &Heap) -> bool {
     #[cfg(feature = "profile")]
     if crate::heap::sampling::is_home(heap.inbox()) {
         return false;
@@ -231,14 +231,8 @@ impl Heap {
     /// Clears the slab's entry in the owned-slab cache. If it has one, or `must_pin`, pins its
     /// chunk until the owner's next slow path: the owner may be about to follow the entry.
     fn clear_entry(&self, slab: &Slab, must_pin: bool) {
-        let this = ptr::from_ref(slab).cast_mut();
-        let empty = (&raw const EMPTY).cast_mut();
-        // Acquire, if there is another: the owner uses this slab no more.
-        let cleared = self
-            .entry(slab.base())
-            .compare_exchange(this, empty, Ordering::Relaxed, Ordering::Acquire)
-            .is_ok();
-        if cleared || must_pin {
+        let was_there = self.owned.take(slab);
+        if was_there || must_pin {
             depot::pin(chunk::chunk_of(slab), !self.entries_cleared.swap(true, Ordering::Relaxed));
         }
     }

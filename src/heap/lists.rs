@@ -1,5 +1,4 @@
-//! The slabs of a heap by class: the current one, those with room, those without; and the
-//! owned-slab cache.
+//! The slabs of a heap by class: the current one, those with room, those without.
 //!
 //! Each slab of a heap is in one state (`SlabState`), and on the list that belongs to it. The
 //! lists' lock guards both.
@@ -7,47 +6,37 @@
 use core::ptr;
 
 use super::{EMPTY, Heap, shared};
-use crate::base::atomic::{AtomicPtr, Ordering};
-use crate::base::config::{OWNED_SLABS, UNIT_BYTES};
+use crate::base::atomic::Ordering;
 use crate::block::size_class::Class;
 use crate::memory::chunk;
 use crate::memory::slab::{Occupancy, Slab, SlabState};
 use crate::os::fatal;
 
 impl Heap {
-    /// The entry of the owned-slab cache for `address`: the slab with that block if the heap
-    /// remembers it, else another slab that [takes frees of this heap](Slab::takes_frees_of), or
-    /// the empty one.
+    /// The slab of this heap with the block at `address`, if it is at hand, else any slab.
     #[inline(always)]
     pub(crate) fn owned(&self, address: usize) -> &'static Slab {
-        // SAFETY: the entries are the empty slab or slabs of this heap, whose chunks are mapped. A
-        // helper that takes such a slab pins its chunk.
-        unsafe { &*self.entry(address).load(Ordering::Relaxed) }
+        self.owned.near(address)
     }
 
+    /// As [`owned`](Self::owned), where that is another one.
     #[inline(always)]
-    pub(super) fn entry(&self, address: usize) -> &AtomicPtr<Slab> {
-        // SAFETY: the remainder is below the array's length.
-        unsafe { self.owned.get_unchecked(address / UNIT_BYTES % OWNED_SLABS) }
+    pub(crate) fn owned_far(&self, address: usize) -> Option<&'static Slab> {
+        self.owned.far(address)
     }
 
-    /// Enters `slab` into the owned-slab cache, if it has one unit only and feeds no bin: the fast
+    /// Enters `slab` into the owned-slab cache, if it has one unit only and feeds no bin: the next
     /// free finds it there.
     #[inline]
     pub(crate) fn remember(&self, slab: &'static Slab) {
-        if slab.units() == 1 && !(slab.feeds_bins() && self.bins.is_open(slab.class())) {
-            // Release: a helper that sees the entry replaced knows that the owner uses the old slab
-            // no more.
-            self.entry(slab.base()).store(ptr::from_ref(slab).cast_mut(), Ordering::Release);
+        if slab.units() == 1 && !slab.feeds_bins() {
+            self.owned.enter(slab);
         }
     }
 
     /// Removes `slab` from the owned-slab cache.
     pub(super) fn forget(&self, slab: &Slab) {
-        let entry = self.entry(slab.base());
-        if ptr::eq(entry.load(Ordering::Relaxed), slab) {
-            entry.store((&raw const EMPTY).cast_mut(), Ordering::Release);
-        }
+        self.owned.remove(slab);
     }
 
     /// Makes an open slab on no list the current one of `class`, and parks the one before it.
@@ -58,11 +47,7 @@ impl Heap {
 
     pub(super) fn make_current(&'static self, class: Class, slab: &'static Slab) {
         slab.move_to(SlabState::Current);
-        if slab.is_inherited() {
-            slab.set_own();
-        }
-        if !self.feeds_or_begins(slab) {
-            self.end_feeding(slab);
+        if !self.goes_on_feeding(slab) {
             slab.set_plain();
             slab.list_absent();
         }

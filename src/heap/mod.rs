@@ -12,7 +12,8 @@
 //! | `bins` | the blocks that the thread freed last, by class |
 //! | `feeding` | which slabs' blocks go into bins |
 //! | `binned_units` | those slabs, by address |
-//! | `lists` | states and lists of slabs; the owned-slab cache |
+//! | `lists` | states and lists of slabs |
+//! | `owned_slabs` | the heap's slabs by address, for frees |
 //! | `refill` | where a block comes from when none is at hand |
 //! | `frees` | frees beside the fast path; adoption of remote frees |
 //! | `empty`, `spares` | slabs that fell empty |
@@ -39,8 +40,7 @@ use core::ptr::{self, NonNull};
 use static_assertions::const_assert;
 
 use crate::base::atomic::Seen;
-use crate::base::atomic::{AtomicBool, AtomicPtr, AtomicU32};
-use crate::base::config::OWNED_SLABS;
+use crate::base::atomic::{AtomicBool, AtomicU32};
 use crate::block::free_list::Block;
 use crate::block::size_class::{CLASSES, Class};
 use crate::memory::records;
@@ -61,6 +61,7 @@ pub(crate) mod groups;
 pub(crate) mod help;
 mod lists;
 mod outbox;
+mod owned_slabs;
 mod refill;
 mod requests;
 #[cfg(feature = "profile")]
@@ -76,6 +77,7 @@ use binned_units::BinnedUnits;
 use bins::Bins;
 use groups::Member;
 use outbox::Outbox;
+use owned_slabs::OwnedSlabs;
 pub(crate) use refill::Found;
 use requests::Requests;
 use spares::Spares;
@@ -103,20 +105,20 @@ pub(crate) static BLANK: Heap = Heap::new();
 /// | 1,080 | 16 to 41 | `bins`, `binned_units` | owner; helpers clear entries | owner; statistics |
 /// | 2,632 | 41 to 55 | `slabs`: current ones | owner | owner |
 /// | 3,552 | 55 to 84 | `slabs`: partial ones | holder of `lists` | the same |
-/// | 5,392 | 84 to 116 | `owned` | owner; helpers clear entries | owner, *fast* |
-/// | 7,440 | 116 | `full` | holder of `lists` | the same |
-/// | 7,456 | 116 | `classes`, `kept`; after `sparse`: `kept_bytes` | owner | owner |
-/// | 7,488 | 117 | `sparse` | holder of `lists` | the same |
-/// | 7,512 | 117 to 131 | `spares` | owner puts, any thread takes | any thread |
-/// | 8,448 | 132 | `calls` | owner (slow paths) | helpers |
-/// | 8,452 | 132 | `calls_seen` | helpers | helpers |
-/// | 8,456 | 132 | `units` | owner, helpers | owner |
-/// | 8,460 | 132 | `entries_cleared` | helpers, owner | owner (slow paths) |
-/// | 8,464 | 132 | `ticks_seen` | owner | owner |
-/// | 8,472 | 132 to 140 | `outbox` | owner | owner, statistics |
-/// | 8,984 | 140 to 183 | `tally` | owner (slow paths) | statistics |
-/// | 11,760 | 183 | `next_idle`; before it the `sampler` of `profile` | holder of the idle list's lock | the same |
-/// | 11,768 | 183 | `member` | who enters or leaves its group | any thread |
+/// | 5,392 | 84 to 116 | `owned` | owner; helpers remove entries | owner, *fast* |
+/// | 7,448 | 116 | `full` | holder of `lists` | the same |
+/// | 7,472 | 116 | `classes`, `kept`; after `sparse`: `kept_bytes` | owner | owner |
+/// | 7,504 | 117 | `sparse` | holder of `lists` | the same |
+/// | 7,528 | 117 to 132 | `spares` | owner puts, any thread takes | any thread |
+/// | 8,464 | 132 | `calls` | owner (slow paths) | helpers |
+/// | 8,468 | 132 | `calls_seen` | helpers | helpers |
+/// | 8,472 | 132 | `units` | owner, helpers | owner |
+/// | 8,476 | 132 | `entries_cleared` | helpers, owner | owner (slow paths) |
+/// | 8,480 | 132 | `ticks_seen` | owner | owner |
+/// | 8,488 | 132 to 140 | `outbox` | owner | owner, statistics |
+/// | 9,000 | 140 to 183 | `tally` | owner (slow paths) | statistics |
+/// | 11,776 | 184 | `next_idle`; before it the `sampler` of `profile` | holder of the idle list's lock | the same |
+/// | 11,784 | 184 | `member` | who enters or leaves its group | any thread |
 #[repr(C, align(128))]
 pub(crate) struct Heap {
     /// Announcements by any thread: slabs of this heap that have remote frees.
@@ -139,9 +141,8 @@ pub(crate) struct Heap {
     /// The slabs by class. Its lists have first the slabs with free blocks, then those with
     /// uncarved ones only.
     slabs: SlabsByClass,
-    /// The owned-slab cache, direct-mapped by unit number: some of the slabs that
-    /// [take frees of this heap](Slab::takes_frees_of). Never null.
-    owned: [AtomicPtr<Slab>; OWNED_SLABS],
+    /// Some of the slabs that [take frees of this heap](Slab::takes_frees_of), by address.
+    owned: OwnedSlabs,
     /// Slabs without room.
     full: SlabList,
     /// The classes that have ever had a slab here, a bit each: a trim skips the others.
@@ -185,10 +186,10 @@ const_assert!(offset_of!(Heap, at_hand) == 160);
 const_assert!(offset_of!(Heap, bins) == 1_080);
 const_assert!(offset_of!(Heap, slabs) == 2_632);
 const_assert!(offset_of!(Heap, owned) == 5_392);
-const_assert!(offset_of!(Heap, full) == 7_440);
-const_assert!(offset_of!(Heap, spares) == 7_512);
-const_assert!(offset_of!(Heap, outbox) == 8_472);
-const_assert!(offset_of!(Heap, tally) == 8_984);
+const_assert!(offset_of!(Heap, full) == 7_448);
+const_assert!(offset_of!(Heap, spares) == 7_528);
+const_assert!(offset_of!(Heap, outbox) == 8_488);
+const_assert!(offset_of!(Heap, tally) == 9_000);
 // SAFETY: others than the owner touch only what the table says. Atomics: anybody. `partial`,
 // `full`, `calls_seen`: under `lists`, or under the helper's lock. `spares`: threads take slabs out
 // of its atomic entries; its `bytes` are the owner's. `tally`: its `older` is written once, before
@@ -209,7 +210,7 @@ impl Heap {
             bins: Bins::new(),
             binned_units: BinnedUnits::new(),
             slabs: SlabsByClass::new([const { Cell::new(&raw const EMPTY) }; CLASSES]),
-            owned: [const { AtomicPtr::new((&raw const EMPTY).cast_mut()) }; OWNED_SLABS],
+            owned: OwnedSlabs::new(),
             full: SlabList::new(),
             classes: Cell::new(0),
             kept: Cell::new(0),

@@ -3,6 +3,7 @@
 use core::ptr;
 
 use super::{EMPTY, Heap, help, shared};
+use crate::base::atomic::Ordering;
 use crate::block::free_list::Block;
 use crate::block::size_class::Class;
 use crate::memory::depot;
@@ -58,7 +59,9 @@ impl Heap {
                 return Some(Found { block, zero: false });
             }
             let partial = self.take_partial(class, slab);
-            self.bins.note_refill(class, partial);
+            if self.bins.note_refill(class, partial) {
+                self.open_bin(class);
+            }
             let next = match partial {
                 Some(partial) => partial,
                 None if slab.has_uncarved() => return self.carve_charged(slab),
@@ -110,6 +113,7 @@ impl Heap {
         }
         let (slab, zero) = found?;
         slab.open(class, zero, &self.inbox);
+        self.owned.make_far(self.units.load(Ordering::Relaxed) as usize);
         if options::get().populate {
             slab.populate();
         }

@@ -87,7 +87,8 @@ impl Heap {
     fn free_inside(&'static self) -> usize {
         let partial = |class| self.slabs.partial(class).first();
         let slabs = |class| core::iter::successors(partial(class), |slab| SlabList::after(slab));
-        let resident = |slab: &Slab| if slab.was_purged() { slab.listed() } else { slab.available() };
+        let resident =
+            |slab: &Slab| if slab.has_resident_absent() { slab.available() } else { slab.listed() };
         let free = |slab: &Slab| (resident(slab) as usize).wrapping_mul(slab.block_bytes());
         Class::in_set(self.classes.get()).flat_map(slabs).map(free).sum()
     }
@@ -97,9 +98,7 @@ impl Heap {
         self.trim();
         self.close_bins();
         let lists = self.lists.lock();
-        for entry in &self.owned {
-            entry.store((&raw const EMPTY).cast_mut(), Ordering::Release);
-        }
+        self.owned.remove_all(|_| true);
         for class in Class::in_set(self.classes.get()) {
             let slab = self.slabs.current(class);
             self.set_current(class, &raw const EMPTY);

@@ -177,13 +177,18 @@ impl Slab {
         if self.has_absent() {
             self.absent_words().iter().for_each(|word| word.store(0, Ordering::Relaxed));
             self.absence.store(self.absence.load(Ordering::Relaxed) & !SOME, Ordering::Relaxed);
+            self.forget_resident_absent();
         }
     }
 
-    /// Puts the absent blocks back on the free list, the lowest in front. For the owner.
+    /// Puts the absent blocks back on the free list, the lowest in front, of a slab that is this
+    /// process's own from now on. For the owner.
     pub(crate) fn list_absent(&self) {
         if self.has_absent() {
             self.list_absent_slow();
+        }
+        if self.is_inherited() {
+            self.set_own();
         }
     }
 
@@ -200,7 +205,6 @@ impl Slab {
             next = unsafe { free_list::next_of(start) };
             self.set_absent(self.index_at(self.unmarked(start).addr().get()));
         }
-        self.forget_ticks();
     }
 
     /// Makes the blocks of a chain absent that other threads have freed. False where one of them is

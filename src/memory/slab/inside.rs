@@ -80,16 +80,6 @@ impl Slab {
         }
     }
 
-    /// Whether pages inside were given back before. Else the absent blocks are resident.
-    pub(crate) fn was_purged(&self) -> bool {
-        self.last_tick.get() & PURGED != 0
-    }
-
-    /// Notes that pages inside may be resident.
-    pub(super) fn forget_ticks(&self) {
-        self.last_tick.set(0);
-    }
-
     fn free_blocks_now(&self) -> u64 {
         // The last block that came back.
         let first = self.quarantine.or(&self.free).head();
@@ -142,7 +132,7 @@ impl Slab {
             let (from, to) = pages(start(first), end);
             let is_new = || {
                 self.is_inherited()
-                    || !self.was_purged()
+                    || self.has_resident_absent()
                     || (first..behind).any(|index| listed.contains(index))
             };
             if from == to || !is_new() {
@@ -164,6 +154,7 @@ impl Slab {
         self.free.push_all(kept.map(|index| self.block_at(self.offset_at(index))));
         // Whoever frees a block from now on has written to its page, as a rule.
         self.set_own();
+        self.forget_resident_absent();
         if self.has_absent() {
             self.move_to(SlabState::Purged);
         }

@@ -29,9 +29,7 @@ use core::ptr;
 use static_assertions::const_assert;
 
 use crate::base::atomic::{self, Seen};
-use crate::base::atomic::{
-    AtomicBool, AtomicI8, AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering,
-};
+use crate::base::atomic::{AtomicI8, AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use crate::base::config::{BIN_BLOCKS, LINE_BYTES, RECORD_BYTES};
 use crate::block::free_list::{Block, FreeList};
 use crate::block::hardening::Quarantine;
@@ -149,8 +147,8 @@ pub(crate) struct Slab {
     units: Seen<AtomicU8>,
     /// How many units before this one its slab begins.
     lead: AtomicU8,
-    /// Whether its blocks may go into a bin.
-    feeds: AtomicBool,
+    /// Whether its blocks may go into a bin, or did.
+    feeds: AtomicU8,
     /// Blocks freed by other threads.
     remote: RemoteList,
     /// Offset of the last block of `remote`; written between the first publication and its
@@ -230,7 +228,7 @@ impl Slab {
             class: Seen::<AtomicU8>::new(0),
             units: Seen::<AtomicU8>::new(0),
             lead: AtomicU8::new(0),
-            feeds: AtomicBool::new(false),
+            feeds: AtomicU8::new(0),
             remote: RemoteList::from_word(AtomicU64::new(0)),
             remote_last: AtomicU32::new(0),
             deferred: AtomicU32::new(0),

@@ -26,6 +26,16 @@ pub(crate) enum SlabState {
     Purged,
 }
 
+/// Whether a slab feeds a bin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+enum Feeds {
+    Nothing = 0,
+    Bin,
+    /// It did, and has absent blocks from that time.
+    NoMore,
+}
+
 impl SlabState {
     const fn from_byte(byte: u8) -> Self {
         match byte {
@@ -118,7 +128,7 @@ impl Slab {
 
     /// Notes that the slab feeds its class's bin, of `places` blocks.
     pub(crate) fn set_feeding(&self, places: usize) {
-        self.feeds.store(true, Ordering::Relaxed);
+        self.feeds.store(Feeds::Bin as u8, Ordering::Relaxed);
         self.set_watermark(places as i8);
     }
 
@@ -131,7 +141,20 @@ impl Slab {
     /// Whether its blocks may go into a bin. For the owner.
     #[inline]
     pub(crate) fn feeds_bins(&self) -> bool {
-        self.feeds.load(Ordering::Relaxed)
+        self.feeds.load(Ordering::Relaxed) == Feeds::Bin as u8
+    }
+
+    /// Whether pages of [absent blocks](super::absent) are resident as a rule: those blocks came
+    /// from a bin. For the owner.
+    pub(crate) fn has_resident_absent(&self) -> bool {
+        self.has_absent() && self.feeds.load(Ordering::Relaxed) != Feeds::Nothing as u8
+    }
+
+    /// Notes that the pages of absent blocks, if there are any, have gone back. For the owner.
+    pub(super) fn forget_resident_absent(&self) {
+        if !self.feeds_bins() {
+            self.feeds.store(Feeds::Nothing as u8, Ordering::Relaxed);
+        }
     }
 
     /// Ends its being kept.
@@ -143,7 +166,8 @@ impl Slab {
 
     /// Ends all of that.
     pub(crate) fn set_plain(&self) {
-        self.feeds.store(false, Ordering::Relaxed);
+        let feeds = if self.has_resident_absent() { Feeds::NoMore } else { Feeds::Nothing };
+        self.feeds.store(feeds as u8, Ordering::Relaxed);
         self.set_watermark(0);
     }
 
