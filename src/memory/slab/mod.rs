@@ -10,7 +10,7 @@
 //! | --- | --- |
 //! | `mod` | the record, its two fast paths and its counts |
 //! | `state` | what list a slab is on; how it is opened, closed and handed on |
-//! | `absent` | free blocks whose pages went back, links included |
+//! | `absent` | free blocks known by bits alone: their pages went back, or a bin is fed from them |
 //! | `address` | which slab, and which of its blocks, an address belongs to |
 //! | `carve` | how many new blocks are linked at a time, and what is known of the memory behind them |
 //! | `check` | what `secure` checks of a block; the equation in debug builds |
