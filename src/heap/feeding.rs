@@ -5,6 +5,7 @@
 //! leave the bin.
 
 use core::ptr::{self, NonNull};
+use core::sync::atomic::fence;
 
 use super::bins::Pushed;
 use super::{EMPTY, Heap, help};
@@ -108,10 +109,27 @@ impl Heap {
     /// now on. For the owner.
     pub(crate) fn is_fed_by(&'static self, slab: &'static Slab) -> bool {
         let is_fed = !slab.is_inherited() && self.feeds_or_begins(slab);
-        if is_fed && !slab.has_uncarved() {
-            self.binned_units.enter(slab.base(), slab.class());
+        if !is_fed || slab.has_uncarved() {
+            return is_fed;
         }
-        is_fed
+        self.binned_units.enter(slab.base(), slab.class());
+        // A helper that takes the slab at this moment ends its feeding and then clears the entry:
+        // either it sees the entry, or this sees the end. Else the unit could be another class's
+        // one day, and still in the table.
+        fence(Ordering::SeqCst);
+        let goes_on = slab.feeds_bins();
+        if !goes_on {
+            self.binned_units.clear(slab.base());
+        }
+        goes_on
+    }
+
+    /// Ends the feeding of a slab that a helper takes.
+    pub(super) fn end_feeding_by_helper(&self, slab: &Slab) {
+        slab.set_plain();
+        // See `is_fed_by`.
+        fence(Ordering::SeqCst);
+        self.binned_units.clear(slab.base());
     }
 
     /// Whether `slab`, which becomes the current one, feeds a bin. Else it does so no more.
@@ -245,10 +263,7 @@ impl Heap {
         }
         self.bins.close(class);
         let current = self.slabs.current(class);
-        if current.feeds_bins() {
-            self.end_feeding(current);
-            current.list_absent();
-        }
+        self.end_feeding(current);
         self.set_current(class, current);
     }
 

@@ -178,11 +178,9 @@ impl Heap {
             _ => return self.deferred.announce(slab),
         };
         // What the owner has of it in a bin, if anything, goes to its next home when the bin is
-        // emptied.
-        self.binned_units.clear(slab.base());
-        // The owner may be about to note that it has brought a block of it home from a bin.
+        // emptied. The owner may be about to note that it has brought a block of it home.
         let must_pin = slab.feeds_bins();
-        slab.set_plain();
+        self.end_feeding_by_helper(slab);
         let left = self.adopt(slab);
         match left {
             Occupancy::Empty => {
