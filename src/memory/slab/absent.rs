@@ -212,7 +212,7 @@ impl Slab {
     pub(super) fn adopt_absent(&self, blocks: impl Iterator<Item = *mut u8>) -> bool {
         let mut is_new = true;
         for start in blocks {
-            let index = self.index_at(start.addr());
+            let index = self.index_at(self.unmarked(start).addr().get());
             is_new &= !self.is_absent_at(index);
             self.set_absent(index);
         }

@@ -76,7 +76,14 @@ impl Slab {
         let nth = |nth| self.block_at(from.wrapping_add(order.index(nth).wrapping_mul(block)) as u32);
         let others = (1..blocks as usize).rev().map(nth);
         if self.feeds_bins() {
-            others.for_each(|block| self.set_absent(self.index_at(block.address())));
+            others.for_each(|block| {
+                let index = self.index_at(block.address());
+                if !zero {
+                    // The memory may hold the mark of another slab's block.
+                    let _ = block.hand_out();
+                }
+                self.set_absent(index);
+            });
         } else {
             self.free.push_all(others);
         }
